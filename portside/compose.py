@@ -1,0 +1,238 @@
+"""From the Compose file that people edit to the one that a release runs, and the checks in between."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from portside.config import Config, Environment
+from portside.errors import ConfigError
+from portside.release import Role
+
+# Why each of these can't be in a release that runs beside the previous one.
+REFUSED = {
+    "build": "the image is built once, by `invoke build`",
+    "container_name": "two releases run side by side, so names can't be fixed",
+    "ports": "the proxy publishes the service; two releases can't listen on one port",
+    "networks": "the engine puts every service on the environment's network",
+    "network_mode": "the engine puts every service on the environment's network",
+    "env_file": "set `env` and `secrets` of the environment in portside.toml",
+    "extends": "a release is one file; use a YAML anchor",
+    "privileged": "a release runs without capabilities",
+}
+VARIABLE = re.compile(r"\$(?:\$|\{(?P<braced>\w+)(?::?-(?P<default>[^}]*))?\}|(?P<plain>[A-Za-z_]\w*))")
+
+
+class _Part(BaseModel):
+    """The keys of a Compose service that the engine itself acts on; the rest is passed through."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+class _UpdateConfig(_Part):
+    order: Literal["start-first", "stop-first"] = "start-first"
+
+
+class _Deploy(_Part):
+    replicas: int = 1
+    update_config: _UpdateConfig = _UpdateConfig()
+
+
+class _Service(_Part):
+    image: str | None = None
+    deploy: _Deploy = _Deploy()
+    volumes: list[str | dict[str, Any]] = []
+    labels: dict[str, str] | list[str] = {}
+
+
+class ComposeFile(_Part):
+    services: dict[str, _Service] = Field(min_length=1)
+    volumes: dict[str, Any] | None = None
+
+
+def read_compose(path: Path) -> dict[str, Any]:
+    """The YAML mapping in `path`; ConfigError when it isn't a Compose file."""
+    try:
+        data = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise ConfigError(
+            "not found", where=str(path), remedy="Correct service.compose in portside.toml."
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError("not readable as YAML", where=str(path), why=str(error)) from None
+    try:
+        ComposeFile.model_validate(data)
+    except ValidationError as error:
+        problems = [
+            f"{'.'.join(map(str, problem['loc'])) or 'file'}: {problem['msg']}" for problem in error.errors()
+        ]
+        raise ConfigError("not a Compose file", where=str(path), why="\n".join(problems)) from None
+    return dict(data)
+
+
+def roles(data: Mapping[str, Any], config: Config, environment: Environment) -> tuple[Role, ...]:
+    """The services of a release with this environment's replica counts."""
+    where = str(config.service.compose)
+    services = ComposeFile.model_validate(data).services
+    if config.service.web not in services:
+        raise ConfigError(
+            f"there is no service {config.service.web!r}",
+            where=where,
+            remedy="Name the service that gets traffic in service.web of portside.toml.",
+        )
+    unknown = sorted(set(environment.replicas) - set(services))
+    if unknown:
+        raise ConfigError(
+            f"replicas names {', '.join(unknown)}, which {where} doesn't have",
+            where=f"portside.toml: env.{environment.name}.replicas",
+            remedy=f"It has: {', '.join(services)}.",
+        )
+    found = tuple(
+        Role(
+            name=name,
+            replicas=environment.replicas.get(name, service.deploy.replicas),
+            stop_first=service.deploy.update_config.order == "stop-first",
+        )
+        for name, service in services.items()
+    )
+    web = next(role for role in found if role.name == config.service.web)
+    if web.stop_first or web.replicas < 1:
+        raise ConfigError(
+            "the service that gets traffic must start first and have at least one replica",
+            where=f"{where}: services.{web.name}.deploy",
+            remedy="Remove update_config.order and set replicas to 1 or more.",
+        )
+    return found
+
+
+def render(
+    data: Mapping[str, Any],
+    config: Config,
+    environment: Environment,
+    *,
+    image: str,
+    release: str,
+    variables: Mapping[str, str],
+) -> str:
+    """The Compose file of one release, complete: pinned image, env file, networks, labels.
+
+    `variables` are what `${NAME}` may stand for; secrets are not among them, because this text is not secret.
+    Raises ConfigError for whatever a release can't have.
+    """
+    where = str(config.service.compose)
+    _refuse(data, where)
+    site = config.site(environment)
+    services: dict[str, Any] = {}
+    counts = {role.name: role.replicas for role in roles(data, config, environment)}
+    for name, service in data["services"].items():
+        web = name == config.service.web
+        rendered = _interpolated(service, variables, f"{where}: services.{name}")
+        rendered["image"] = rendered.get("image") or image
+        rendered["pull_policy"] = "never"
+        rendered["env_file"] = ["env"]
+        rendered["networks"] = {"default": {}, **({"portside": {}} if web else {})}
+        rendered["labels"] = _labels(rendered.get("labels", {})) | {
+            "dev.portside.site": site,
+            "dev.portside.service": config.service.name,
+            "dev.portside.env": environment.name,
+            "dev.portside.release": release,
+        }
+        rendered["deploy"] = {**rendered.get("deploy", {}), "replicas": counts[name]}
+        services[name] = rendered
+    return yaml.safe_dump(
+        {
+            "services": services,
+            "networks": {
+                "default": {"name": site, "external": True},
+                "portside": {"external": True},
+            },
+        },
+        sort_keys=False,
+        width=110,
+    )
+
+
+def images(data: Mapping[str, Any]) -> tuple[str, ...]:
+    """The images that a Compose file names itself."""
+    services = ComposeFile.model_validate(data).services.values()
+    return tuple(sorted({service.image for service in services if service.image}))
+
+
+def named_variables(data: Any) -> set[str]:
+    """The variables that a Compose file takes from outside: `${NAME}`, and `environment` keys without a value."""
+    if isinstance(data, str):
+        return {name for match in VARIABLE.finditer(data) if (name := match["braced"] or match["plain"])}
+    if isinstance(data, list):
+        return set().union(*map(named_variables, data)) if data else set()
+    if isinstance(data, dict):
+        names = set().union(*map(named_variables, data.values())) if data else set()
+        environment = data.get("environment")
+        if isinstance(environment, dict):
+            names |= {key for key, value in environment.items() if value is None}
+        elif isinstance(environment, list):
+            names |= {entry for entry in environment if isinstance(entry, str) and "=" not in entry}
+        return names
+    return set()
+
+
+def _refuse(data: Mapping[str, Any], where: str) -> None:
+    parsed = ComposeFile.model_validate(data)
+    if parsed.volumes:
+        raise ConfigError(
+            f"named volumes are refused in a release: {', '.join(parsed.volumes)}",
+            where=f"{where}: volumes",
+            why="Two releases run side by side and the old one is removed later: data in a volume of theirs "
+            "would be shared by both or lost with one.",
+            remedy="Move the service that owns the data to the accessories file, or use tmpfs for scratch space.",
+        )
+    for name, service in data["services"].items():
+        for key, why in REFUSED.items():
+            if service and key in service:
+                raise ConfigError(f"{key} is refused in a release", where=f"{where}: services.{name}", why=why)
+        for volume in parsed.services[name].volumes:
+            source = volume.split(":")[0] if isinstance(volume, str) else str(volume.get("source", ""))
+            kind = volume.get("type") if isinstance(volume, dict) else None
+            if kind != "tmpfs" and not source.startswith("/"):
+                raise ConfigError(
+                    f"volume {source!r} is refused in a release",
+                    where=f"{where}: services.{name}.volumes",
+                    why="Named volumes and relative paths don't survive the release that made them.",
+                    remedy="Mount an absolute path of the host, use tmpfs, or move the service to the accessories.",
+                )
+
+
+def _labels(labels: dict[str, str] | list[str]) -> dict[str, str]:
+    if isinstance(labels, dict):
+        return dict(labels)
+    return {name: value for name, _, value in (label.partition("=") for label in labels)}
+
+
+def _interpolated(value: Any, variables: Mapping[str, str], where: str) -> Any:
+    """`value` with `${NAME}` replaced and every other dollar sign doubled, so that Compose takes it literally."""
+    if isinstance(value, dict):
+        return {key: _interpolated(inner, variables, f"{where}.{key}") for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_interpolated(inner, variables, where) for inner in value]
+    if not isinstance(value, str):
+        return value
+
+    def replace(match: re.Match[str]) -> str:
+        name = match["braced"] or match["plain"]
+        if name is None:
+            return "$$"
+        text = variables.get(name, match["default"])
+        if text is None:
+            raise ConfigError(
+                f"${{{name}}} is not set",
+                where=where,
+                remedy="Set it in `env` of the environment. A secret can't be used here: the service finds it in "
+                "its environment under its own name.",
+            )
+        return text.replace("$", "$$")
+
+    return VARIABLE.sub(replace, value)

@@ -1,0 +1,38 @@
+"""The scripts that run on a host, put together as the host gets them."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+
+# What a script needs before it. Everything gets lib.sh.
+SCRIPTS: dict[str, tuple[str, ...]] = {
+    "accessories": (),
+    "bake": (),
+    "commit": (),
+    "hook": (),
+    "lease": ("emit",),
+    "maintenance": (),
+    "prepare": (),
+    "proxy": (),
+    "proxy_config": (),
+    "retire": (),
+    "start": ("gate",),
+    "state": ("emit",),
+    "switch": ("gate",),
+    "undo": (),
+    "unlock": (),
+}
+
+
+@cache
+def script_text(name: str) -> str:
+    """The whole text of script `name`: the library, what it needs, itself."""
+    folder = files("portside.host") / "scripts"
+    parts = ("lib", *SCRIPTS[name], name)
+    return "\n".join((folder / f"{part}.sh").read_text() for part in parts)
+
+
+def script_argv(name: str, site: str, *arguments: str) -> list[str]:
+    """The argument list that runs script `name` for `site` on a host. No argument may be a secret."""
+    return ["bash", "-c", script_text(name), f"portside-{name}", site, *arguments]

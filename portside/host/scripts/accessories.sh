@@ -1,0 +1,19 @@
+# shellcheck shell=bash
+# Bring the accessories up as their compose file says. Never run by a release that finds them unchanged.
+# Arguments: token, begin, end, fingerprint, seconds to wait. Standard input: a tar with compose.yaml and env.
+token="$1" begin="$2" end="$3" fingerprint="$4" seconds="$5"
+guard "$token"
+record "$begin"
+mkdir -p "$site/accessories"
+tar -x -f - -C "$site/accessories"
+docker network inspect "$site_name" >/dev/null 2>&1 || docker network create "$site_name" >/dev/null
+timeout "$seconds" docker compose -p "$site_name-accessories" --project-directory "$site/accessories" \
+  -f "$site/accessories/compose.yaml" --env-file "$site/accessories/env" \
+  up -d --wait --no-build --pull never >"$site/accessories/up.log" 2>&1 || {
+  tail -n 15 "$site/accessories/up.log" >&2
+  mapfile -t ids < <(docker ps -aq --filter "label=com.docker.compose.project=$site_name-accessories")
+  last_words "${ids[@]}" >&2
+  fail 75 "the accessories did not start"
+}
+printf '%s\n' "$fingerprint" | put "$site/accessories/fingerprint"
+record "$end"

@@ -1,0 +1,21 @@
+# shellcheck shell=bash
+# Watch the new release for a while: fails as soon as one of its containers exits, restarts or turns unhealthy.
+# Arguments: token, begin, end, slot, release, seconds.
+token="$1" begin="$2" end="$3" slot="$4" release="$5" until=$((SECONDS + $6))
+guard "$token"
+record "$begin"
+mapfile -t ids < <(containers "$slot" "$release")
+[ "${#ids[@]}" -gt 0 ] || fail 75 "release $release has no containers any more"
+while [ "$SECONDS" -lt "$until" ]; do
+  holds "$token" || fail 73 "the release lock of $site_name was lost"
+  lines=$(docker inspect -f '{{.Id}} {{.Name}} {{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}} {{.RestartCount}}' "${ids[@]}" 2>&1) ||
+    { last_words "${ids[@]}" >&2; fail 75 "a container of release $release is gone"; }
+  while read -r id name status health restarts; do
+    if [ "$status" != running ] || [ "$health" = unhealthy ] || [ "$restarts" != 0 ]; then
+      last_words "$id" >&2
+      fail 75 "container ${name#/} is $status, health $health, restarted $restarts times"
+    fi
+  done <<<"$lines"
+  sleep 0.25
+done
+record "$end"

@@ -1,0 +1,16 @@
+# shellcheck shell=bash
+# Run the before-switch hook once, in a one-off container of the new release's image.
+# Arguments: token, begin line, end line, release, service, time-out in seconds, command …
+token="$1" begin="$2" end="$3" release="$4" service="$5" seconds="$6"
+shift 6
+guard "$token"
+record "$begin"
+name="$site_name-hook-$release"
+docker rm -f "$name" >/dev/null 2>&1 || true
+code=0
+timeout "$seconds" docker compose -p "$site_name-hook" --project-directory "$site/releases/$release" \
+  -f "$site/releases/$release/compose.yaml" --env-file /dev/null \
+  run --rm --no-deps -T --name "$name" "$service" "$@" 2>&1 | tail -n 40 || code=$?
+docker rm -f "$name" >/dev/null 2>&1 || true
+[ "$code" = 0 ] || fail 75 "the before-switch hook ended with exit code $code$([ "$code" != 124 ] || echo " (it ran past its $seconds s)")"
+record "$end"

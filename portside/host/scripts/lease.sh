@@ -1,0 +1,38 @@
+# shellcheck shell=bash
+# Take the release lock of a site and keep it while the engine keeps this channel open.
+# Arguments: ttl in seconds; force (1 breaks a live lock); mode (hold, leave: a lock that outlives this
+# channel until its ttl); full (1 adds the facts of a preflight). Standard input: the holder as one line of
+# JSON, then a line per heartbeat. Standard output: "held <holder>" or "token <n>", then the site's state.
+ttl="$1" force="$2" mode="$3" full="$4"
+mkdir -p "$site/lock" "$site/releases"
+IFS= read -r holder || fail 76 "no holder was sent"
+
+exec 8>"$site/lock/flock"
+flock -w 10 8 || fail 74 "the lock file of $site_name is busy"
+now=$(date -u +%s)
+expires=$(cat "$site/lock/expires" 2>/dev/null || echo 0)
+if [ -e "$site/lock/holder.json" ] && [ "$expires" -gt "$now" ] && [ "$force" != 1 ]; then
+  printf 'held %s %s %s\n' "$now" "$expires" "$(cat "$site/lock/holder.json")"
+  exit 71
+fi
+token=$(($(cat "$site/lock/token" 2>/dev/null || echo 0) + 1))
+printf '%s\n' "$token" | put "$site/lock/token"
+printf '%s\n' "$((now + ttl))" | put "$site/lock/expires"
+printf '{"since":%s,%s\n' "$now" "${holder#\{}" | put "$site/lock/holder.json"
+flock -u 8
+printf 'token %s\n' "$token"
+emit_state
+[ "$full" != 1 ] || emit_facts
+printf '@@end\n'
+[ "$mode" = hold ] || exit 0
+exec 2>/dev/null
+
+while IFS= read -r _; do
+  flock -w 10 8
+  if ! holds "$token"; then exit 73; fi
+  printf '%s\n' "$(($(date -u +%s) + ttl))" | put "$site/lock/expires"
+  flock -u 8
+done
+# End of file: the deployer is done, or dead. Either way nobody holds the lock any more.
+flock -w 10 8
+if holds "$token"; then rm -f "$site/lock/holder.json" "$site/lock/expires"; fi

@@ -1,0 +1,24 @@
+# shellcheck shell=bash
+# Start this host's proxy, shared by every site on it. Arguments: token, fingerprint, seconds to wait.
+# Standard input: a tar with compose.yaml and, for a first start, config/caddy.json.
+token="$1" fingerprint="$2" deadline=$((SECONDS + $3))
+guard "$token"
+mkdir -p "$base/proxy/config" "$base/proxy/data" "$base/proxy/run" "$base/proxy/routes"
+exec 7>"$base/proxy/flock"
+flock -w 60 7 || fail 74 "another portside command is changing the proxy"
+docker network inspect portside >/dev/null 2>&1 || docker network create portside >/dev/null
+tar -x -f - -C "$base/proxy"
+PORTSIDE_UID=$(id -u) PORTSIDE_GID=$(id -g) PORTSIDE_CONFIG="$fingerprint" \
+  docker compose -p portside-proxy --project-directory "$base/proxy" -f "$base/proxy/compose.yaml" --env-file /dev/null \
+  up -d --no-build --pull never --remove-orphans >"$base/proxy/up.log" 2>&1 || {
+  tail -n 15 "$base/proxy/up.log" >&2
+  fail 75 "docker compose could not start the proxy"
+}
+while [ ! -S "$base/proxy/run/admin.sock" ]; do
+  if [ "$SECONDS" -ge "$deadline" ]; then
+    mapfile -t ids < <(docker ps -aq --filter "label=dev.portside.role=proxy")
+    last_words "${ids[@]}" >&2
+    fail 75 "the proxy did not open its admin socket"
+  fi
+  sleep 0.1
+done

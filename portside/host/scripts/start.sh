@@ -1,0 +1,21 @@
+# shellcheck shell=bash
+# Start the new release's start-first services beside the old release, and gate on them.
+# Arguments: token, begin, end, slot, release, route while it starts
+# ("-": as it is; what stands behind the serving slot is about to be replaced), deadline in seconds, port,
+# readiness path, services …
+token="$1" begin="$2" end="$3" slot="$4" release="$5" interim_route="$6" deadline="$7" port="$8" path="$9"
+shift 9
+guard "$token"
+record "$begin"
+[ "$interim_route" = "-" ] || route "$interim_route"
+compose "$slot" "$release" up -d --no-build --pull never --remove-orphans --quiet-pull "$@" >"$site/up.log" 2>&1 || {
+  tail -n 15 "$site/up.log" >&2
+  mapfile -t ids < <(containers "$slot" "$release")
+  last_words "${ids[@]}" >&2
+  fail 75 "docker compose could not start release $release"
+}
+mapfile -t ids < <(containers "$slot" "$release")
+gate "$token" "$deadline" "$port" "$path" "${ids[@]}" >&2
+# The proxy asks each upstream every 200 ms; by then it knows that these answer.
+sleep 0.2
+record "$end"

@@ -1,0 +1,25 @@
+# shellcheck shell=bash
+# Move traffic: one file replaced, read by the proxy at every request. Then hand over stop-first services.
+# Arguments: token, begin, end, route, old slot, old release ("-" when none), new slot, new release,
+# deadline in seconds, stop-first services …
+token="$1" begin="$2" end="$3" new_route="$4" old_slot="$5" old_release="$6" slot="$7" release="$8" deadline="$9"
+shift 9
+guard "$token"
+record "$begin"
+[ "$new_route" = "-" ] || route "$new_route"
+if [ "$#" -gt 0 ]; then
+  if [ "$old_release" != "-" ] && [ -d "$site/releases/$old_release" ]; then
+    compose "$old_slot" "$old_release" stop "$@" >/dev/null 2>&1 || true
+  fi
+  compose "$slot" "$release" up -d --no-deps --no-build --pull never "$@" >"$site/up.log" 2>&1 || {
+    tail -n 15 "$site/up.log" >&2
+    fail 75 "docker compose could not start $* of release $release"
+  }
+  ids=()
+  for service in "$@"; do
+    mapfile -t -O "${#ids[@]}" ids < <(docker ps -aq --no-trunc --filter "label=com.docker.compose.project=$site_name-$slot" \
+      --filter "label=com.docker.compose.service=$service")
+  done
+  gate "$token" "$deadline" 0 / "${ids[@]}" >&2
+fi
+record "$end"

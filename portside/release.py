@@ -1,0 +1,148 @@
+"""What a release is: an immutable value with an id, and the files that hold it on a host."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Slot = Literal["blue", "green"]
+
+
+class Image(BaseModel):
+    """The image of a release: how a host names it, and the ids it may have there.
+
+    The Engine's classic store knows an image by its config digest, its containerd store by its manifest digest.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    reference: str
+    ids: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
+
+
+class Role(BaseModel):
+    """One service of the release. `stop_first`: the old release's stops before this one starts."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    replicas: int
+    stop_first: bool
+
+
+class Release(BaseModel):
+    """The record of a release, as `release.json` holds it on every host. It has no secret value in it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    service: str
+    env: str
+    image: Image
+    roles: tuple[Role, ...]
+    web: str
+    port: int
+    readiness: str
+    env_names: tuple[str, ...]
+    env_digest: str
+    content: str
+    commit: str
+    created: datetime
+    created_by: str
+    previous: str | None
+    compose: str
+
+    @property
+    def start_first(self) -> tuple[str, ...]:
+        return tuple(role.name for role in self.roles if not role.stop_first)
+
+    @property
+    def stop_first(self) -> tuple[str, ...]:
+        return tuple(role.name for role in self.roles if role.stop_first)
+
+    @property
+    def replicas(self) -> int:
+        """How many containers of the web service a host runs."""
+        return next(role.replicas for role in self.roles if role.name == self.web)
+
+
+class Current(BaseModel):
+    """`current.json`: the committed release of an environment on a host."""
+
+    model_config = ConfigDict(frozen=True)
+
+    release: str
+    slot: Slot
+    previous: str | None = None
+    previous_slot: Slot | None = None
+    operation: str
+    committed: datetime
+
+
+def other(slot: Slot | None) -> Slot:
+    """The slot that `slot` is not. The first release of a host goes to blue."""
+    return "green" if slot == "blue" else "blue"
+
+
+def content_hash(*, image: str, compose: str, env_digest: str) -> str:
+    """Hash over all that makes two releases the same, whenever and by whomever they were made."""
+    whole = json.dumps({"image": image, "compose": compose, "env": env_digest}, sort_keys=True)
+    return hashlib.sha256(whole.encode()).hexdigest()
+
+
+def env_digest(values: Mapping[str, str], *, site: str) -> str:
+    """A fingerprint of the environment's values, for "did it change?".
+
+    It is stored where people without access to the values can read it, so it is scrypt (RFC 7914, n=2^12, r=8,
+    about 10 ms), which makes guessing a weak password from it expensive.
+    """
+    blob = json.dumps(dict(sorted(values.items()))).encode()
+    return hashlib.scrypt(blob, salt=site.encode(), n=2**12, r=8, p=1, dklen=32).hex()
+
+
+def release_id(created: datetime, content: str) -> str:
+    """An id that sorts by time and tells equal content apart at a glance: 20261123-154501-1a2b3c."""
+    return f"{created.astimezone(UTC):%Y%m%d-%H%M%S}-{content[:6]}"
+
+
+def env_file(values: Mapping[str, str]) -> str:
+    """The values as a Compose env file: double-quoted, so that quotes, dollars and newlines survive.
+
+    Compose's parser expands variables and escapes inside double quotes (compose-go/dotenv), hence the escapes.
+    """
+    return "".join(f'{name}="{_escaped(value)}"\n' for name, value in sorted(values.items()))
+
+
+def _escaped(value: str) -> str:
+    for character, escape in (("\\", "\\\\"), ('"', '\\"'), ("$", "\\$"), ("\n", "\\n"), ("\r", "\\r")):
+        value = value.replace(character, escape)
+    return value
+
+
+def archive(files: Mapping[str, str]) -> bytes:
+    """A tar of `files` (name to text), each readable by its owner only."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, text in files.items():
+            info = tarfile.TarInfo(name)
+            blob = text.encode()
+            info.size, info.mode = len(blob), 0o600
+            tar.addfile(info, io.BytesIO(blob))
+    return buffer.getvalue()
+
+
+def release_files(release: Release, values: Mapping[str, str]) -> dict[str, str]:
+    """The files of a release's directory. `env` alone holds secrets."""
+    return {
+        "release.json": release.model_dump_json() + "\n",
+        "compose.yaml": release.compose,
+        "env": env_file(values),
+    }
