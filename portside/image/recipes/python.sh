@@ -1,9 +1,10 @@
 #!/bin/sh
-# Installs Python 3.13, venv and pip under the names that the official Python image gives them.
+# Installs Python 3.13, venv and pip under the names that the official Python image gives them,
+# and `strip`, which the service's Dockerfile would otherwise fetch.
 set -eu
 
 export DEBIAN_FRONTEND=noninteractive
-apt-get install --yes --quiet --no-install-recommends python3.13 python3.13-venv ca-certificates
+apt-get install --yes --quiet --no-install-recommends python3.13 python3.13-venv binutils ca-certificates
 for name in python3.13 python3 python; do
     ln -sf /usr/bin/python3.13 "/usr/local/bin/$name"
 done

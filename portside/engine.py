@@ -1,0 +1,227 @@
+"""Make sure this machine has a usable Docker Engine with Compose and buildx."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from portside.command import Result, run_command, tail
+from portside.errors import CommandError, PortsideError
+
+QUESTION_SECONDS = 15.0
+APT_SECONDS = 600.0
+START_SECONDS = 60.0
+DEBIAN_MIRROR = "http://deb.debian.org/debian"
+LOG_FILE = Path("/var/log/portside-dockerd.log")
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Installation:
+    """What it takes to install Docker from the distribution's own packages."""
+
+    system: str
+    packages: tuple[str, ...]
+    files: tuple[tuple[str, str], ...] = ()
+
+    def commands(self) -> tuple[str, ...]:
+        """The same, as a person would type it."""
+        return (
+            *(f"sudo tee {path} > /dev/null <<'END'\n{content}END" for path, content in self.files),
+            "sudo apt-get update",
+            f"sudo apt-get install --no-install-recommends {shlex.join(self.packages)}",
+        )
+
+
+def debian_mirror(environ: Mapping[str, str]) -> str:
+    """Where Debian packages come from: PORTSIDE_DEBIAN_MIRROR, or Debian's own address."""
+    return environ.get("PORTSIDE_DEBIAN_MIRROR", DEBIAN_MIRROR).rstrip("/")
+
+
+def installation_for(os_release: Mapping[str, str], mirror: str = DEBIAN_MIRROR) -> Installation | None:
+    """The packages for the system that /etc/os-release describes; None where Portside doesn't install."""
+    name, version = os_release.get("ID", ""), os_release.get("VERSION_ID", "")
+    system = os_release.get("PRETTY_NAME", name)
+    if name == "debian" and version == "12":
+        # Bookworm's own docker.io is 20.10 and has neither buildx nor Compose v2. Priority 100 keeps
+        # everything that isn't named here on bookworm.
+        return Installation(
+            system,
+            tuple(f"{each}/trixie" for each in ("docker.io", "docker-cli", "docker-buildx", "docker-compose"))
+            + ("iptables",),
+            (
+                (
+                    "/etc/apt/sources.list.d/portside-trixie.sources",
+                    f"Types: deb\nURIs: {mirror}\nSuites: trixie\nComponents: main\n"
+                    "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n",
+                ),
+                (
+                    "/etc/apt/preferences.d/portside-trixie",
+                    "Package: *\nPin: release n=trixie\nPin-Priority: 100\n",
+                ),
+            ),
+        )
+    if name == "debian":
+        return Installation(
+            system, ("docker.io", "docker-cli", "docker-buildx", "docker-compose", "iptables")
+        )
+    if name == "ubuntu":
+        return Installation(system, ("docker.io", "docker-buildx", "docker-compose-v2", "iptables"))
+    return None
+
+
+def read_os_release(path: Path = Path("/etc/os-release")) -> dict[str, str]:
+    """/etc/os-release as a mapping; empty where there is none."""
+    if not path.exists():
+        return {}
+    pairs = (line.split("=", 1) for line in path.read_text().splitlines() if "=" in line)
+    return {key: "".join(shlex.split(value)) for key, value in pairs}
+
+
+async def ensure_engine(say: Say) -> None:
+    """Return once `docker`, `docker compose` and `docker buildx` work on this machine.
+
+    Starts an Engine that is installed and not running. Installs one where that needs no decision of the
+    user's (root on Debian or Ubuntu). Raises PortsideError with the commands to type everywhere else.
+    """
+    if await missing_tools():
+        await install_docker(say)
+    if await engine_answers():
+        return
+    await start_engine(say)
+
+
+async def missing_tools() -> tuple[str, ...]:
+    """Which of the docker programs don't run here. Plugins count wherever the CLI finds them."""
+    if shutil.which("docker") is None:
+        return ("docker",)
+    answers = await asyncio.gather(*(_ask("docker", plugin, "version") for plugin in ("compose", "buildx")))
+    return tuple(
+        f"docker {plugin}"
+        for plugin, answer in zip(("compose", "buildx"), answers, strict=True)
+        if answer is None or answer.exit_code != 0
+    )
+
+
+async def engine_answers() -> bool:
+    """True when the Engine answers; raises when it runs and this user may not use it."""
+    answer = await _ask("docker", "version", "--format", "{{.Server.Version}}")
+    if answer is None:
+        return False
+    if b"permission denied" in answer.stderr.lower():
+        raise PortsideError(
+            "this user may not use the Docker Engine",
+            where="this machine",
+            why=tail(answer.stderr, 3),
+            remedy="Type `sudo usermod -aG docker $USER`, then log in again.",
+        )
+    return answer.exit_code == 0
+
+
+async def start_engine(say: Say) -> None:
+    """Start the Engine and wait until it answers, at most START_SECONDS."""
+    if os.environ.get("DOCKER_HOST"):
+        raise PortsideError(
+            "the Docker Engine that DOCKER_HOST names doesn't answer",
+            where=os.environ["DOCKER_HOST"],
+            remedy="Start it there, or unset DOCKER_HOST to use this machine's Engine.",
+        )
+    if platform.system() != "Linux":
+        raise PortsideError("Docker isn't running", where="this machine", remedy="Start Docker Desktop.")
+    systemd = Path("/run/systemd/system").exists()
+    if os.geteuid() != 0:
+        raise PortsideError(
+            "the Docker Engine isn't running",
+            where="this machine",
+            remedy="Type `sudo systemctl start docker`." if systemd else "Type `sudo setsid dockerd &`.",
+        )
+    started = time.monotonic()
+    if systemd:
+        (await run_command(["systemctl", "start", "docker"], timeout=START_SECONDS)).check()
+    else:
+        _start_in_background()
+    while not await engine_answers():
+        if time.monotonic() - started > START_SECONDS:
+            raise PortsideError(
+                f"the Docker Engine didn't answer within {START_SECONDS:g} s of its start",
+                where="this machine",
+                why=tail(LOG_FILE.read_bytes()) if LOG_FILE.exists() else "",
+                remedy="See `journalctl -u docker`." if systemd else f"See {LOG_FILE}.",
+            )
+        await asyncio.sleep(0.2)
+    say(f"Docker Engine started in {time.monotonic() - started:.1f} s")
+
+
+async def install_docker(say: Say) -> None:
+    """Install the distribution's Docker packages, or say what to type."""
+    plan = installation_for(read_os_release(), debian_mirror(os.environ))
+    if plan is None:
+        raise PortsideError(
+            "Docker with Compose v2 and buildx isn't installed",
+            where="this machine",
+            remedy="Install Docker Engine 25 or newer: https://docs.docker.com/engine/install/",
+        )
+    if os.geteuid() != 0:
+        raise PortsideError(
+            "Docker with Compose v2 and buildx isn't installed, and only root may install it",
+            where="this machine",
+            remedy="Type:\n" + "\n".join(plan.commands()),
+        )
+    say(f"installing on {plan.system}: {' '.join(plan.packages)}")
+    for path, content in plan.files:
+        Path(path).write_text(content)
+    await apt_install(plan.packages)
+
+
+async def ensure_program(program: str, package: str, say: Say) -> None:
+    """Make sure `program` is on PATH, installing `package` where that needs no decision of the user's."""
+    if shutil.which(program):
+        return
+    if read_os_release().get("ID") not in {"debian", "ubuntu"} or os.geteuid() != 0:
+        raise PortsideError(
+            f"`{program}` is needed and isn't installed",
+            where="this machine",
+            remedy=f"Type `sudo apt-get install {package}` (on a Debian or Ubuntu machine).",
+        )
+    say(f"installing {package}")
+    await apt_install((package,))
+
+
+async def apt_install(packages: tuple[str, ...]) -> None:
+    """Install packages after refreshing the lists: a fresh machine has none, an old one wrong ones."""
+    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+    # Another apt may be at work (unattended-upgrades at boot): wait for its lock, not for ever.
+    apt = ["apt-get", "--quiet", "--option", "DPkg::Lock::Timeout=120", "--option", "Acquire::Retries=3"]
+    update = await run_command([*apt, "update"], timeout=APT_SECONDS, env=quiet)
+    install = await run_command(
+        [*apt, "install", "--yes", "--no-install-recommends", *packages], timeout=APT_SECONDS, env=quiet
+    )
+    if install.exit_code != 0:
+        # A list that couldn't be fetched explains a package that wasn't found.
+        update.check("apt-get could not refresh its package lists")
+    install.check(f"apt-get could not install {' '.join(packages)}")
+
+
+def _start_in_background() -> None:
+    with LOG_FILE.open("ab") as log:
+        # A session of its own: Ctrl-C in this terminal is not for the Engine.
+        subprocess.Popen(
+            ["dockerd"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+
+
+async def _ask(*argv: str) -> Result | None:
+    """The answer to a question; None when the program is missing or hangs."""
+    try:
+        return await run_command(argv, timeout=QUESTION_SECONDS)
+    except CommandError:
+        return None
