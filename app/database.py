@@ -1,0 +1,120 @@
+"""One connection pool per process, and one kind of error for a database that can't be used."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy import event, exc
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from app.database_url import DatabaseUrl
+from app.settings import Settings
+
+
+class DatabaseUnavailableError(Exception):
+    """The database is down, unreachable, or too slow to answer in time. Worth trying again."""
+
+
+class Database:
+    """Connections are opened on first use, so that a service can start before its database."""
+
+    def __init__(
+        self,
+        url: DatabaseUrl,
+        *,
+        pool_size: int,
+        timeout: float,
+        application_name: str,
+        statement_timeout: float | None,
+    ) -> None:
+        """`timeout` bounds waiting for a connection, `statement_timeout` one statement (None: unbounded)."""
+        self.is_postgres = url.is_postgres
+        self.engine: AsyncEngine = create_async_engine(
+            url.url,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=timeout,
+            # A restarted database leaves dead connections in the pool; a ping costs less than an error.
+            pool_pre_ping=True,
+            # Values are the users'; they don't belong in error messages.
+            hide_parameters=True,
+            connect_args=_connect_arguments(url, timeout, statement_timeout, application_name),
+        )
+        if not url.is_postgres:
+            event.listen(self.engine.sync_engine, "connect", _prepare_sqlite)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """Commit at the end, roll back on an error. Raises DatabaseUnavailableError."""
+        async with self.available(), self.engine.begin() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def available(self) -> AsyncIterator[None]:
+        """Turn every way in which a database can be away into DatabaseUnavailableError."""
+        try:
+            yield
+        except (TimeoutError, OSError, exc.TimeoutError) as error:
+            raise DatabaseUnavailableError(type(error).__name__) from error
+        except exc.DBAPIError as error:
+            if _means_unavailable(error):
+                raise DatabaseUnavailableError(_reason(error)) from error
+            raise
+
+    @classmethod
+    def of_service(cls, settings: Settings) -> Database:
+        """The pool of one web or worker process."""
+        return cls(
+            settings.database,
+            pool_size=settings.database_pool_size,
+            timeout=settings.database_timeout,
+            statement_timeout=settings.database_timeout,
+            application_name=f"{settings.service}@{settings.release}"[:63],
+        )
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+
+def _means_unavailable(error: exc.DBAPIError) -> bool:
+    # SQLAlchemy sorts asyncpg's errors only roughly: shutting down, starting up, too many
+    # connections and lock time-outs arrive as plain DBAPIError with PostgreSQL's SQLSTATE.
+    # https://www.postgresql.org/docs/current/errcodes-appendix.html
+    return (
+        error.connection_invalidated
+        or isinstance(error, (exc.OperationalError, exc.InterfaceError))
+        or _sqlstate(error).startswith(("08", "53", "55P03", "57P"))
+    )
+
+
+def _reason(error: exc.DBAPIError) -> str:
+    name = type(error.orig.__cause__ or error.orig).__name__ if error.orig else type(error).__name__
+    state = _sqlstate(error)
+    return f"{name} ({state})" if state else name
+
+
+def _sqlstate(error: exc.DBAPIError) -> str:
+    return str(getattr(error.orig, "sqlstate", None) or "")
+
+
+def _connect_arguments(
+    url: DatabaseUrl, timeout: float, statement_timeout: float | None, application_name: str
+) -> dict[str, Any]:
+    if not url.is_postgres:
+        return {"timeout": timeout}
+    return {
+        "timeout": timeout,
+        "command_timeout": statement_timeout,
+        "server_settings": {"application_name": application_name},
+    }
+
+
+def _prepare_sqlite(connection: DBAPIConnection, _record: object) -> None:
+    cursor = connection.cursor()
+    # Several workers write to one file: readers don't wait for the writer.
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.close()

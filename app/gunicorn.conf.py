@@ -1,0 +1,69 @@
+# ruff: noqa: N999, E402 - Gunicorn's usual file name; the order of its lines matters
+"""Read by Gunicorn: `python -m gunicorn -c app/gunicorn.conf.py app.asgi:app`. Top to bottom, once.
+
+Durations nest: requests in flight (request_grace) < Gunicorn's patience (GRACE_PERIOD) < the container
+runtime's (`stop_grace_period`), so that each layer can finish what it does before the next one kills it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from app.settings import load_settings_or_exit
+
+settings = load_settings_or_exit()
+
+# Before anything imports prometheus_client, which looks for the directory only then. What an earlier run
+# left is wiped here and not in a hook: with preload_app, this run's files are already open by then.
+metrics_dir = Path(
+    os.environ.setdefault(
+        "PROMETHEUS_MULTIPROC_DIR",
+        str(Path(tempfile.gettempdir()) / f"{settings.service}-metrics-{settings.port}"),
+    )
+)
+metrics_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+for stale in metrics_dir.glob("*.db"):
+    stale.unlink()
+
+from app.cpu_quota import workers_for_container
+from app.gunicorn_logger import JsonLogger
+from app.gunicorn_worker import worker_class_with
+from app.logs import configure_logging
+
+configure_logging(
+    service=settings.service, env=settings.env, release=settings.release, level=settings.log_level
+)
+
+bind = f"0.0.0.0:{settings.port}"
+workers = settings.web_concurrency or workers_for_container()
+worker_class = worker_class_with(request_grace=settings.request_grace)
+# The application is imported once, by the arbiter: every further worker starts in milliseconds and shares
+# its memory, and an application that can't be imported ends the container instead of a worker.
+# Safe here, since connections, threads and metric files are opened only after the fork.
+preload_app = True
+
+graceful_timeout = math.ceil(settings.grace_period)
+# A worker whose event loop doesn't turn for this long is replaced.
+timeout = 30
+# Longer than a proxy keeps idle connections would be best, for it to be the one that closes them.
+keepalive = 75
+backlog = 2048
+
+# A root file system that can't be written to, and no second way in.
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
+control_socket_disable = True
+
+logger_class = JsonLogger
+loglevel = settings.log_level.lower()
+accesslog = None
+
+
+def child_exit(_server: object, worker: Any) -> None:
+    """A dead worker's gauges go; its counters and histograms stay in the sums."""
+    from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415 - see metrics_dir
+
+    mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]

@@ -1,0 +1,30 @@
+"""How a Gunicorn worker runs this service: Uvicorn, with a bounded grace period for its requests."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+from uvicorn_worker import UvicornWorker  # type: ignore[import-untyped]
+
+
+class Worker(UvicornWorker):  # type: ignore[misc]
+    """Uvicorn writes no access log: the service's own middleware writes one line per request."""
+
+    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
+        "access_log": False,
+        "loop": "uvloop",
+        "http": "httptools",
+        "server_header": False,
+        "ws": "none",
+    }
+
+
+def worker_class_with(*, request_grace: float) -> type[Worker]:
+    """Seconds that requests in flight get after SIGTERM.
+
+    Without this bound Uvicorn waits for ever, Gunicorn kills the worker when its own patience ends, and
+    the lifespan's shutdown never runs.
+    """
+    grace = {"timeout_graceful_shutdown": max(1, math.floor(request_grace))}
+    return type("BoundedWorker", (Worker,), {"CONFIG_KWARGS": {**Worker.CONFIG_KWARGS, **grace}})

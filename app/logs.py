@@ -1,0 +1,107 @@
+"""Logging: one JSON object a line on stdout, whoever logs, and nothing else there."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from loguru import logger
+
+from app.redaction import redact
+from app.request_context import current_request
+
+if TYPE_CHECKING:
+    from loguru import Logger, Message, Record
+
+STDOUT = 1
+# The end of a traceback names the error; the start of a very long one is the least useful part.
+MAX_TRACEBACK = 16_000
+
+
+def configure_logging(*, service: str, env: str, release: str, level: str) -> Logger:
+    """Send loguru, the standard library's logging, warnings and crashes through one sink."""
+    identity = {"service": service, "env": env, "release": release}
+    logger.remove()
+    logger.add(_json_sink(identity, _write_to_stdout), level=level, format="{message}", catch=True)
+    logging.basicConfig(handlers=[StandardLogging()], level=level, force=True)
+    logging.captureWarnings(True)
+    # Every request to another service would be a line at INFO; ours are counted as metrics.
+    for chatty in ("httpx", "httpcore", "asyncio", "alembic.runtime.plugins"):
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+    sys.excepthook = _log_crash
+    return logger
+
+
+class StandardLogging(logging.Handler):
+    """Hands records of the standard library's logging over to loguru, under their own name."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            level: str | int = logger.level(record.levelname).name
+        except ValueError:
+            level = record.levelno
+        name = record.name
+
+        def keep_name(target: Record) -> None:
+            target["name"] = name
+
+        # The message may hold braces: as an argument it isn't taken for a format string.
+        logger.patch(keep_name).opt(exception=record.exc_info).log(level, "{}", record.getMessage())
+
+
+def _json_sink(identity: dict[str, str], write: Callable[[bytes], None]) -> Callable[[Message], None]:
+    def sink(message: Message) -> None:
+        record = message.record
+        line: dict[str, Any] = {
+            "timestamp": _rfc3339(record["time"]),
+            "level": record["level"].name.lower(),
+            "message": record["message"],
+            "logger": record["name"],
+            **identity,
+        }
+        if context := current_request.get():
+            line["request_id"] = context.request_id
+            if context.trace_id:
+                line["trace_id"] = context.trace_id
+                line["span_id"] = context.span_id
+        line.update(record["extra"])
+        if error := record["exception"]:
+            line["exception.type"] = error.type.__qualname__ if error.type else None
+            line["exception.message"] = str(error.value)
+            line["exception.stacktrace"] = _stacktrace(error.type, error.value, error.traceback)
+        write(redact(orjson.dumps(line, default=str, option=_OPTIONS)))
+
+    return sink
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+_OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
+
+
+def _stacktrace(
+    kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+) -> str:
+    # loguru's own formatting prints the values of variables, which may be secrets.
+    return "".join(traceback.format_exception(kind, error, trace))[-MAX_TRACEBACK:]
+
+
+def _write_to_stdout(line: bytes) -> None:
+    # One write per line: workers share this pipe, and a buffered stream would cut lines anywhere.
+    while line:
+        line = line[os.write(STDOUT, line) :]
+
+
+def _log_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        return
+    logger.opt(exception=(kind, error, trace)).critical("the process ends because of an unhandled exception")

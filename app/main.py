@@ -1,0 +1,64 @@
+"""Puts the service together: `create_app()` is all that a server or a test needs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from app.access import AccessMiddleware
+from app.database import Database
+from app.drain import drain_on_sigterm
+from app.links.routes import router as links_router
+from app.links.store import LinkStore
+from app.local_schema import prepare_local_schema
+from app.metrics import Metrics
+from app.probes import PATHS as PROBES
+from app.probes import probe_routes
+from app.problems import install_problem_handlers
+from app.process_metrics import ProcessMetrics
+from app.readiness import Readiness, database_checks
+from app.settings import Settings
+
+MAX_BODY_BYTES = 16 * 1024
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """One application with its own pool, metrics and readiness; several can live in one process."""
+    identity = {"service": settings.service, "env": settings.env, "release": settings.release}
+    database = Database.of_service(settings)
+    readiness = Readiness(database_checks(database, timeout=settings.readiness_timeout))
+    metrics = Metrics(labels=identity)
+    process_metrics = ProcessMetrics(metrics.registry, database)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await prepare_local_schema(settings)
+        async with process_metrics.sampled():
+            with drain_on_sigterm(readiness, delay=settings.drain_delay):
+                readiness.serve()
+                yield
+                readiness.drain()
+        await database.close()
+
+    app = FastAPI(
+        title="Links",
+        description="Short links that count how often they are followed.",
+        version=settings.release,
+        lifespan=lifespan,
+        redoc_url=None,
+        max_body_size=MAX_BODY_BYTES,
+        # A slash too many is another path, not a redirect to guess at.
+        redirect_slashes=False,
+    )
+    app.state.links = LinkStore(database)
+    app.state.readiness = readiness
+    # First, so that no slug can hide them.
+    app.router.routes.extend(probe_routes(readiness, metrics, identity=identity))
+    app.include_router(links_router)
+    install_problem_handlers(app)
+    metrics.instrument(app, excluded=PROBES)
+    # Added last, and so outermost: it sees what every other layer answered.
+    app.add_middleware(AccessMiddleware)
+    return app

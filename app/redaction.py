@@ -1,0 +1,36 @@
+"""Takes secrets out of a log line, as the last thing before it is written.
+
+It works on the serialized line, so that no field, message or traceback can go around it.
+"""
+
+from __future__ import annotations
+
+import re
+
+MASK = b"***"
+
+_SECRET_NAME = rb"[\w.-]*(?:password|passwd|secret|token|authorization|cookie|api[_-]?key)"
+_PATTERN = re.compile(
+    # scheme://user:password@host, also with a password that holds an @
+    rb'(?P<url>[a-z][a-z0-9+.-]*://[^\s:/@"\\]*:)[^\s"\\/]+(?=@)'
+    # "password": "value", as a JSON field
+    rb'|(?P<field>"' + _SECRET_NAME + rb'"\s*:\s*)"(?:[^"\\]|\\.)*"'
+    # Authorization: Bearer value
+    rb"|(?P<scheme>\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{6,}"
+    # password=value, token: value, {\"password\": \"value\"} inside a message
+    rb"|(?P<pair>\b"
+    + _SECRET_NAME
+    + rb"(?:\\?[\"'])?\s*[=:]\s*(?:\\?[\"'])?)(?!bearer\b|basic\b)[^\s\"'\\,;&]+",
+    re.IGNORECASE,
+)
+
+
+def redact(line: bytes) -> bytes:
+    """The same line with passwords, tokens and credentials replaced by three asterisks."""
+    return _PATTERN.sub(_masked, line)
+
+
+def _masked(match: re.Match[bytes]) -> bytes:
+    if match["field"] is not None:
+        return match["field"] + b'"' + MASK + b'"'
+    return (match["url"] or match["scheme"] or match["pair"]) + MASK
