@@ -1,0 +1,136 @@
+"""Real hosts and servers for the lab's tests, and the rule that a lab that can't run is never silent.
+
+Fixtures are plain functions that run their coroutines to the end, so that they are free of any test's loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from portside.lab.hosts import running_labs, start_hosts, stop_hosts
+from portside.lab.values import Lab
+from tests.lab.faults import repair_all
+from tests.lab.servers import (
+    Postgres,
+    Registry,
+    create_database,
+    drop_database,
+    start_postgres,
+    start_registry,
+)
+
+HOSTS = 3
+HERE = Path(__file__).parent
+NOT_RUN = "not run: "
+
+
+@pytest.fixture(scope="session")
+def lab_name() -> str:
+    """This process's own: tests may run in several at once. Labs of processes that were killed go first."""
+    machine = re.sub(r"[^a-z0-9]", "", socket.gethostname().lower())[:12]
+    for name in asyncio.run(running_labs()):
+        found = re.fullmatch(rf"test-{machine}-(\d+)(-\w+)?", name)
+        if found and not Path(f"/proc/{found[1]}").exists():
+            asyncio.run(stop_hosts(name))
+    return f"test-{machine}-{os.getpid()}"
+
+
+@pytest.fixture(scope="session")
+def lab(lab_name: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """Three hosts, shared by all tests of this process. What a test leaves on them is the next one's problem:
+    ask for `clean_hosts` unless the test only looks."""
+    state_dir = tmp_path_factory.mktemp("lab")
+    try:
+        yield asyncio.run(start_hosts(HOSTS, name=lab_name, state_dir=state_dir, say=print))
+    finally:
+        asyncio.run(stop_hosts(lab_name))
+
+
+@pytest.fixture
+def clean_hosts(lab: Lab) -> Lab:
+    """The lab with every host up, connected, and without containers, networks, volumes and ~/.portside.
+
+    Cleans before the test and not after it, so that the hosts can be looked at when it fails.
+    """
+    asyncio.run(repair_all(lab))
+    return lab
+
+
+@pytest.fixture(scope="session")
+def registry(lab: Lab) -> Registry:
+    """A registry under one address for this machine and all hosts. It ends with the lab."""
+    return asyncio.run(start_registry(lab))
+
+
+@pytest.fixture(scope="session")
+def postgres(lab_name: str) -> Iterator[Postgres]:
+    """One PostgreSQL 17 server for all tests of this process."""
+    name = f"{lab_name}-postgres"
+    try:
+        yield asyncio.run(start_postgres(name))
+    finally:
+        asyncio.run(stop_hosts(name))
+
+
+@pytest.fixture
+def postgres_url(postgres: Postgres) -> Iterator[str]:
+    """A new, empty database."""
+    database = f"test_{secrets.token_hex(4)}"
+    asyncio.run(create_database(postgres, database))
+    yield postgres.url(database)
+    asyncio.run(drop_database(postgres, database))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    ours = [item for item in items if item.path.is_relative_to(HERE)]
+    obstacle = _obstacle() if ours else ""
+    for item in ours:
+        if obstacle:
+            item.add_marker(pytest.mark.skip(reason=f"{NOT_RUN}{obstacle}"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reasons = _not_run(terminalreporter)
+    if reasons:
+        terminalreporter.section("LAB TESTS NOT RUN", red=True, bold=True)
+        for reason in sorted(set(reasons)):
+            terminalreporter.line(f"{reasons.count(reason)} tests {reason}", red=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Under CI, not run is failed. Workers have no terminal: their reports reach the process that has."""
+    reporter: pytest.TerminalReporter | None = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and _not_run(reporter) and os.environ.get("CI", "") not in ("", "0", "false"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _not_run(reporter: pytest.TerminalReporter) -> list[str]:
+    reasons = [
+        report.longrepr[2].removeprefix("Skipped: ")
+        for report in reporter.stats.get("skipped", [])
+        if isinstance(report.longrepr, tuple)
+    ]
+    return [reason for reason in reasons if reason.startswith(NOT_RUN)]
+
+
+def _obstacle() -> str:
+    """Why lab tests can't run on this machine; empty when they can."""
+    missing = [program for program in ("docker", "ssh", "ssh-keygen") if shutil.which(program) is None]
+    if missing:
+        return f"{' and '.join(missing)} not installed"
+    try:
+        asked = subprocess.run(["docker", "version"], capture_output=True, check=False, timeout=20)
+    except subprocess.TimeoutExpired:
+        return "the Docker Engine does not answer"
+    return "" if asked.returncode == 0 else asked.stderr.decode(errors="replace").strip().splitlines()[-1]
