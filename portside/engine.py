@@ -20,6 +20,7 @@ QUESTION_SECONDS = 15.0
 APT_SECONDS = 600.0
 START_SECONDS = 60.0
 DEBIAN_MIRROR = "http://deb.debian.org/debian"
+DEBIAN_PACKAGES = ("docker.io", "docker-cli", "docker-buildx", "docker-compose")
 LOG_FILE = Path("/var/log/portside-dockerd.log")
 
 Say = Callable[[str], None]
@@ -56,8 +57,7 @@ def installation_for(os_release: Mapping[str, str], mirror: str = DEBIAN_MIRROR)
         # everything that isn't named here on bookworm.
         return Installation(
             system,
-            tuple(f"{each}/trixie" for each in ("docker.io", "docker-cli", "docker-buildx", "docker-compose"))
-            + ("iptables",),
+            (*(f"{package}/trixie" for package in DEBIAN_PACKAGES), "iptables"),
             (
                 (
                     "/etc/apt/sources.list.d/portside-trixie.sources",
@@ -71,9 +71,7 @@ def installation_for(os_release: Mapping[str, str], mirror: str = DEBIAN_MIRROR)
             ),
         )
     if name == "debian":
-        return Installation(
-            system, ("docker.io", "docker-cli", "docker-buildx", "docker-compose", "iptables")
-        )
+        return Installation(system, (*DEBIAN_PACKAGES, "iptables"))
     if name == "ubuntu":
         return Installation(system, ("docker.io", "docker-buildx", "docker-compose-v2", "iptables"))
     return None
@@ -137,7 +135,7 @@ async def start_engine(say: Say) -> None:
         )
     if platform.system() != "Linux":
         raise PortsideError("Docker isn't running", where="this machine", remedy="Start Docker Desktop.")
-    systemd = Path("/run/systemd/system").exists()
+    systemd = _runs_systemd()
     if os.geteuid() != 0:
         raise PortsideError(
             "the Docker Engine isn't running",
@@ -154,7 +152,7 @@ async def start_engine(say: Say) -> None:
             raise PortsideError(
                 f"the Docker Engine didn't answer within {START_SECONDS:g} s of its start",
                 where="this machine",
-                why=tail(LOG_FILE.read_bytes()) if LOG_FILE.exists() else "",
+                why=_log_tail(),
                 remedy="See `journalctl -u docker`." if systemd else f"See {LOG_FILE}.",
             )
         await asyncio.sleep(0.2)
@@ -177,18 +175,26 @@ async def install_docker(say: Say) -> None:
             remedy="Type:\n" + "\n".join(plan.commands()),
         )
     say(f"installing on {plan.system}: {' '.join(plan.packages)}")
-    for path, content in plan.files:
-        Path(path).write_text(content)
+    _write(plan.files)
     await apt_install(plan.packages)
 
 
 async def ensure_program(program: str, package: str, say: Say) -> None:
     """Make sure `program` is on PATH, installing `package` where that needs no decision of the user's."""
-    if shutil.which(program):
-        return
+    if not shutil.which(program):
+        await _ensure_package(program, package, say)
+
+
+async def ensure_file(path: Path, package: str, say: Say) -> None:
+    """Make sure `path` exists, installing `package` where that needs no decision of the user's."""
+    if not os.path.exists(path):  # noqa: PTH110 - one look at a local file
+        await _ensure_package(str(path), package, say)
+
+
+async def _ensure_package(need: str, package: str, say: Say) -> None:
     if read_os_release().get("ID") not in {"debian", "ubuntu"} or os.geteuid() != 0:
         raise PortsideError(
-            f"`{program}` is needed and isn't installed",
+            f"`{need}` is needed and isn't installed",
             where="this machine",
             remedy=f"Type `sudo apt-get install {package}` (on a Debian or Ubuntu machine).",
         )
@@ -209,6 +215,19 @@ async def apt_install(packages: tuple[str, ...]) -> None:
         # A list that couldn't be fetched explains a package that wasn't found.
         update.check("apt-get could not refresh its package lists")
     install.check(f"apt-get could not install {' '.join(packages)}")
+
+
+def _runs_systemd() -> bool:
+    return Path("/run/systemd/system").exists()
+
+
+def _log_tail() -> str:
+    return tail(LOG_FILE.read_bytes()) if LOG_FILE.exists() else ""
+
+
+def _write(files: tuple[tuple[str, str], ...]) -> None:
+    for path, content in files:
+        Path(path).write_text(content)
 
 
 def _start_in_background() -> None:

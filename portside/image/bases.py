@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from portside.command import CommandError, Result, run_command, tail
-from portside.engine import debian_mirror, ensure_program
-from portside.errors import BuildError
+from portside.command import Result, run_command, tail
+from portside.engine import debian_mirror, ensure_file, ensure_program
+from portside.errors import BuildError, CommandError
 from portside.image.buildx import QUESTION_SECONDS, Build, build
 from portside.image.reference import Reference, parse_reference
 from portside.image.stand_ins import DEBIAN, FOLDER, Recipe, recipe_for, wheel_requirements
@@ -23,6 +23,7 @@ from portside.image.turns import note, noted, state_folder, turn
 ASSEMBLED_LABEL = "dev.portside.assembled"
 PULL_SECONDS = 600.0
 ASSEMBLE_SECONDS = 600.0
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 WHEEL_SECONDS = 120.0
 # How long one failure to reach a registry speaks for all its images: a run, not a day.
 UNREACHABLE_SECONDS = 300.0
@@ -69,7 +70,7 @@ async def ensure_image(reference: str, *, say: Say, ca_bundle: Path | None = Non
                 f"the image {reference} can't be pulled, and there is no recipe to assemble it",
                 where=wanted.registry,
                 why=refusal,
-                remedy=f"Make {wanted.registry} reachable, name another image in portside.toml, or copy it here: "
+                remedy=f"Make {wanted.registry} reachable, name another image in portside.toml, or copy it: "
                 f"`docker save {wanted.tagged} | gzip > image.tgz` where it can be pulled, "
                 "`docker load -i image.tgz` here.",
             )
@@ -151,9 +152,7 @@ async def _assemble(wanted: Reference, recipe: Recipe, *, say: Say, ca_bundle: P
 
 async def _assemble_debian(wanted: Reference, say: Say) -> None:
     await ensure_program("mmdebstrap", "mmdebstrap", say)
-    keyring = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-    if not keyring.exists():
-        await ensure_program(str(keyring), "debian-archive-keyring", say)
+    await ensure_file(KEYRING, "debian-archive-keyring", say)
     mirror = debian_mirror(os.environ)
     security = f"{mirror.removesuffix('/debian')}/debian-security"
     with tempfile.TemporaryDirectory(prefix="portside-recipe-") as scratch:
@@ -211,7 +210,8 @@ def _insist(result: Result, what: str) -> None:
             what,
             where="this machine",
             why=tail(result.stderr or result.stdout),
-            remedy="PORTSIDE_DEBIAN_MIRROR names another Debian mirror; `ca_bundle` under [build] a company CA.",
+            remedy="PORTSIDE_DEBIAN_MIRROR names another Debian mirror, "
+            "`ca_bundle` under [build] in portside.toml a company's CA.",
         )
 
 

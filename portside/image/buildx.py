@@ -46,7 +46,7 @@ class Build:
 
 
 async def build(plan: Build) -> str:
-    """Build and load into the local Engine; returns the image id. Raises BuildError with the step that failed."""
+    """Build and load into the local Engine; returns the image id. BuildError names the step that failed."""
     # The builder inside the Engine: another one wouldn't see images that are only there.
     context = await run_command(["docker", "context", "show"], timeout=QUESTION_SECONDS)
     with tempfile.TemporaryDirectory(prefix="portside-build-") as scratch:
@@ -74,7 +74,9 @@ def failure(log: str) -> tuple[str, str]:
 def _remedy(output: str) -> str:
     lowered = output.lower()
     if "certificate" in lowered and ("verify" in lowered or "unknown" in lowered or "issuer" in lowered):
-        return "If a company proxy inspects TLS, name its CA bundle as `ca_bundle` under [build] in portside.toml."
+        return (
+            "Behind a TLS-inspecting proxy: set `ca_bundle` under [build] in portside.toml to its CA bundle."
+        )
     if "lockfile" in lowered and "--locked" in lowered:
         return "Type `uv lock` and commit uv.lock."
     return ""

