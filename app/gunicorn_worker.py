@@ -5,6 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar
 
+# Uvicorn imports these by name once a worker runs. Here it happens before the fork, once for all.
+import uvicorn.lifespan.on
+import uvicorn.loops.uvloop
+import uvicorn.protocols.http.httptools_impl  # noqa: F401
 from uvicorn_worker import UvicornWorker  # type: ignore[import-untyped]
 
 
