@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ BOOT_SECONDS = 60
 FIRST_HOST = 11
 NETWORK_ATTEMPTS = 10
 STOP_SECONDS = 30
+REMOVE_SECONDS = 20.0
 # A `docker run` that was cancelled may still be creating its container: cleaning up waits for that.
 SETTLE_SECONDS = 0.5
 
@@ -45,7 +47,7 @@ async def start_hosts(count: int, *, name: str, state_dir: Path, say: Callable[[
     `state_dir` (0700) gets the client's key, known_hosts, ssh_config and lab.json. A lab of the same name
     is an error; whatever goes wrong, nothing is left running. Raises ConfigError, BuildError or HostError.
     """
-    if await _docker_ids("ps", name, "--all"):
+    if await _labelled(name, ["ps", "--all"]):
         raise ConfigError(
             f"a lab named {name} is already there", where="docker", remedy="stop it first: invoke lab-down"
         )
@@ -60,16 +62,13 @@ async def start_hosts(count: int, *, name: str, state_dir: Path, say: Callable[[
 
 
 async def stop_hosts(name: str) -> None:
-    """Remove every container, volume and network of the lab. Finds them by label, not by its state files."""
-    containers = await _docker_ids("ps", name, "--all")
-    if containers:
-        await _docker("rm", "--force", "--volumes", *containers)
-    volumes = await _docker_ids("volume ls", name)
-    if volumes:
-        await _docker("volume", "rm", "--force", *volumes)
-    networks = await _docker_ids("network ls", name)
-    if networks:
-        await _docker("network", "rm", *networks)
+    """Remove every container, volume and network of the lab. Finds them by label, not by its state files.
+
+    May run twice at once. Raises HostError when something can't be removed.
+    """
+    await _remove(name, ["ps", "--all"], ["rm", "--force", "--volumes"])
+    await _remove(name, ["volume", "ls"], ["volume", "rm", "--force"])
+    await _remove(name, ["network", "ls"], ["network", "rm"])
 
 
 async def running_labs() -> tuple[str, ...]:
@@ -187,9 +186,20 @@ async def _docker(*arguments: str) -> Result:
         ) from error
 
 
-async def _docker_ids(listing: str, name: str, *options: str) -> list[str]:
-    result = await _docker(*listing.split(), *options, "--quiet", f"--filter=label={LABEL}={name}")
-    return result.text.split()
+async def _labelled(name: str, listing: Sequence[str]) -> list[str]:
+    return (await _docker(*listing, "--quiet", f"--filter=label={LABEL}={name}")).text.split()
+
+
+async def _remove(name: str, listing: Sequence[str], removal: Sequence[str]) -> None:
+    """Remove what is listed until nothing is: somebody else may be removing the same, or still be leaving."""
+    deadline = time.monotonic() + REMOVE_SECONDS
+    while left := await _labelled(name, listing):
+        try:
+            await _docker(*removal, *left)
+        except HostError:
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.1)
 
 
 def _log(logs: Result) -> str:

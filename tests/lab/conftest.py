@@ -105,13 +105,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("LAB TESTS NOT RUN", red=True, bold=True)
         for reason in sorted(set(reasons)):
             terminalreporter.line(f"{reasons.count(reason)} tests {reason}", red=True)
+        if _ci():
+            terminalreporter.line("CI is set: not run counts as failed", red=True)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Under CI, not run is failed. Workers have no terminal: their reports reach the process that has."""
     reporter: pytest.TerminalReporter | None = session.config.pluginmanager.get_plugin("terminalreporter")
-    if reporter is not None and _not_run(reporter) and os.environ.get("CI", "") not in ("", "0", "false"):
+    if reporter is not None and _not_run(reporter) and _ci():
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
@@ -122,6 +124,10 @@ def _not_run(reporter: pytest.TerminalReporter) -> list[str]:
         if isinstance(report.longrepr, tuple)
     ]
     return [reason for reason in reasons if reason.startswith(NOT_RUN)]
+
+
+def _ci() -> bool:
+    return os.environ.get("CI", "") not in ("", "0", "false")
 
 
 def _obstacle() -> str:
