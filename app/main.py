@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from app.access import AccessMiddleware
+from app.body_limit import BodyLimitMiddleware
 from app.database import Database
 from app.drain import drain_on_sigterm
 from app.links.routes import router as links_router
@@ -20,8 +21,6 @@ from app.problems import install_problem_handlers
 from app.process_metrics import ProcessMetrics
 from app.readiness import Readiness, database_checks
 from app.settings import Settings
-
-MAX_BODY_BYTES = 16 * 1024
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -48,7 +47,6 @@ def create_app(settings: Settings) -> FastAPI:
         version=settings.release,
         lifespan=lifespan,
         redoc_url=None,
-        max_body_size=MAX_BODY_BYTES,
         # A slash too many is another path, not a redirect to guess at.
         redirect_slashes=False,
     )
@@ -58,6 +56,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.router.routes.extend(probe_routes(readiness, metrics, identity=identity))
     app.include_router(links_router)
     install_problem_handlers(app)
+    app.add_middleware(BodyLimitMiddleware)
     metrics.instrument(app, excluded=PROBES)
     # Added last, and so outermost: it sees what every other layer answered.
     app.add_middleware(AccessMiddleware)
