@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from pathlib import Path
 
 from portside.command import tail
 from portside.errors import CommandError
 from portside.load.connection import Target
 from portside.load.report import Report
 
+REPOSITORY = Path(__file__).parents[2]
 LINE_LIMIT = 1 << 20
 START_SECONDS = 20.0
 STOP_SECONDS = 10.0
@@ -66,18 +68,17 @@ async def load_process(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         limit=LINE_LIMIT,
+        cwd=REPOSITORY,
         # Ctrl-C is for the deployer, which stops this load when it is done undoing.
         start_new_session=True,
     )
     load = LoadProcess(process)
     reader = asyncio.create_task(load._read())
     try:
-        await asyncio.wait_for(load._reports.wait(), START_SECONDS)
+        await _before(START_SECONDS, load._reports.wait())
         if load._report is not None:
             yield load
-        await _end(process, reader, timeout + STOP_SECONDS)
-    except TimeoutError:
-        raise CommandError("the load generator did not answer in time", where="portside.load") from None
+        await _before(timeout + STOP_SECONDS, _end(process, reader))
     finally:
         reader.cancel()
         if process.returncode is None:
@@ -85,15 +86,23 @@ async def load_process(
             await process.wait()
 
 
-async def _end(process: asyncio.subprocess.Process, reader: asyncio.Task[None], seconds: float) -> None:
+async def _end(process: asyncio.subprocess.Process, reader: asyncio.Task[None]) -> None:
     """Closing its stdin asks the process to stop, and would also happen if this one were killed."""
     assert process.stdin is not None and process.stderr is not None  # noqa: S101
     process.stdin.close()
-    async with asyncio.timeout(seconds):
-        await reader
-        stderr = await process.stderr.read()
-        exit_code = await process.wait()
+    await reader
+    stderr = await process.stderr.read()
+    exit_code = await process.wait()
     if exit_code != 0:
         raise CommandError(
             f"the load generator ended with exit code {exit_code}", where="portside.load", why=tail(stderr)
         )
+
+
+async def _before(seconds: float, answer: Awaitable[object]) -> None:
+    try:
+        await asyncio.wait_for(answer, seconds)
+    except TimeoutError:
+        raise CommandError(
+            f"the load generator did not answer within {seconds:g} s", where="portside.load"
+        ) from None
