@@ -187,7 +187,7 @@ async def ensure_program(program: str, package: str, say: Say) -> None:
 
 async def ensure_file(path: Path, package: str, say: Say) -> None:
     """Make sure `path` exists, installing `package` where that needs no decision of the user's."""
-    if not os.path.exists(path):  # noqa: PTH110 - one look at a local file
+    if not path.exists():  # noqa: ASYNC240 - one look at a local file
         await _ensure_package(str(path), package, say)
 
 

@@ -10,7 +10,7 @@ from portside.errors import ConfigError
 DEFAULT_REGISTRY = "docker.io"
 
 _PATTERN = re.compile(
-    r"(?P<name>[a-zA-Z0-9][a-zA-Z0-9._/:-]*?)"
+    r"(?P<name>(?:[a-zA-Z0-9.-]+(?::\d+)?/)?[a-z0-9][a-z0-9._/-]*)"
     r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9._-]{0,127}))?"
     r"(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
 )

@@ -70,9 +70,12 @@ async def send_image(
     """
     wanted = await inspect_image(image) if isinstance(image, str) else image
     plan = plan_layers(wanted.layers, present_layers)
-    if not plan.send and await _image_id(host, wanted.reference) == wanted.id:
+    found = await _image_id(host, wanted.reference) if not plan.send else ""
+    if found == wanted.id:
         return Sent(0, 0, len(plan.skip))
     archive = await archive_image(wanted.reference, wanted.id, wanted.layers, cache)
+    if found in archive.ids:
+        return Sent(0, 0, len(plan.skip))
     pieces = archive.chosen(plan.send)
     loaded = await _load(host, archive, pieces, timeout)
     sent = _size(pieces)
