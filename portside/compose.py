@@ -193,7 +193,9 @@ def _refuse(data: Mapping[str, Any], where: str) -> None:
     for name, service in data["services"].items():
         for key, why in REFUSED.items():
             if service and key in service:
-                raise ConfigError(f"{key} is refused in a release", where=f"{where}: services.{name}", why=why)
+                raise ConfigError(
+                    f"{key} is refused in a release", where=f"{where}: services.{name}", why=why
+                )
         for volume in parsed.services[name].volumes:
             source = volume.split(":")[0] if isinstance(volume, str) else str(volume.get("source", ""))
             kind = volume.get("type") if isinstance(volume, dict) else None

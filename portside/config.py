@@ -208,7 +208,9 @@ def _explained(error: ValidationError) -> ConfigError:
         key = ".".join(str(part) for part in problem["loc"])
         value = problem["input"]
         shown = (
-            "" if isinstance(value, dict) or "secrets" in key or ".env." in f".{key}." else f" (it is {value!r})"
+            ""
+            if isinstance(value, dict) or "secrets" in key or ".env." in f".{key}."
+            else f" (it is {value!r})"
         )
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":

@@ -4,6 +4,7 @@
 emit_state() {
   local release
   printf '@@time\n%s\n' "$(date -u +%s.%N)"
+  printf '@@base\n%s\n' "$base"
   printf '@@current\n'
   cat "$site/current.json" 2>/dev/null || true
   printf '\n@@route\n'

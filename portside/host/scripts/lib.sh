@@ -62,7 +62,8 @@ containers() {
 compose() {
   local slot="$1" release="$2"
   shift 2
-  docker compose -p "$site_name-$slot" --project-directory "$site/releases/$release" \
+  # In a session of its own: a cancelled step must not leave Compose half-way. It keeps the work lock until it ends.
+  setsid -w docker compose -p "$site_name-$slot" --project-directory "$site/releases/$release" \
     -f "$site/releases/$release/compose.yaml" --env-file /dev/null "$@"
 }
 

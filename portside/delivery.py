@@ -1,0 +1,94 @@
+"""How a host comes by an image: it has it, it pulls it, or it is sent what it lacks over its own connection."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from portside.config import Config, Environment
+from portside.errors import CommandError, HostError, PortsideError
+from portside.host.base import Host
+from portside.image.bases import default_ca_bundle, ensure_image
+from portside.image.build import BuiltImage, inspect_image
+from portside.image.layers import chain_ids
+from portside.image.transport import CACHE, present_chains, send_image
+from portside.release import Image
+from portside.report import Reporter
+from portside.steps import Target
+
+PULL_SECONDS = 600
+
+
+class Delivery:
+    """Brings images to the hosts of one environment."""
+
+    def __init__(
+        self, config: Config, environment: Environment, reporter: Reporter, others: list[Host]
+    ) -> None:
+        self._environment = environment
+        self.reporter = reporter
+        self._others = others
+        self._cache: Path = config.root / CACHE
+        self._ca_bundle = default_ca_bundle(config.build.ca_bundle, os.environ)
+
+    @property
+    def pull_seconds(self) -> float:
+        """How long a host may pull the release's image itself; 0 where there is no registry to pull from."""
+        return 0 if self._environment.registry == "none" else PULL_SECONDS
+
+    async def provide(self, target: Target, image: Image) -> None:
+        """Make sure that a host without a registry has the release's image before the release is prepared."""
+        found = target.state.image(image.reference)
+        if found is not None and (not image.ids or found.id in image.ids):
+            return
+        if self._environment.local or self._environment.registry != "none":
+            return
+        present = frozenset(chain for known in target.state.images for chain in chain_ids(known.layers))
+        try:
+            built = await inspect_image(image.reference)
+        except PortsideError:
+            await self._copy(target.host, image)
+            return
+        await self._send(target.host, built, present)
+
+    async def provide_named(self, host: Host, reference: str) -> None:
+        """Make sure that a host has an image which its Compose files name: a proxy's, an accessory's."""
+        if (await host.run(["docker", "image", "inspect", reference], timeout=30)).exit_code == 0:
+            return
+        if self._environment.registry != "none" or self._environment.local:
+            pulled = await host.run(["docker", "pull", "--quiet", reference], timeout=PULL_SECONDS)
+            if pulled.exit_code == 0:
+                return
+        await ensure_image(reference, say=self.reporter.say, ca_bundle=self._ca_bundle)
+        if not self._environment.local:
+            await self._send(host, await inspect_image(reference), await present_chains(host))
+
+    async def _send(self, host: Host, image: BuiltImage, present: frozenset[str]) -> None:
+        await send_image(
+            host,
+            image,
+            present_layers=present,
+            say=self.reporter.say,
+            cache=self._cache,
+            timeout=self._environment.transfer_deadline,
+        )
+
+    async def _copy(self, host: Host, image: Image) -> None:
+        """From another host of the environment: this machine doesn't have the image (any more)."""
+        deadline = self._environment.transfer_deadline
+        for other in self._others:
+            if other is host:
+                continue
+            try:
+                saved = (await other.run(["docker", "save", image.reference], timeout=deadline)).check()
+            except CommandError:
+                continue
+            self.reporter.say(f"{host.name}: {image.reference} is copied from {other.name}")
+            loaded = await host.run(["docker", "load", "--quiet"], stdin=saved.stdout, timeout=deadline)
+            loaded.check(f"image {image.reference} could not be loaded")
+            return
+        raise HostError(
+            f"image {image.reference} is neither here, nor on another host, nor in a registry",
+            where=host.name,
+            remedy="Check out the release's commit and type `invoke build`, which gives the same image again.",
+        )

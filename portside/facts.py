@@ -1,0 +1,212 @@
+"""What a host says of itself, parsed from the sections that portside/host/scripts/emit.sh prints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from pydantic import ValidationError
+
+from portside.errors import HostError
+from portside.journal import Entry, parse_journal
+from portside.release import Current, Release, Slot
+
+# How long a host may take to describe itself, in seconds; `docker info` on a loaded machine is the slow part.
+STATE_DEADLINE = 60
+
+
+@dataclass(frozen=True)
+class Container:
+    id: str
+    slot: str
+    release: str
+    service: str
+    state: str
+    name: str
+    status: str
+
+    @property
+    def running(self) -> bool:
+        return self.state == "running"
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a release lock. Times are seconds since the epoch, by the host's clock."""
+
+    owner: str
+    operation: str
+    since: int
+    expires: int
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Proxy:
+    running: bool
+    fingerprint: str
+    image: str
+
+
+@dataclass(frozen=True)
+class HostImage:
+    id: str
+    tags: tuple[str, ...]
+    digests: tuple[str, ...]
+    layers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a preflight judges. Sizes are in MiB; `engine` and `compose` are versions, or an error's text."""
+
+    arch: str
+    cpus: int
+    memory_mb: int
+    home_free_mb: int
+    docker_free_mb: int
+    engine: str
+    compose: str
+
+
+@dataclass(frozen=True)
+class State:
+    """A site on one host, as it is on disk and in the Engine."""
+
+    clock: float
+    base: str
+    current: Current | None
+    route: str
+    maintenance: bool
+    proxy_config: str
+    holder: Holder | None
+    journal: tuple[Entry, ...]
+    releases: dict[str, Release]
+    containers: tuple[Container, ...]
+    proxy: Proxy | None
+    accessories_fingerprint: str
+    accessories: dict[str, str]
+    machine: Machine | None = None
+    images: tuple[HostImage, ...] = field(default=())
+
+    @property
+    def serving(self) -> Slot | None:
+        """The slot that the proxy sends traffic to."""
+        slot = self.route.partition(">")[0]
+        return slot if slot in ("blue", "green") else None  # type: ignore[return-value]
+
+    def image(self, reference: str) -> HostImage | None:
+        """The image that this host knows by `reference`: a tag, or name@digest."""
+        for image in self.images:
+            if reference in image.tags or reference in image.digests:
+                return image
+        return None
+
+
+def parse_state(text: str, host: str) -> State:
+    """Parse what state.sh or lease.sh printed. Raises HostError when it makes no sense."""
+    try:
+        return _parse(dict(_sections(text)))
+    except (KeyError, ValueError, IndexError, ValidationError) as error:
+        raise HostError(
+            "what the host says of itself can't be understood",
+            where=host,
+            why=f"{type(error).__name__}: {error}"[:500],
+            remedy="Look at ~/.portside there; `invoke doctor` names a damaged file.",
+        ) from None
+
+
+def _sections(text: str) -> Iterator[tuple[str, list[str]]]:
+    name, lines = "", list[str]()
+    for line in text.splitlines():
+        if line.startswith("@@"):
+            if name:
+                yield name, lines
+            name, lines = line[2:], []
+        elif line.strip():
+            lines.append(line)
+    yield name, lines
+
+
+def _parse(sections: dict[str, list[str]]) -> State:
+    return State(
+        clock=float(sections["time"][0]),
+        base=sections["base"][0],
+        current=Current.model_validate_json(sections["current"][0]) if sections["current"] else None,
+        route=sections["route"][0] if sections["route"] else "",
+        maintenance=sections["maintenance"] == ["on"],
+        proxy_config="\n".join(sections["proxy_config"]),
+        holder=_holder(sections["lock"]),
+        journal=parse_journal(sections["journal"]),
+        releases={release.id: release for release in map(Release.model_validate_json, sections["releases"])},
+        containers=tuple(map(_container, sections["containers"])),
+        proxy=_proxy(sections["proxy"]),
+        accessories_fingerprint=sections["accessories"][0]
+        if _has_fingerprint(sections["accessories"])
+        else "",
+        accessories={
+            name: state
+            for name, _, state in (line.partition(" ") for line in sections["accessories"])
+            if state
+        },
+        machine=_machine(sections["machine"]) if "machine" in sections else None,
+        images=tuple(map(_image, sections.get("images", []))),
+    )
+
+
+def _has_fingerprint(lines: list[str]) -> bool:
+    return bool(lines) and " " not in lines[0]
+
+
+def _holder(lines: list[str]) -> Holder | None:
+    if not lines:
+        return None
+    expires, _, holder = lines[0].partition(" ")
+    return parse_holder(int(expires), holder)
+
+
+def parse_holder(expires: int, text: str) -> Holder:
+    data = json.loads(text)
+    return Holder(
+        owner=str(data["owner"]),
+        operation=str(data["operation"]),
+        since=int(data["since"]),
+        expires=expires,
+        message=str(data.get("message", "")),
+    )
+
+
+def _container(line: str) -> Container:
+    identity, project, release, service, state, name, status = line.split(" ", 6)
+    return Container(identity, project.rpartition("-")[2], release, service, state, name, status)
+
+
+def _proxy(lines: list[str]) -> Proxy | None:
+    if not lines:
+        return None
+    state, fingerprint, image = lines[0].split(" ", 2)
+    return Proxy(state == "running", fingerprint, image)
+
+
+def _image(line: str) -> HostImage:
+    identity, tags, digests, layers = line.split(" ", 3)
+    return HostImage(
+        identity,
+        tuple(json.loads(tags) or ()),
+        tuple(json.loads(digests) or ()),
+        tuple(json.loads(layers) or ()),
+    )
+
+
+def _machine(lines: list[str]) -> Machine:
+    found = dict(line.split(" ", 1) for line in lines if " " in line)
+    return Machine(
+        arch=found.get("arch", "unknown"),
+        cpus=int(found.get("cpus", 0)),
+        memory_mb=int(found.get("memory_kb", 0)) // 1024,
+        home_free_mb=int(found.get("home_free_kb", 0)) // 1024,
+        docker_free_mb=int(found.get("docker_free_kb", found.get("home_free_kb", 0))) // 1024,
+        engine=found.get("engine", "\n".join(lines)),
+        compose=found.get("compose", ""),
+    )

@@ -1,0 +1,90 @@
+"""All hosts of an environment at once: connect, run a step everywhere, fail as one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from typing import TypeVar
+
+from portside.config import Environment
+from portside.errors import HostError, PortsideError
+from portside.facts import STATE_DEADLINE, State, parse_state
+from portside.host.base import Host
+from portside.host.local import LocalHost
+from portside.host.script import script_argv
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@contextlib.asynccontextmanager
+async def connected(
+    environment: Environment, names: Sequence[str] | None = None
+) -> AsyncIterator[list[Host]]:
+    """Connections to `names` (all hosts of the environment when None), closed at the end.
+
+    Raises HostError that names every host which can't be reached.
+    """
+    if environment.local:
+        yield [LocalHost()]
+        return
+    from portside.host.ssh import connect  # noqa: PLC0415 - asyncssh is only loaded where SSH is used
+
+    wanted = environment.hosts if names is None else names
+    results = await asyncio.gather(
+        *(
+            connect(
+                name,
+                ssh_config=environment.ssh_config,
+                known_hosts=environment.known_hosts,
+                deadline=environment.connect_deadline,
+            )
+            for name in wanted
+        ),
+        return_exceptions=True,
+    )
+    hosts: list[Host] = [result for result in results if not isinstance(result, BaseException)]
+    failures = [result for result in results if isinstance(result, BaseException)]
+    try:
+        if failures:
+            raise together(failures)
+        yield hosts
+    finally:
+        await asyncio.gather(*(host.close() for host in hosts), return_exceptions=True)
+
+
+async def everywhere(items: Iterable[T], act: Callable[[T], Awaitable[R]]) -> list[R]:
+    """`act` on all items at once. The first failure cancels the rest and is raised, once all have ended."""
+    tasks = [asyncio.ensure_future(act(item)) for item in items]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    failures = [error for task in done if not task.cancelled() and (error := task.exception()) is not None]
+    if failures:
+        raise together(failures)
+    return [task.result() for task in tasks]
+
+
+def together(failures: Sequence[BaseException]) -> BaseException:
+    """One error for several: itself when alone, else one of the first's kind that shows them all."""
+    unexpected = next((error for error in failures if not isinstance(error, PortsideError)), None)
+    if unexpected is not None or len(failures) == 1:
+        return unexpected or failures[0]
+    first = failures[0]
+    kind = type(first) if isinstance(first, PortsideError) else HostError
+    return kind(f"{len(failures)} hosts failed", why="\n\n".join(str(error) for error in failures))
+
+
+async def read_states(hosts: list[Host], site: str, *, full: bool) -> dict[str, State]:
+    """The state of a site on each host, without its lock."""
+
+    async def read(host: Host) -> State:
+        result = await host.run(script_argv("state", site, "1" if full else "0"), timeout=STATE_DEADLINE)
+        result.check("the state of the host can't be read")
+        return parse_state(result.stdout.decode(errors="replace"), host.name)
+
+    return dict(zip((host.name for host in hosts), await everywhere(hosts, read), strict=True))

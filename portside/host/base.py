@@ -1,0 +1,54 @@
+"""One protocol for every place a release can go to: over SSH, or this machine."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from portside.command import Result
+
+Input = bytes | AsyncIterator[bytes]
+
+
+@dataclass
+class Traffic:
+    """What a command cost at one host: exchanges (one request, one answer) and bytes of payload."""
+
+    exchanges: int = 0
+    sent: int = 0
+    received: int = 0
+
+
+class Channel(Protocol):
+    """A command that keeps running: lines in, lines out."""
+
+    async def readline(self, timeout: float) -> bytes:
+        """The next line with its newline; b"" at the end. Raises HostError when `timeout` (seconds) passes."""
+
+    async def send(self, data: bytes) -> None: ...
+
+    async def close(self) -> Result:
+        """Close its standard input and wait for its end."""
+
+
+class Host(Protocol):
+    """A machine with a Docker Engine."""
+
+    name: str
+    traffic: Traffic
+
+    async def run(self, argv: Sequence[str], *, stdin: Input | None = None, timeout: float) -> Result:
+        """Run `argv` to its end, whatever its exit code. `timeout` is in seconds.
+
+        Raises HostError when the host is lost or the time-out passes; what runs there is then told to stop.
+        """
+
+    async def open(self, argv: Sequence[str], *, stderr_to_stdout: bool = False) -> Channel:
+        """Start `argv` and leave it running."""
+
+    async def tunnel(self, socket: str) -> Path:
+        """A socket on this machine that leads to the unix socket with the absolute path `socket` there."""
+
+    async def close(self) -> None: ...

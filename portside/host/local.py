@@ -1,0 +1,129 @@
+"""This machine as a host: the same scripts, without SSH."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+from portside.command import Result, shown
+from portside.errors import HostError
+from portside.host.base import Channel, Input, Traffic
+
+# One line of what a host tells of itself may be long: a proxy configuration, an image's layers.
+LINE_LIMIT = 16 * 1024 * 1024
+
+
+class LocalChannel:
+    def __init__(self, argv: Sequence[str], process: asyncio.subprocess.Process) -> None:
+        self._argv = tuple(argv)
+        self._process = process
+
+    async def readline(self, timeout: float) -> bytes:
+        assert self._process.stdout is not None
+        try:
+            return await asyncio.wait_for(self._process.stdout.readline(), timeout)
+        except TimeoutError:
+            raise HostError(
+                f"`{shown(self._argv, 80)}` said nothing for {timeout:g} s", where="this machine"
+            ) from None
+
+    async def send(self, data: bytes) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._process.stdin.write(data)
+            await self._process.stdin.drain()
+
+    async def close(self) -> Result:
+        stderr = b""
+        try:
+            _, stderr = await asyncio.wait_for(self._process.communicate(), 10)
+        except TimeoutError:
+            pass
+        finally:
+            _kill(self._process)
+            await self._process.wait()
+        return Result(self._argv, self._process.returncode or 0, b"", stderr or b"")
+
+
+class LocalHost:
+    """The Docker Engine of the machine that Portside runs on."""
+
+    def __init__(self) -> None:
+        self.name = "localhost"
+        self.traffic = Traffic()
+
+    async def run(self, argv: Sequence[str], *, stdin: Input | None = None, timeout: float) -> Result:
+        self.traffic.exchanges += 1
+        process = await _start(argv, stdin=stdin is not None, stderr=asyncio.subprocess.PIPE)
+        try:
+            async with asyncio.timeout(timeout):
+                feed = asyncio.create_task(_feed(process, stdin, self.traffic))
+                try:
+                    assert process.stdout is not None and process.stderr is not None
+                    stdout, stderr = await asyncio.gather(process.stdout.read(), process.stderr.read())
+                    await process.wait()
+                finally:
+                    feed.cancel()
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await feed
+        except TimeoutError:
+            raise HostError(
+                f"`{shown(argv, 80)}` did not finish within {timeout:g} s", where=self.name
+            ) from None
+        finally:
+            _kill(process)
+            await process.wait()
+        self.traffic.received += len(stdout) + len(stderr)
+        return Result(tuple(argv), process.returncode or 0, stdout, stderr, where=self.name)
+
+    async def open(self, argv: Sequence[str], *, stderr_to_stdout: bool = False) -> Channel:
+        self.traffic.exchanges += 1
+        stderr = asyncio.subprocess.STDOUT if stderr_to_stdout else asyncio.subprocess.PIPE
+        return LocalChannel(argv, await _start(argv, stdin=True, stderr=stderr))
+
+    async def tunnel(self, socket: str) -> Path:
+        return Path(socket)
+
+    async def close(self) -> None:
+        return None
+
+
+async def _start(argv: Sequence[str], *, stdin: bool, stderr: int) -> asyncio.subprocess.Process:
+    try:
+        return await asyncio.create_subprocess_exec(
+            *argv,
+            stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=stderr,
+            start_new_session=True,
+            limit=LINE_LIMIT,
+            cwd=Path.home(),
+        )
+    except FileNotFoundError as error:
+        raise HostError(f"`{argv[0]}` is not installed", where="this machine") from error
+
+
+async def _feed(process: asyncio.subprocess.Process, stdin: Input | None, traffic: Traffic) -> None:
+    if stdin is None or process.stdin is None:
+        return
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        if isinstance(stdin, bytes):
+            process.stdin.write(stdin)
+            traffic.sent += len(stdin)
+        else:
+            async for chunk in stdin:
+                process.stdin.write(chunk)
+                traffic.sent += len(chunk)
+                await process.stdin.drain()
+        await process.stdin.drain()
+    process.stdin.close()
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)

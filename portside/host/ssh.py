@@ -1,0 +1,243 @@
+"""A host over SSH: one asyncssh connection, its key verified, everything else a channel on it.
+
+`~/.ssh/config`, agents and certificates work as with OpenSSH, because asyncssh reads them itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shlex
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+
+from portside.command import Result, shown
+from portside.errors import HostError
+from portside.host.base import Channel, Input, Traffic
+from portside.host.local import LINE_LIMIT
+
+# Notice within this many seconds that the other side is gone: three unanswered keep-alives.
+KEEPALIVE_SECONDS = 5
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where and as whom: `[user@]host[:port]`, the rest from the SSH configuration."""
+
+    host: str
+    user: str | None = None
+    port: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Destination:
+        user, _, rest = text.rpartition("@")
+        host, _, port = rest.partition(":")
+        return cls(host, user or None, int(port) if port else None)
+
+
+class SSHChannel:
+    def __init__(
+        self, argv: Sequence[str], process: asyncssh.SSHClientProcess[bytes], where: str, traffic: Traffic
+    ) -> None:
+        self._argv, self._process, self._where, self._traffic = tuple(argv), process, where, traffic
+
+    async def readline(self, timeout: float) -> bytes:
+        try:
+            line = await asyncio.wait_for(self._process.stdout.readline(), timeout)
+        except TimeoutError:
+            raise HostError(
+                f"`{shown(self._argv, 80)}` said nothing for {timeout:g} s", where=self._where
+            ) from None
+        except (asyncssh.Error, OSError) as error:
+            raise HostError("the SSH connection was lost", where=self._where, why=str(error)) from None
+        self._traffic.received += len(line)
+        return line
+
+    async def send(self, data: bytes) -> None:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError, asyncssh.Error):
+            self._process.stdin.write(data)
+            self._traffic.sent += len(data)
+            await self._process.stdin.drain()
+
+    async def close(self) -> Result:
+        stderr, code = b"", 255
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError, asyncssh.Error, TimeoutError):
+            self._process.stdin.write_eof()
+            async with asyncio.timeout(10):
+                stderr = await self._process.stderr.read()
+                await self._process.wait_closed()
+            code = self._process.returncode or 0
+        self._process.close()
+        return Result(self._argv, code, b"", stderr, where=self._where)
+
+
+class SSHHost:
+    """A machine reached over SSH."""
+
+    def __init__(self, name: str, connection: asyncssh.SSHClientConnection) -> None:
+        self.name = name
+        self.traffic = Traffic()
+        self._connection = connection
+        self._tunnels: dict[str, Path] = {}
+        self._folder: Path | None = None
+
+    async def run(self, argv: Sequence[str], *, stdin: Input | None = None, timeout: float) -> Result:
+        self.traffic.exchanges += 1
+        process = await self._start(argv)
+        try:
+            async with asyncio.timeout(timeout):
+                feed = asyncio.create_task(self._feed(process, stdin))
+                try:
+                    stdout, stderr = await asyncio.gather(process.stdout.read(), process.stderr.read())
+                    await process.wait_closed()
+                finally:
+                    feed.cancel()
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await feed
+        except TimeoutError:
+            await self._stop(process)
+            raise HostError(
+                f"`{shown(argv, 80)}` did not finish within {timeout:g} s", where=self.name
+            ) from None
+        except (asyncssh.Error, OSError) as error:
+            raise HostError("the SSH connection was lost", where=self.name, why=str(error)) from None
+        except asyncio.CancelledError:
+            await self._stop(process)
+            raise
+        if process.returncode is None:
+            raise HostError("the SSH connection was lost", where=self.name)
+        self.traffic.received += len(stdout) + len(stderr)
+        return Result(tuple(argv), process.returncode, stdout, stderr, where=self.name)
+
+    async def open(self, argv: Sequence[str], *, stderr_to_stdout: bool = False) -> Channel:
+        self.traffic.exchanges += 1
+        process = await self._start(argv, stderr=asyncssh.STDOUT if stderr_to_stdout else asyncssh.PIPE)
+        return SSHChannel(argv, process, self.name, self.traffic)
+
+    async def tunnel(self, socket: str) -> Path:
+        if socket not in self._tunnels:
+            self.traffic.exchanges += 1
+            if self._folder is None:
+                self._folder = Path(tempfile.mkdtemp(prefix="portside-"))
+            local = self._folder / f"{len(self._tunnels)}.sock"
+            try:
+                await self._connection.forward_local_path(str(local), socket)
+            except (asyncssh.Error, OSError) as error:
+                raise HostError(
+                    f"no tunnel to {socket}",
+                    where=self.name,
+                    why=str(error),
+                    remedy="sshd there must allow stream forwarding (AllowStreamLocalForwarding yes).",
+                ) from None
+            self._tunnels[socket] = local
+        return self._tunnels[socket]
+
+    async def close(self) -> None:
+        self._connection.close()
+        with contextlib.suppress(TimeoutError, asyncssh.Error, OSError):
+            await asyncio.wait_for(self._connection.wait_closed(), 3)
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    async def _start(
+        self, argv: Sequence[str], stderr: int = asyncssh.PIPE
+    ) -> asyncssh.SSHClientProcess[bytes]:
+        command = shlex.join(argv)
+        self.traffic.sent += len(command)
+        try:
+            return await asyncio.wait_for(
+                self._connection.create_process(command, encoding=None, stderr=stderr, limit=LINE_LIMIT), 15
+            )
+        except (asyncssh.Error, OSError, TimeoutError) as error:
+            raise HostError(
+                "the SSH connection was lost", where=self.name, why=str(error) or "no answer within 15 s"
+            ) from None
+
+    async def _feed(self, process: asyncssh.SSHClientProcess[bytes], stdin: Input | None) -> None:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError, asyncssh.Error):
+            if isinstance(stdin, bytes):
+                process.stdin.write(stdin)
+                self.traffic.sent += len(stdin)
+            elif stdin is not None:
+                async for chunk in stdin:
+                    process.stdin.write(chunk)
+                    self.traffic.sent += len(chunk)
+                    await process.stdin.drain()
+            process.stdin.write_eof()
+
+    async def _stop(self, process: asyncssh.SSHClientProcess[bytes]) -> None:
+        """Tell what runs there to stop: closing a channel alone leaves it running."""
+        with contextlib.suppress(asyncssh.Error, OSError):
+            process.terminate()
+            process.close()
+
+
+async def connect(
+    name: str, *, ssh_config: Path | None, known_hosts: Path | None, deadline: float
+) -> SSHHost:
+    """Connect to `name` within `deadline` seconds.
+
+    Raises HostError: not reachable, key unknown or changed (with its fingerprint and how to pin it), not allowed in.
+    """
+    destination = Destination.parse(name)
+    config = [str(ssh_config)] if ssh_config else ()
+    options: dict[str, Any] = {}
+    if destination.user:
+        options["username"] = destination.user
+    if destination.port:
+        options["port"] = destination.port
+    if known_hosts:
+        options["known_hosts"] = str(known_hosts)
+    try:
+        async with asyncio.timeout(deadline):
+            connection = await asyncssh.connect(
+                destination.host,
+                config=config,
+                keepalive_interval=KEEPALIVE_SECONDS,
+                keepalive_count_max=3,
+                connect_timeout=deadline,
+                compression_algs=None,
+                **options,
+            )
+    except asyncssh.HostKeyNotVerifiable as error:
+        raise await _untrusted(name, destination, options, config, str(error)) from None
+    except asyncssh.PermissionDenied as error:
+        raise HostError(
+            "not allowed to log in",
+            where=name,
+            why=str(error),
+            remedy=f"Check that `ssh {name}` works with a key and without a question.",
+        ) from None
+    except TimeoutError:
+        raise HostError(f"no answer within {deadline:g} s", where=name, remedy=f"Try `ssh {name}`.") from None
+    except (asyncssh.Error, OSError) as error:
+        raise HostError("can't connect", where=name, why=str(error), remedy=f"Try `ssh {name}`.") from None
+    return SSHHost(name, connection)
+
+
+async def _untrusted(
+    name: str, destination: Destination, options: dict[str, Any], config: Sequence[str], why: str
+) -> HostError:
+    fingerprint = "unknown"
+    port = options.get("port")
+    where: dict[str, Any] = {"port": port} if port else {}
+    with contextlib.suppress(asyncssh.Error, OSError, TimeoutError):
+        async with asyncio.timeout(5):
+            key = await asyncssh.get_server_host_key(destination.host, config=config, **where)
+        if key is not None:
+            fingerprint = f"{key.get_algorithm()} {key.get_fingerprint()}"
+    pin = f"-p {port} " if port else ""
+    known = options.get("known_hosts", "~/.ssh/known_hosts")
+    return HostError(
+        "its host key isn't known here, or isn't the one that is known",
+        where=name,
+        why=f"It presents {fingerprint}. ({why})",
+        remedy="Compare that with `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on the machine's console; if it is "
+        f"the same: ssh-keyscan -t ed25519 {pin}{destination.host} >> {known}",
+    )

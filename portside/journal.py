@@ -1,0 +1,136 @@
+"""What survives a crash: the lines each host writes before and after every phase, and what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from portside.release import Slot
+
+Phase = Literal[
+    "prepare",
+    "before-switch",
+    "start",
+    "switch",
+    "bake",
+    "commit",
+    "retire",
+    "undo",
+    "maintenance",
+    "accessories",
+]
+Kind = Literal["deploy", "rollback", "maintenance", "accessories"]
+# A host that has ended one of these has nothing left to finish or undo.
+LAST_PHASES = ("retire", "undo", "maintenance", "accessories")
+
+
+class Operation(BaseModel):
+    """One deploy or rollback at one host: all that is needed to finish or undo it without its deployer.
+
+    `route` is what an undo restores ("" when there was no release); `warm` says that the release to switch to was
+    already running; `fresh` that its directory was made by this operation.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    kind: Kind
+    owner: str
+    release: str = ""
+    slot: Slot = "blue"
+    previous: str | None = None
+    previous_slot: Slot | None = None
+    route: str = ""
+    stop_first: tuple[str, ...] = ()
+    previous_stop_first: tuple[str, ...] = ()
+    warm: bool = False
+    fresh: bool = True
+
+
+class Entry(BaseModel):
+    """One journal line. `at` is seconds since the epoch by the host's clock."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    at: int
+    phase: Phase
+    event: Literal["begin", "end"]
+    operation: Operation
+    reason: str = ""
+
+    @property
+    def when(self) -> datetime:
+        return datetime.fromtimestamp(self.at).astimezone()
+
+
+def line(operation: Operation, phase: Phase, event: Literal["begin", "end"], reason: str = "") -> str:
+    """A journal line without its time, which the host adds."""
+    entry = Entry(at=0, phase=phase, event=event, operation=operation, reason=reason)
+    return entry.model_dump_json(exclude={"at"})
+
+
+def parse_journal(lines: Iterable[str]) -> tuple[Entry, ...]:
+    """The readable lines. A line cut short by a crash is left out: what it announces has not begun or not ended."""
+    entries = []
+    for text in lines:
+        try:
+            entries.append(Entry.model_validate_json(text))
+        except ValidationError:
+            continue
+    return tuple(entries)
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """An operation that some host began and did not end. `committed`: it has to be finished, else undone."""
+
+    operations: dict[str, Operation]
+    committed: bool
+    phase: Phase
+
+    @property
+    def any(self) -> Operation:
+        return next(iter(self.operations.values()))
+
+
+def unfinished(journals: Mapping[str, Sequence[Entry]]) -> Unfinished | None:
+    """What a crashed deployer left behind, judged from the journals of all hosts (host name to entries).
+
+    The commit barrier comes before the first commit line, so one committed host means that every host was ready:
+    the rest is finished. Without any, everything is undone.
+    """
+    open_operations: dict[str, Operation] = {}
+    phases: list[Phase] = []
+    committed_ids = set()
+    for host, entries in journals.items():
+        committed_ids |= {
+            entry.operation.id for entry in entries if entry.phase == "commit" and entry.event == "end"
+        }
+        if not entries:
+            continue
+        last = entries[-1]
+        if last.event == "end" and last.phase in LAST_PHASES:
+            continue
+        if last.operation.kind in ("maintenance", "accessories"):
+            continue
+        open_operations[host] = last.operation
+        phases.append(last.phase)
+    if not open_operations:
+        return None
+    newest = max(operation.id for operation in open_operations.values())
+    mine = {host: operation for host, operation in open_operations.items() if operation.id == newest}
+    order: tuple[Phase, ...] = (
+        "prepare",
+        "before-switch",
+        "start",
+        "switch",
+        "bake",
+        "commit",
+        "retire",
+        "undo",
+    )
+    return Unfinished(mine, newest in committed_ids, max(phases, key=order.index))

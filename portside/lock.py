@@ -1,0 +1,143 @@
+"""The release lock: a lease on every host of an environment, kept alive by the open channel that took it.
+
+The host's own clock decides when a lease ends. Each holder gets a larger fencing token than the one before, and
+every step that changes a host shows it, so that a deployer which lost its lease can do nothing any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from portside.errors import LockError, PortsideError
+from portside.facts import STATE_DEADLINE, State, parse_holder, parse_state
+from portside.host.base import Channel, Host
+from portside.host.script import script_argv
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Who asks for the lock, what for, and for how many seconds it lasts without a heartbeat."""
+
+    env: str
+    owner: str
+    operation: str
+    ttl: int
+    message: str = ""
+    force: bool = False
+    leave: bool = False
+
+    @property
+    def holder(self) -> bytes:
+        holder = {"owner": self.owner, "operation": self.operation, "message": self.message}
+        return json.dumps(holder).encode() + b"\n"
+
+
+@dataclass
+class Lease:
+    """A lock held on one host."""
+
+    host: Host
+    token: str
+    channel: Channel
+    state: State | None = None
+
+
+@contextlib.asynccontextmanager
+async def locked(
+    hosts: Sequence[Host], site: str, claim: Claim, *, full: bool
+) -> AsyncIterator[Mapping[str, Lease]]:
+    """Hold the lock of `site` on all `hosts`; yields a lease per host name, with the host's state in it.
+
+    The first host is asked first, so that of two deployers at once exactly one wins. Raises LockError naming the
+    holder. `full` adds the facts that a preflight needs.
+    """
+    leases: dict[str, Lease] = {}
+    try:
+        first = await _acquire(hosts[0], site, claim, full=full)
+        leases[hosts[0].name] = first
+        others = [asyncio.create_task(_acquire(host, site, claim, full=full)) for host in hosts[1:]]
+        reading = [asyncio.create_task(_read_state(first))]
+        try:
+            for task in others:
+                lease = await task
+                leases[lease.host.name] = lease
+                reading.append(asyncio.create_task(_read_state(lease)))
+            await asyncio.gather(*reading)
+        finally:
+            # A lease taken while another host refused has to be given back as well.
+            for result in await asyncio.gather(*others, return_exceptions=True):
+                if isinstance(result, Lease):
+                    leases[result.host.name] = result
+            await _quiet(reading)
+        beat = asyncio.create_task(_heartbeat(list(leases.values()), claim.ttl / 3))
+        try:
+            yield {host.name: leases[host.name] for host in hosts}
+        finally:
+            await _quiet([beat])
+    finally:
+        await asyncio.gather(*(lease.channel.close() for lease in leases.values()), return_exceptions=True)
+
+
+async def _acquire(host: Host, site: str, claim: Claim, *, full: bool) -> Lease:
+    channel = await host.open(
+        script_argv(
+            "lease",
+            site,
+            str(claim.ttl),
+            "1" if claim.force else "0",
+            "leave" if claim.leave else "hold",
+            "1" if full else "0",
+        )
+    )
+    try:
+        await channel.send(claim.holder)
+        answer = (await channel.readline(STATE_DEADLINE)).decode(errors="replace").strip()
+        kind, _, rest = answer.partition(" ")
+        if kind == "token":
+            return Lease(host, rest, channel)
+        if kind == "held":
+            now, expires, holder = rest.split(" ", 2)
+            raise _held(host.name, int(now), int(expires), holder, claim.env)
+        result = await channel.close()
+        result.check("the release lock can't be taken")
+        raise LockError("the release lock can't be taken", where=host.name, why=answer)
+    except BaseException:
+        with contextlib.suppress(PortsideError):
+            await channel.close()
+        raise
+
+
+async def _read_state(lease: Lease) -> None:
+    lines = []
+    while (line := await lease.channel.readline(STATE_DEADLINE)) and line != b"@@end\n":
+        lines.append(line.decode(errors="replace"))
+    lease.state = parse_state("".join(lines), lease.host.name)
+
+
+async def _heartbeat(leases: Sequence[Lease], interval: float) -> None:
+    while True:
+        await asyncio.sleep(interval)
+        await asyncio.gather(*(lease.channel.send(b"beat\n") for lease in leases), return_exceptions=True)
+
+
+async def _quiet(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _held(host: str, now: int, expires: int, text: str, env: str) -> LockError:
+    holder = parse_holder(expires, text)
+    since = datetime.fromtimestamp(holder.since).astimezone()
+    return LockError(
+        f"{holder.owner} holds the release lock since {since:%H:%M:%S} ({now - holder.since} s): {holder.operation}"
+        + (f" – {holder.message}" if holder.message else ""),
+        where=host,
+        why=f"Without a sign of life it ends by itself in {max(0, expires - now)} s.",
+        remedy=f"Wait, or if you know that it is stale: invoke unlock --env {env}",
+    )

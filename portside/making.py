@@ -1,0 +1,160 @@
+"""Make a release from what is in the project: Compose file, image, environment. The last step before hosts."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import yaml
+
+from portside.compose import images, named_variables, read_compose, render, roles
+from portside.config import Config, Environment
+from portside.errors import ConfigError
+from portside.proxy import proxy_compose
+from portside.release import (
+    Image,
+    Release,
+    archive,
+    content_hash,
+    env_digest,
+    env_file,
+    release_files,
+    release_id,
+)
+from portside.secrets import accessory_values, plain_variables, resolve
+
+IDENTITY = "<release>"
+
+
+@dataclass(frozen=True)
+class Draft:
+    """Everything of a release but its id and its predecessor. `values` holds secrets: it is never printed."""
+
+    config: Config
+    environment: Environment
+    data: Mapping[str, Any]
+    values: Mapping[str, str]
+    image: Image
+    commit: str
+    created_by: str
+
+    def __repr__(self) -> str:
+        return f"Draft({self.environment.name}, {self.image.reference})"
+
+    def release(self, *, previous: str | None, created: datetime) -> Release:
+        """The release as of `created`, following `previous`."""
+        content = content_hash(
+            image=self.image.reference, compose=self._compose(IDENTITY), env_digest=self._env_digest
+        )
+        identity = release_id(created, content)
+        service = self.config.service
+        return Release(
+            id=identity,
+            service=service.name,
+            env=self.environment.name,
+            image=self.image,
+            roles=roles(self.data, self.config, self.environment),
+            web=service.web,
+            port=service.port,
+            readiness=service.readiness,
+            env_names=tuple(sorted(self.values)),
+            env_digest=self._env_digest,
+            content=content,
+            commit=self.commit,
+            created=created,
+            created_by=self.created_by,
+            previous=previous,
+            compose=self._compose(identity),
+        )
+
+    def files(self, release: Release) -> dict[str, str]:
+        """The files of the release's directory; the service is told which release of which environment it is."""
+        told = {
+            "APP_SERVICE": self.config.service.name,
+            "APP_ENV": self.environment.name,
+            "APP_RELEASE": release.id,
+            "PORT": str(self.config.service.port),
+        }
+        return release_files(release, {**told, **self.values})
+
+    @property
+    def sidecars(self) -> tuple[str, ...]:
+        """Images that the Compose file names itself, beside the service's own."""
+        return images(self.data)
+
+    @property
+    def _env_digest(self) -> str:
+        return env_digest(self.values, site=self.config.site(self.environment))
+
+    def _compose(self, identity: str) -> str:
+        return render(
+            self.data,
+            self.config,
+            self.environment,
+            image=self.image.reference,
+            release=identity,
+            variables=plain_variables(self.environment),
+        )
+
+
+async def draft(
+    config: Config, environment: Environment, *, image: Image, commit: str, created_by: str
+) -> Draft:
+    """Read what a release is made of. Raises ConfigError for anything wrong, before a host is asked."""
+    data = read_compose(config.root / config.service.compose)
+    values = await resolve(environment, config.root)
+    made = Draft(config, environment, data, values, image, commit, created_by)
+    made.release(previous=None, created=datetime.now(UTC))
+    return made
+
+
+@dataclass(frozen=True)
+class Accessories:
+    """What keeps state: the files for a host's accessories folder, a fingerprint of them, the images they need."""
+
+    files: Mapping[str, str]
+    fingerprint: str
+    images: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"Accessories({self.fingerprint})"
+
+
+async def read_accessories(config: Config, environment: Environment) -> Accessories | None:
+    """The accessories of an environment; None where it has none."""
+    if config.service.accessories is None or environment.accessory_hosts == ():
+        return None
+    path = config.root / config.service.accessories
+    data = read_compose(path)
+    for name, service in data["services"].items():
+        if "build" in service or not service.get("image"):
+            raise ConfigError(
+                "an accessory needs an image to be had elsewhere", where=f"{path}: services.{name}.image"
+            )
+    values = await accessory_values(environment, config.root, named_variables(data))
+    site = config.site(environment)
+    data["networks"] = {"default": {"name": site, "external": True}}
+    files = {"compose.yaml": yaml.safe_dump(data, sort_keys=False), "env": env_file(values)}
+    fingerprint = hashlib.sha256(
+        f"{files['compose.yaml']}{env_digest(values, site=site)}".encode()
+    ).hexdigest()[:16]
+    return Accessories(files, fingerprint, images(data))
+
+
+@dataclass(frozen=True)
+class ProxyFiles:
+    """The proxy's Compose file for an environment's hosts, and its fingerprint."""
+
+    compose: str
+    fingerprint: str
+
+    def archive(self, configuration: str) -> bytes:
+        return archive({"compose.yaml": self.compose, "config/caddy.json": configuration})
+
+
+def read_proxy(config: Config, environment: Environment) -> ProxyFiles:
+    compose = proxy_compose(config.root / "compose/proxy.yaml", environment, config.images.proxy)
+    return ProxyFiles(compose, hashlib.sha256(compose.encode()).hexdigest()[:16])

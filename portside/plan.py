@@ -1,0 +1,103 @@
+"""What a release would change, per host: a value that can be printed, confirmed, or be empty. No I/O."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from portside.facts import State
+from portside.release import Release
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing that would be different. `what` is image, compose, env, proxy, accessories or release."""
+
+    what: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Changes by host name. Empty lists: everything is as it would be."""
+
+    release: str
+    hosts: Mapping[str, tuple[Change, ...]]
+
+    @property
+    def changes(self) -> bool:
+        return any(self.hosts.values())
+
+
+@dataclass(frozen=True)
+class Desired:
+    """What there should be: the release, and fingerprints of what stands around it on a host."""
+
+    release: Release
+    proxy_fingerprint: str
+    proxy_config: Mapping[str, str]
+    accessories_fingerprint: Mapping[str, str]
+
+
+def make_plan(desired: Desired, states: Mapping[str, State]) -> Plan:
+    """Compare what each host (host name to state) has with what it should have."""
+    return Plan(
+        desired.release.id,
+        {host: tuple(_changes(desired, host, state)) for host, state in states.items()},
+    )
+
+
+def _changes(desired: Desired, host: str, state: State) -> list[Change]:
+    release = desired.release
+    current = state.releases.get(state.current.release) if state.current else None
+    found = []
+    if current is None:
+        found.append(Change("release", "none", release.id))
+        found.append(Change("image", "none", release.image.reference))
+    else:
+        if current.image.reference != release.image.reference:
+            found.append(Change("image", current.image.reference, release.image.reference))
+        if without_identity(current) != without_identity(release):
+            found.append(Change("compose", "", diff(without_identity(current), without_identity(release))))
+        found.extend(_env_changes(current, release))
+    if state.proxy is None:
+        found.append(Change("proxy", "none", "would be started"))
+    elif not state.proxy.running:
+        found.append(Change("proxy", "stopped", "would be started"))
+    elif state.proxy.fingerprint != desired.proxy_fingerprint:
+        found.append(
+            Change("proxy", "another image, port or setting", "by `invoke host-bootstrap`, not by a release")
+        )
+    wanted = desired.proxy_config[host]
+    if state.proxy is not None and state.proxy_config != wanted.rstrip("\n"):
+        found.append(Change("proxy route", "", "would be changed, which closes idle keep-alive connections"))
+    fingerprint = desired.accessories_fingerprint.get(host, "")
+    if fingerprint and not state.accessories_fingerprint:
+        found.append(Change("accessories", "none", "would be started"))
+    elif fingerprint and fingerprint != state.accessories_fingerprint:
+        found.append(
+            Change("accessories", "another file or value", "by `invoke accessories`, not by a release")
+        )
+    return found
+
+
+def _env_changes(current: Release, release: Release) -> list[Change]:
+    before, after = set(current.env_names), set(release.env_names)
+    found = [Change("env", "", f"{name} is added") for name in sorted(after - before)]
+    found += [Change("env", f"{name} is removed", "") for name in sorted(before - after)]
+    if before == after and current.env_digest != release.env_digest:
+        found.append(Change("env", "", "values changed"))
+    return found
+
+
+def without_identity(release: Release) -> str:
+    """The release's Compose file without what differs between any two releases."""
+    return release.compose.replace(release.id, "<release>").replace(release.image.reference, "<image>")
+
+
+def diff(before: str, after: str) -> str:
+    """A unified diff of two Compose files, one line of context."""
+    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), "before", "after", lineterm="", n=1)
+    return "\n".join(lines)

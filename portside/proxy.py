@@ -1,0 +1,270 @@
+"""Caddy on a host: its configuration as a value, and its admin socket.
+
+A release never changes this configuration. Each site has two slots of upstreams, blue and green, and every request
+reads from a file which of them serves and which stands behind it, so that a switch is one file replaced. Reloading
+Caddy instead closes idle keep-alive connections, which loses requests (docs/decisions/0001-slots.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from portside.config import Config, Environment
+from portside.errors import ConfigError, HostError
+from portside.release import Slot, other
+
+# Where the routes folder is inside the container (compose/proxy.yaml).
+ROUTES = "/routes"
+ADMIN_SOCKET = "proxy/run/admin.sock"
+HEALTH_INTERVAL = "200ms"
+MAINTENANCE_PAGE = """<!doctype html><meta charset=utf-8><title>Back soon</title>
+<p style="font:1.2rem system-ui;margin:20vh auto;max-width:30rem">We are working on it and will be back shortly.</p>
+"""
+
+
+def upstreams(site: str, slot: Slot, web: str, replicas: int, port: int) -> list[str]:
+    """The addresses of a slot's web containers: Compose names them <project>-<service>-<number>."""
+    return [f"{site}-{slot}-{web}-{number}:{port}" for number in range(1, replicas + 1)]
+
+
+def site_route(config: Config, environment: Environment, replicas: int) -> dict[str, Any]:
+    """The Caddy route of one environment of the service, with `replicas` upstreams in each slot."""
+    site = config.site(environment)
+    service = config.service
+    route_file = f"{{file.{ROUTES}/{site}/route}}"
+    routes: list[dict[str, Any]] = []
+    if service.private_paths:
+        routes.append(
+            {
+                "match": [{"path": list(service.private_paths)}],
+                "handle": [{"handler": "static_response", "status_code": 404}],
+                "terminal": True,
+            }
+        )
+    routes.append(
+        {
+            "match": [{"vars": {f"{{file.{ROUTES}/{site}/maintenance}}": ["on"]}}],
+            "handle": [_unavailable(MAINTENANCE_PAGE)],
+            "terminal": True,
+        }
+    )
+    for slot in ("blue", "green"):
+        behind = other(slot)
+        routes.append(
+            {
+                "match": [{"vars": {route_file: [slot, f"{slot}>{behind}"]}}],
+                "handle": [
+                    {
+                        "handler": "subroute",
+                        "routes": [
+                            {"handle": [_balanced(site, slot, service.web, replicas, service, "300ms")]}
+                        ],
+                        "errors": {
+                            "routes": [
+                                {
+                                    "match": [
+                                        {
+                                            "vars": {route_file: [f"{slot}>{behind}"]},
+                                            "expression": "{http.error.status_code} in [502, 503, 504]",
+                                        }
+                                    ],
+                                    "handle": [_balanced(site, behind, service.web, replicas, service, "3s")],
+                                }
+                            ]
+                        },
+                    }
+                ],
+                "terminal": True,
+            }
+        )
+    routes.append({"handle": [_unavailable("No release is serving here.\n")], "terminal": True})
+    route: dict[str, Any] = {
+        "@id": site,
+        "handle": [{"handler": "subroute", "routes": routes}],
+        "terminal": True,
+    }
+    if environment.domain:
+        route["match"] = [{"host": [environment.domain]}]
+    return route
+
+
+def _balanced(site: str, slot: Slot, web: str, replicas: int, service: Any, patience: str) -> dict[str, Any]:
+    return {
+        "handler": "reverse_proxy",
+        "upstreams": [{"dial": dial} for dial in upstreams(site, slot, web, replicas, service.port)],
+        "load_balancing": {
+            "selection_policy": {"policy": "least_conn"},
+            "try_duration": patience,
+            "try_interval": "25ms",
+        },
+        "health_checks": {
+            "active": {
+                "uri": service.readiness,
+                "interval": HEALTH_INTERVAL,
+                "timeout": "2s",
+                "fails": 2,
+                "headers": {"User-Agent": ["portside-proxy"]},
+            },
+            "passive": {"fail_duration": "2s"},
+        },
+        "transport": {"protocol": "http", "dial_timeout": "1s", "keep_alive": {"idle_timeout": "30s"}},
+    }
+
+
+def _unavailable(body: str) -> dict[str, Any]:
+    kind = "text/html; charset=utf-8" if body.startswith("<") else "text/plain; charset=utf-8"
+    return {
+        "handler": "static_response",
+        "status_code": 503,
+        "headers": {"Content-Type": [kind], "Retry-After": ["30"], "Cache-Control": ["no-store"]},
+        "body": body,
+    }
+
+
+def empty_config() -> dict[str, Any]:
+    """A proxy without a site: its admin API on a unix socket, two servers waiting for routes."""
+    return {
+        "admin": {"listen": "unix//run/portside/admin.sock|0600"},
+        # The checks of an empty slot fail five times a second, by design; what matters is in the service's log.
+        "logging": {
+            "logs": {
+                "default": {"level": "WARN", "exclude": ["http.handlers.reverse_proxy.health_checker.active"]}
+            }
+        },
+        "apps": {
+            "http": {
+                "servers": {
+                    "http": {"listen": [":80"], "automatic_https": {"disable": True}, "routes": []},
+                    "https": {
+                        "listen": [":443"],
+                        "automatic_https": {"disable_redirects": True},
+                        "routes": [],
+                    },
+                }
+            }
+        },
+    }
+
+
+def with_site(present: str, config: Config, environment: Environment, replicas: int) -> str:
+    """The proxy configuration `present` (JSON text, or "") with this site's route in its place."""
+    data: dict[str, Any] = json.loads(present) if present.strip() else empty_config()
+    site = config.site(environment)
+    servers = data["apps"]["http"]["servers"]
+    for server in servers.values():
+        server["routes"] = [
+            route for route in server["routes"] if route.get("@id") not in (site, f"{site}-redirect")
+        ]
+    route = site_route(config, environment, replicas)
+    if environment.domain and environment.https:
+        _add(servers["https"], route)
+        _add(servers["http"], _redirect(site, environment.domain))
+    else:
+        _add(servers["http"], route)
+    return json.dumps(data, indent=1, sort_keys=True) + "\n"
+
+
+def _add(server: dict[str, Any], route: dict[str, Any]) -> None:
+    """Routes with a host come before the one that takes every host."""
+    server["routes"] = sorted([*server["routes"], route], key=lambda each: ("match" not in each, each["@id"]))
+
+
+def _redirect(site: str, domain: str) -> dict[str, Any]:
+    return {
+        "@id": f"{site}-redirect",
+        "match": [{"host": [domain]}],
+        "handle": [
+            {
+                "handler": "static_response",
+                "status_code": 308,
+                "headers": {"Location": [f"https://{domain}{{http.request.uri}}"]},
+            }
+        ],
+        "terminal": True,
+    }
+
+
+def digest(text: str) -> str:
+    """sha256 of a configuration file's bytes; "-" when there is no file."""
+    return hashlib.sha256(text.encode()).hexdigest() if text else "-"
+
+
+def proxy_compose(path: Path, environment: Environment, image: str) -> str:
+    """The proxy's Compose file for a host: compose/proxy.yaml with image and published ports put in.
+
+    Raises ConfigError when the file can't be read.
+    """
+    ports = [f"{environment.http}:80"] + ([f"{environment.https}:443"] if environment.https else [])
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise ConfigError("not readable", where=str(path), why=str(error)) from None
+    text = text.replace("${PORTSIDE_PROXY_IMAGE}", image).replace(
+        "${PORTSIDE_PROXY_PORTS}", json.dumps(ports)
+    )
+    try:
+        yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError("not readable as YAML", where=str(path), why=str(error)) from None
+    return text
+
+
+class Admin:
+    """The admin API of one host's Caddy, through a tunnel."""
+
+    def __init__(self, socket: Path, host: str) -> None:
+        self._host = host
+        self._client = httpx.AsyncClient(
+            transport=httpx.AsyncHTTPTransport(uds=str(socket)), base_url="http://caddy", timeout=15
+        )
+
+    async def load(self, configuration: str) -> None:
+        """Replace the whole configuration. Raises HostError with Caddy's own words when it refuses."""
+        response = await self._request("POST", "/load", configuration)
+        if response.status_code != 200:
+            raise HostError(
+                "the proxy refused its configuration",
+                where=self._host,
+                why=response.text[:1000],
+                remedy="Nothing was changed. Check domain, http and https of the environment.",
+            )
+
+    async def active_requests(self) -> Mapping[str, int]:
+        """Requests under way, by upstream address."""
+        response = await self._request("GET", "/reverse_proxy/upstreams")
+        return {upstream["address"]: int(upstream["num_requests"]) for upstream in response.json()}
+
+    async def drained(self, addresses: list[str], deadline: float) -> int:
+        """Wait until no request is under way at `addresses`, `deadline` seconds at most; how many are left."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + deadline
+        while True:
+            active = await self.active_requests()
+            left = sum(active.get(address, 0) for address in addresses)
+            if left == 0 or loop.time() >= until:
+                return left
+            await asyncio.sleep(0.1)
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def _request(self, method: str, path: str, body: str | None = None) -> httpx.Response:
+        try:
+            return await self._client.request(
+                method, path, content=body, headers={"Content-Type": "application/json"}
+            )
+        except httpx.HTTPError as error:
+            raise HostError(
+                "the proxy's admin socket doesn't answer",
+                where=self._host,
+                why=str(error) or type(error).__name__,
+                remedy="Look at `docker logs portside-proxy-caddy-1` there.",
+            ) from None

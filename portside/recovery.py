@@ -1,0 +1,83 @@
+"""Clean up after a deployer that died: read the journals of all hosts, finish what was committed, undo the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from portside import steps
+from portside.errors import UndoError
+from portside.facts import State
+from portside.fleet import everywhere
+from portside.journal import Unfinished, unfinished
+from portside.lock import Lease
+from portside.release import Current
+from portside.report import Reporter, timed
+from portside.rollout import STOP_GRACE, run_step, undo_all
+from portside.steps import Target
+
+
+async def recover(
+    leases: Mapping[str, Lease],
+    states: Mapping[str, State],
+    site: str,
+    *,
+    keep_warm: bool,
+    reporter: Reporter,
+) -> str:
+    """Finish or undo what the journals show as begun and not ended; what was done, or "" when there was nothing.
+
+    Needs the lock of every host. Raises UndoError when a host can't be put back.
+    """
+    found = unfinished({host: state.journal for host, state in states.items()})
+    if found is None:
+        return ""
+    operation = found.any
+    what = f"a {operation.kind} of {operation.release} by {operation.owner}, left behind in {found.phase},"
+    if found.committed:
+        await _finish(found, leases, states, site, keep_warm=keep_warm, reporter=reporter)
+        return f"{what} was finished: every host had committed or was ready to"
+    targets = [
+        Target(leases[host].host, site, leases[host].token, states[host], each)
+        for host, each in found.operations.items()
+    ]
+    failures = await undo_all(targets, "its deployer died", reporter)
+    if failures:
+        raise UndoError(
+            f"{what} could not be undone on {', '.join(failures)}",
+            why="\n".join(str(error) for error in failures.values()),
+            remedy="Log in there and look at `docker ps -a`; then type the command again.",
+        )
+    serves = f"{operation.previous} serves" if operation.previous else "nothing serves"
+    return f"{what} was undone; {serves}, as before it"
+
+
+async def _finish(
+    found: Unfinished,
+    leases: Mapping[str, Lease],
+    states: Mapping[str, State],
+    site: str,
+    *,
+    keep_warm: bool,
+    reporter: Reporter,
+) -> None:
+    async def act(host: str) -> None:
+        operation, state, lease = found.operations[host], states[host], leases[host]
+        target = Target(lease.host, site, lease.token, state, operation)
+        if state.current is None or state.current.operation != operation.id:
+            release = state.releases[operation.release]
+            current = Current(
+                release=operation.release,
+                slot=operation.slot,
+                previous=operation.previous if operation.kind == "deploy" else release.previous,
+                previous_slot=operation.previous_slot,
+                operation=operation.id,
+                committed=datetime.now(UTC),
+            )
+            with timed(reporter, host, "commit"):
+                await run_step(target, steps.commit(current))
+        with timed(reporter, host, "retire"):
+            step = steps.retire(operation, keep_warm=keep_warm, prune={}, grace=STOP_GRACE)
+            await run_step(target, step)
+
+    await everywhere(list(found.operations), act)

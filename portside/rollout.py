@@ -1,0 +1,296 @@
+"""The release protocol: all hosts through the same phases, all or nothing.
+
+The table in docs/architecture.md is this module; `Rollout.run` has its phases in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from portside import steps
+from portside.config import Config, Environment
+from portside.errors import HostError, PortsideError, ReleaseError, UndoError
+from portside.fleet import everywhere
+from portside.delivery import Delivery
+from portside.journal import Phase
+from portside.proxy import ADMIN_SOCKET, Admin, upstreams
+from portside.release import Current, Release
+from portside.report import Reporter, Timings, timed
+from portside.steps import Step, Target
+
+# What a stop may take beyond the longest grace period that a Compose file sets (default 10 s).
+STOP_GRACE = 120
+
+
+@dataclass
+class Outcome:
+    """How an operation ended. `seconds` is per phase, of the slowest host."""
+
+    release: str
+    previous: str | None
+    outcome: str
+    timings: Timings = field(default_factory=Timings)
+    reason: str = ""
+    notes: list[str] = field(default_factory=list)
+
+
+class Rollout:
+    """One deploy or rollback. Made with targets that already hold the lock."""
+
+    def __init__(
+        self,
+        config: Config,
+        environment: Environment,
+        release: Release,
+        targets: Sequence[Target],
+        reporter: Reporter,
+        *,
+        files: Mapping[str, str] | None,
+        delivery: Delivery,
+    ) -> None:
+        self._config = config
+        self._environment = environment
+        self._release = release
+        self._targets = targets
+        self._reporter = reporter
+        self._files = files
+        self._delivery = delivery
+        previous = next((target.operation.previous for target in targets if target.operation.previous), None)
+        self.outcome = Outcome(release.id, previous, "failed")
+
+    async def run(self) -> Outcome:
+        """Go through all phases. Raises ReleaseError when the release was undone, UndoError when it couldn't be."""
+        try:
+            await self._prepare()
+            await self._before_switch()
+            await self._start()  # the barrier: all hosts are ready, or nothing is switched
+            await self._switch()
+            await self._bake()
+            await self._commit()  # the commit point: from here on a crash is finished, not undone
+        except (PortsideError, asyncio.CancelledError, KeyboardInterrupt) as error:
+            await self._undo(error)
+            raise self._failed(error) from None
+        await self._retire()
+        self.outcome.outcome = "released"
+        return self.outcome
+
+    async def _prepare(self) -> None:
+        async def act(target: Target) -> None:
+            await self._delivery.provide(target, self._release.image)
+            if target.operation.warm or (self._files is None and self._release.id in target.state.releases):
+                return
+            files, pull = self._files, self._delivery.pull_seconds
+            deadline = self._environment.transfer_deadline
+            if files is not None:
+                step = steps.prepare(self._release, files, pull_seconds=pull, timeout=deadline)
+            else:
+                step = steps.prepare_copy(
+                    self._release, await self._read_elsewhere(), pull_seconds=pull, timeout=deadline
+                )
+            await self._run(target, step)
+
+        await self._phase("prepare", act)
+
+    async def _before_switch(self) -> None:
+        command = self._config.service.before_switch
+        if not command or self._files is None:
+            return
+        step = steps.before_switch(self._release, command, self._config.service.before_switch_deadline)
+        await self._phase("before-switch", lambda target: self._run(target, step), self._targets[:1])
+
+    async def _start(self) -> None:
+        cold = [target for target in self._targets if not target.operation.warm]
+        deadline = self._environment.start_deadline
+        await self._phase(
+            "start", lambda target: self._run(target, steps.start(target, self._release, deadline)), cold
+        )
+
+    async def _switch(self) -> None:
+        deadline = self._environment.start_deadline
+        await self._phase(
+            "switch",
+            lambda target: self._run(target, steps.switch(target.operation, self._release, deadline)),
+        )
+
+    async def _bake(self) -> None:
+        seconds = self._environment.bake
+        if seconds:
+            await self._phase(
+                "bake", lambda target: self._run(target, steps.bake(target.operation, self._release, seconds))
+            )
+
+    async def _commit(self) -> None:
+        committed = datetime.now(UTC)
+
+        async def act(target: Target) -> None:
+            operation = target.operation
+            current = Current(
+                release=self._release.id,
+                slot=operation.slot,
+                previous=operation.previous if operation.kind == "deploy" else self._release.previous,
+                previous_slot=operation.previous_slot,
+                operation=operation.id,
+                committed=committed,
+            )
+            await self._run(target, steps.commit(current))
+
+        await self._phase("commit", act)
+
+    async def _retire(self) -> None:
+        """Never fails the release: what went wrong is reported, and the next command tries again."""
+        with contextlib.suppress(PortsideError):
+            await self._phase("retire", self._retire_one)
+
+    async def _retire_one(self, target: Target) -> None:
+        operation, environment = target.operation, self._environment
+        try:
+            if operation.previous_slot and not environment.keep_warm:
+                left = await self._drain(target)
+                if left:
+                    self._note(
+                        f"{target.host.name}: {left} requests were still under way at {operation.previous} after "
+                        f"{environment.drain_deadline:g} s; they get the container's grace period to end"
+                    )
+            prune = to_prune(target, self._release, environment.keep)
+            result = await self._run(
+                target,
+                steps.retire(operation, keep_warm=environment.keep_warm, prune=prune, grace=STOP_GRACE),
+            )
+            if result:
+                self._note(f"{target.host.name}: {result}")
+        except PortsideError as error:
+            self._note(f"retiring {operation.previous} failed, the release stands: {error}")
+            raise
+
+    async def _drain(self, target: Target) -> int:
+        """Requests still under way at the previous release when it was quiet, or the deadline had passed."""
+        slot, previous = target.operation.previous_slot, target.operation.previous
+        known = target.state.releases.get(previous) if previous else None
+        if slot is None or known is None:
+            return 0
+        admin = Admin(await target.host.tunnel(f"{target.state.base}/{ADMIN_SOCKET}"), target.host.name)
+        try:
+            addresses = upstreams(target.site, slot, known.web, known.replicas, known.port)
+            return await admin.drained(addresses, self._environment.drain_deadline)
+        finally:
+            await admin.close()
+
+    async def _undo(self, cause: BaseException) -> None:
+        """Put every host back, whatever the others do. Raises UndoError naming the hosts where that failed."""
+        self._reporter.say(f"Undoing on {len(self._targets)} host{'s' if len(self._targets) > 1 else ''} …")
+        reason = cause.what if isinstance(cause, PortsideError) else "interrupted"
+        failures = await undo_all(self._targets, reason, self._reporter)
+        if failures:
+            raise UndoError(
+                f"release {self._release.id} failed and could not be undone on {', '.join(failures)}",
+                where=self._environment.name,
+                why="\n".join([str(cause), *(str(error) for error in failures.values())]),
+                remedy="The other hosts serve the previous release. Once they can be reached again, any command goes "
+                f"on undoing: invoke status --env {self._environment.name}",
+            )
+
+    def _failed(self, cause: BaseException) -> BaseException:
+        self.outcome.outcome = "undone"
+        if not isinstance(cause, PortsideError):
+            self.outcome.reason = "interrupted"
+            return cause
+        self.outcome.reason = f"{cause.what}{': ' + cause.where if cause.where else ''}"
+        previous = self.outcome.previous
+        serves = f"{previous} serves as before" if previous else "nothing serves, as before"
+        return ReleaseError(
+            f"release {self._release.id} was undone; {serves}",
+            where=self._environment.name,
+            why=str(cause),
+            remedy=f"Mend the cause and type: invoke deploy --env {self._environment.name}",
+        )
+
+    async def _read_elsewhere(self) -> bytes:
+        """The release's directory from a host that has it, as a tar."""
+        for target in self._targets:
+            if self._release.id in target.state.releases:
+                folder = f"{target.state.base}/sites/{target.site}/releases/{self._release.id}"
+                result = await target.host.run(["tar", "-C", folder, "-c", "."], timeout=60)
+                return result.check().stdout
+        raise HostError(f"no host has release {self._release.id}", where=self._environment.name)
+
+    async def _phase(
+        self,
+        phase: Phase,
+        act: Callable[[Target], Awaitable[object]],
+        targets: Sequence[Target] | None = None,
+    ) -> None:
+        """One phase at all `targets` (every host when None) at once."""
+        chosen = self._targets if targets is None else targets
+        if not chosen:
+            return
+
+        async def one(target: Target) -> None:
+            with timed(self._reporter, target.host.name, phase):
+                await act(target)
+
+        began = time.monotonic()
+        try:
+            await everywhere(chosen, one)
+        finally:
+            self.outcome.timings.add(phase, time.monotonic() - began)
+
+    async def _run(self, target: Target, step: Step) -> str:
+        return await run_step(target, step)
+
+    def _note(self, text: str) -> None:
+        self.outcome.notes.append(text)
+        self._reporter.say(text)
+
+
+async def run_step(target: Target, step: Step) -> str:
+    """Run one step at one host; what it said. Raises PortsideError with the phase, the host and its last words."""
+    result = await target.host.run(step.argv(target), stdin=step.stdin, timeout=step.timeout)
+    if result.exit_code == 0:
+        return result.text
+    words = result.stderr.decode(errors="replace").strip() or result.text
+    first, *rest = words.splitlines() or [f"exit code {result.exit_code}"]
+    headline = rest.pop() if rest else first
+    kind = {73: HostError, 74: HostError}.get(result.exit_code, ReleaseError)
+    raise kind(
+        headline, where=f"{target.host.name}, {step.phase}", why="\n".join([first, *rest]) if rest else ""
+    )
+
+
+async def undo_all(targets: Sequence[Target], reason: str, reporter: Reporter) -> dict[str, PortsideError]:
+    """Undo at every target, each on its own, once more where it failed; the failures by host."""
+    failures: dict[str, PortsideError] = {}
+
+    async def one(target: Target) -> None:
+        step = steps.undo(target.operation, reason, grace=STOP_GRACE)
+        try:
+            with timed(reporter, target.host.name, "undo"):
+                try:
+                    await run_step(target, step)
+                except ReleaseError:
+                    await run_step(target, step)
+        except PortsideError as error:
+            failures[target.host.name] = error
+
+    await asyncio.gather(*(one(target) for target in targets))
+    return failures
+
+
+def to_prune(target: Target, release: Release, keep: int) -> dict[str, str | None]:
+    """Releases of a host beyond the newest `keep`, never what serves or stands behind it; each with an image to remove.
+
+    An image goes only with the last release that uses it.
+    """
+    known = dict(target.state.releases) | {release.id: release}
+    protected = {release.id, target.operation.previous}
+    ordered = sorted(known, reverse=True)
+    gone = [identity for identity in ordered[keep:] if identity not in protected]
+    kept_images = {known[identity].image.reference for identity in known if identity not in gone}
+    return {
+        identity: None if known[identity].image.reference in kept_images else known[identity].image.reference
+        for identity in gone
+    }

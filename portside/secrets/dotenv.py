@@ -1,0 +1,27 @@
+"""`file:PATH#NAME`: a dotenv file outside git, readable by its owner only."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+from portside.secrets.base import MissingSecret
+
+
+class DotenvFile:
+    def __init__(self, root: Path, env: str) -> None:
+        self._root = root
+
+    async def fetch(self, reference: str) -> str:
+        name, _, key = reference.partition("#")
+        path = self._root / Path(name).expanduser()
+        if not path.is_file():
+            raise MissingSecret(f"there is no file {name}")
+        if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise MissingSecret(f"{name} is readable by others: chmod 600 {name}")
+        value = dotenv_values(path, interpolate=False).get(key)
+        if not value:
+            raise MissingSecret(f"{name} has no value for {key or 'an empty key; write file:PATH#NAME'}")
+        return value

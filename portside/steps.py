@@ -1,0 +1,187 @@
+"""What each phase does at one host, as values: a script, its arguments, its deadline. Nothing is run here."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from portside.facts import State
+from portside.host.base import Host
+from portside.host.script import script_argv
+from portside.journal import Operation, Phase, line
+from portside.release import Current, Release, Slot, archive, other
+
+# How long a step may wait for another one's work lock, on top of its own time (lib.sh waits 60 s).
+GRACE = 75
+NONE = "-"
+
+
+@dataclass(frozen=True)
+class Target:
+    """One host in one operation: what it was before, and the fencing token that lets us change it."""
+
+    host: Host
+    site: str
+    token: str
+    state: State
+    operation: Operation
+
+
+@dataclass(frozen=True)
+class Step:
+    """One script to run at one host, written to its journal as `phase`."""
+
+    phase: Phase
+    script: str
+    arguments: tuple[str, ...]
+    timeout: float
+    stdin: bytes | None = None
+    reason: str = ""
+
+    def argv(self, target: Target) -> list[str]:
+        begin = line(target.operation, self.phase, "begin", self.reason)
+        end = line(target.operation, self.phase, "end", self.reason)
+        return script_argv(self.script, target.site, target.token, begin, end, *self.arguments)
+
+
+def switched_route(operation: Operation) -> str:
+    """The new release's slot, and behind it the previous one's for as long as it runs."""
+    if operation.previous is None or operation.previous_slot is None:
+        return operation.slot
+    return f"{operation.slot}>{operation.previous_slot}"
+
+
+def prepare(release: Release, files: Mapping[str, str], *, pull_seconds: float, timeout: float) -> Step:
+    arguments = (release.id, release.image.reference, f"{pull_seconds:.0f}", *release.image.ids)
+    return Step("prepare", "prepare", arguments, timeout + GRACE, stdin=archive(files))
+
+
+def prepare_copy(release: Release, tar: bytes, *, pull_seconds: float, timeout: float) -> Step:
+    """As prepare, with a directory that was read from another host."""
+    arguments = (release.id, release.image.reference, f"{pull_seconds:.0f}", *release.image.ids)
+    return Step("prepare", "prepare", arguments, timeout + GRACE, stdin=tar)
+
+
+def before_switch(release: Release, command: tuple[str, ...], deadline: float) -> Step:
+    arguments = (release.id, release.web, f"{deadline:.0f}", *command)
+    return Step("before-switch", "hook", arguments, deadline + GRACE)
+
+
+def start(target: Target, release: Release, deadline: float) -> Step:
+    serving = target.state.serving
+    # What stands behind the serving slot is about to be replaced by containers that aren't ready yet.
+    interim = serving if serving and ">" in target.state.route else NONE
+    arguments = (
+        target.operation.slot,
+        release.id,
+        interim,
+        f"{deadline:.0f}",
+        str(release.port),
+        release.readiness,
+        *release.start_first,
+    )
+    return Step("start", "start", arguments, deadline + GRACE)
+
+
+def switch(operation: Operation, release: Release, deadline: float) -> Step:
+    arguments = (
+        switched_route(operation),
+        operation.previous_slot or NONE,
+        operation.previous or NONE,
+        operation.slot,
+        release.id,
+        f"{deadline:.0f}",
+        *release.stop_first,
+    )
+    return Step("switch", "switch", arguments, deadline + GRACE)
+
+
+def bake(operation: Operation, release: Release, seconds: float) -> Step:
+    return Step("bake", "bake", (operation.slot, release.id, f"{seconds:.0f}"), seconds + GRACE)
+
+
+def commit(current: Current) -> Step:
+    return Step("commit", "commit", (current.model_dump_json(),), 30 + GRACE)
+
+
+def retire(operation: Operation, *, keep_warm: bool, prune: Mapping[str, str | None], grace: float) -> Step:
+    """Stop what served before, unless it stays warm; `prune` maps releases to the image to remove with them."""
+    stop = not keep_warm and operation.previous is not None
+    arguments = (
+        NONE if keep_warm else operation.slot,
+        (operation.previous_slot or NONE) if stop else NONE,
+        (operation.previous or NONE) if stop else NONE,
+        *(f"{release}={image or NONE}" for release, image in prune.items()),
+    )
+    return Step("retire", "retire", arguments, grace + GRACE)
+
+
+def undo(operation: Operation, reason: str, *, grace: float) -> Step:
+    treatment = "remove" if operation.fresh else "warm" if operation.warm else "keep"
+    arguments = (
+        operation.route or "none",
+        operation.previous_slot or NONE,
+        operation.previous or NONE,
+        operation.slot,
+        operation.release,
+        treatment,
+        *operation.previous_stop_first,
+    )
+    return Step("undo", "undo", arguments, grace + GRACE, reason=reason)
+
+
+def maintenance(on: bool) -> Step:
+    return Step("maintenance", "maintenance", ("on" if on else "off",), 10 + GRACE)
+
+
+def accessories(files: Mapping[str, str], fingerprint: str, deadline: float) -> Step:
+    arguments = (fingerprint, f"{deadline:.0f}")
+    return Step("accessories", "accessories", arguments, deadline + GRACE, stdin=archive(files))
+
+
+def operation_for(
+    state: State, release: Release, *, kind: str, identity: str, owner: str, fresh: bool
+) -> Operation:
+    """What releasing `release` means at a host in `state`: which slot it goes to, and what an undo restores."""
+    serving: Slot | None = state.serving if state.current else None
+    warm_slot = next(
+        (
+            container.slot
+            for container in state.containers
+            if container.release == release.id and container.running and container.service == release.web
+        ),
+        None,
+    )
+    warm = warm_slot is not None and warm_slot != serving and _all_running(state, release, warm_slot)
+    slot = warm_slot if warm else other(serving)
+    previous = state.current.release if state.current else None
+    known = state.releases.get(previous) if previous else None
+    return Operation(
+        id=identity,
+        kind=kind,
+        owner=owner,
+        release=release.id,
+        slot=slot,
+        previous=previous,
+        previous_slot=serving,
+        route=state.route if warm else (serving or ""),
+        stop_first=release.stop_first,
+        previous_stop_first=known.stop_first if known else (),
+        warm=warm,
+        fresh=fresh,
+    )
+
+
+def _all_running(state: State, release: Release, slot: str) -> bool:
+    running = [
+        container.service
+        for container in state.containers
+        if container.release == release.id and container.slot == slot and container.running
+    ]
+    return all(running.count(role.name) == role.replicas for role in release.roles if not role.stop_first)
+
+
+def shown(step: Step) -> str:
+    """The step for a person: script and arguments, without the journal lines."""
+    return shlex.join([step.script, *step.arguments])
