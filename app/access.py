@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from loguru import logger
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.probes import PATHS as PROBES
-from app.problems import UNEXPECTED
+from app.problems import CUT_OFF, UNEXPECTED
 from app.request_context import REQUEST_ID_HEADER, RequestContext, current_request
 
 
@@ -57,6 +58,11 @@ class AccessMiddleware:
                 # Too late for another status: the server has to cut the connection.
                 raise
             await UNEXPECTED.response(scope["path"])(scope, receive, answer)
+        except asyncio.CancelledError:
+            # The grace period is over. The server would answer with a plain 500.
+            if not status:
+                await CUT_OFF.response(scope["path"])(scope, receive, answer)
+            raise
         finally:
             if scope["path"] not in PROBES:
                 _write_line(scope, status, time.perf_counter() - started)

@@ -42,9 +42,7 @@ from app.gunicorn_logger import JsonLogger
 from app.gunicorn_worker import worker_class_with
 from app.logs import configure_logging
 
-configure_logging(
-    service=settings.service, env=settings.env, release=settings.release, level=settings.log_level
-)
+configure_logging(service=settings.service, env=settings.env, release=settings.release, level=settings.log_level)
 
 bind = f"0.0.0.0:{settings.port}"
 workers = settings.web_concurrency or workers_for_container()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
@@ -24,6 +25,9 @@ STDOUT = 1
 # The end of a traceback names the error; the start of a very long one is the least useful part.
 MAX_TRACEBACK = 16_000
 
+# What they say below WARNING is for their authors; aiosqlite would even log the values of statements.
+CHATTY = ("aiosqlite", "asyncio", "alembic.runtime.plugins")
+
 
 def configure_logging(*, service: str, env: str, release: str, level: str) -> Logger:
     """Send loguru, the standard library's logging, warnings and crashes through one sink."""
@@ -32,9 +36,8 @@ def configure_logging(*, service: str, env: str, release: str, level: str) -> Lo
     logger.add(_json_sink(identity, _write_to_stdout), level=level, format="{message}", catch=True)
     logging.basicConfig(handlers=[StandardLogging()], level=level, force=True)
     logging.captureWarnings(True)
-    # Every request to another service would be a line at INFO; ours are counted as metrics.
-    for chatty in ("httpx", "httpcore", "asyncio", "alembic.runtime.plugins"):
-        logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+    for library in CHATTY:
+        logging.getLogger(library).setLevel(logging.WARNING)
     sys.excepthook = _log_crash
     return logger
 
@@ -76,7 +79,7 @@ def _json_sink(identity: dict[str, str], write: Callable[[bytes], None]) -> Call
             line["exception.type"] = error.type.__qualname__ if error.type else None
             line["exception.message"] = str(error.value)
             line["exception.stacktrace"] = _stacktrace(error.type, error.value, error.traceback)
-        write(redact(orjson.dumps(line, default=str, option=_OPTIONS)))
+        write(redact(_serialized(line)))
 
     return sink
 
@@ -88,9 +91,15 @@ def _rfc3339(moment: datetime) -> str:
 _OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
 
 
-def _stacktrace(
-    kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-) -> str:
+def _serialized(line: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(line, default=str, option=_OPTIONS)
+    except TypeError:
+        # Half a surrogate pair, say: orjson refuses what isn't UTF-8, but a strange line beats none.
+        return json.dumps(line, default=str).encode() + b"\n"
+
+
+def _stacktrace(kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> str:
     # loguru's own formatting prints the values of variables, which may be secrets.
     return "".join(traceback.format_exception(kind, error, trace))[-MAX_TRACEBACK:]
 

@@ -44,9 +44,7 @@ class Metrics:
     def instrument(self, app: FastAPI, *, excluded: frozenset[str]) -> None:
         """Count and time every request to `app` but those to `excluded` paths."""
         count = instruments.requests(registry=self.registry)
-        time = instruments.latency(
-            buckets=LATENCY_BUCKETS, should_include_status=True, registry=self.registry
-        )
+        time = instruments.latency(buckets=LATENCY_BUCKETS, should_include_status=True, registry=self.registry)
         # The library answers None for a name that is taken, and then records nothing.
         if count is None or time is None:
             raise RuntimeError("the request metrics are registered already")
@@ -76,7 +74,5 @@ class _Labelled(Collector):
 
     def collect(self) -> Iterator[Metric]:
         for metric in self._source.collect():
-            metric.samples = [
-                sample._replace(labels={**sample.labels, **self._labels}) for sample in metric.samples
-            ]
+            metric.samples = [sample._replace(labels={**sample.labels, **self._labels}) for sample in metric.samples]
             yield metric

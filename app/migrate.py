@@ -30,9 +30,7 @@ LOCK_TIMEOUT = "5s"
 def main() -> int:
     """Exit code 0 when the schema is usable for this release, 1 when it isn't."""
     settings = load_settings_or_exit()
-    configure_logging(
-        service=settings.service, env=settings.env, release=settings.release, level=settings.log_level
-    )
+    configure_logging(service=settings.service, env=settings.env, release=settings.release, level=settings.log_level)
     try:
         asyncio.run(migrate(settings))
     except DatabaseUnavailableError as unavailable:

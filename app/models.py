@@ -34,9 +34,7 @@ class Link(Base):
     """A short name for a URL. `id` grows with time and orders the list; `slug` is what people see."""
 
     __tablename__ = "links"
-    __table_args__ = (
-        Index("ix_links_expires_at", "expires_at", postgresql_where=text("expires_at IS NOT NULL")),
-    )
+    __table_args__ = (Index("ix_links_expires_at", "expires_at", postgresql_where=text("expires_at IS NOT NULL")),)
 
     # SQLite counts up by itself only in a column of type INTEGER.
     id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)

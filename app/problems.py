@@ -47,13 +47,14 @@ class Problem:
         return orjson.dumps(members)
 
     def response(self, instance: str) -> Response:
-        return Response(
-            self.body(instance), status_code=self.status, media_type=MEDIA_TYPE, headers=self.headers
-        )
+        return Response(self.body(instance), status_code=self.status, media_type=MEDIA_TYPE, headers=self.headers)
 
 
 # What a caller learns of a crash. The cause is in the log, under the same request id.
 UNEXPECTED = Problem(500, "The request could not be completed. The request_id helps to find out why.")
+
+# For a request that takes longer than what a stopping process may wait for.
+CUT_OFF = Problem(503, "The service was stopped before it could answer.", "cut-off", headers={"Retry-After": "1"})
 
 _UNAVAILABLE = Problem(
     503, "The database is not available at the moment.", "database-unavailable", headers={"Retry-After": "2"}

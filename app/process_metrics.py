@@ -34,9 +34,7 @@ class ProcessMetrics:
         self._lag = gauge(
             "app_event_loop_lag_seconds", "How late the slowest worker's event loop wakes up.", "livemax"
         )
-        self._connections = gauge(
-            "db_pool_connections", "Database connections of all workers.", labels=("state",)
-        )
+        self._connections = gauge("db_pool_connections", "Database connections of all workers.", labels=("state",))
         self._capacity = gauge("db_pool_capacity", "Database connections that all workers may open.")
 
     @asynccontextmanager

@@ -18,9 +18,7 @@ _PATTERN = re.compile(
     # Authorization: Bearer value
     rb"|(?P<scheme>\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{6,}"
     # password=value, token: value, {\"password\": \"value\"} inside a message
-    rb"|(?P<pair>\b"
-    + _SECRET_NAME
-    + rb"(?:\\?[\"'])?\s*[=:]\s*(?:\\?[\"'])?)(?!bearer\b|basic\b)[^\s\"'\\,;&]+",
+    rb"|(?P<pair>\b" + _SECRET_NAME + rb"(?:\\?[\"'])?\s*[=:]\s*(?:\\?[\"'])?)(?!bearer\b|basic\b)[^\s\"'\\,;&]+",
     re.IGNORECASE,
 )
 

@@ -12,9 +12,7 @@ REQUEST_ID_HEADER = b"x-request-id"
 
 _WELL_FORMED_ID = re.compile(rb"[A-Za-z0-9._:-]{8,128}")
 # W3C Trace Context, level 1: version-trace_id-parent_id-flags; ff is no version, zeros are no ids.
-_TRACEPARENT = re.compile(
-    rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?"
-)
+_TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
 
 
 @dataclass(frozen=True, slots=True)

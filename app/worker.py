@@ -23,9 +23,7 @@ BATCH = 500
 def main() -> int:
     """Runs until SIGTERM or SIGINT; then exit code 0."""
     settings = load_settings_or_exit()
-    configure_logging(
-        service=settings.service, env=settings.env, release=settings.release, level=settings.log_level
-    )
+    configure_logging(service=settings.service, env=settings.env, release=settings.release, level=settings.log_level)
     asyncio.run(_run(settings))
     return 0
 

@@ -47,9 +47,7 @@ class LinkStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def create(
-        self, *, url: str, slug: str | None, expires_at: datetime | None, now: datetime
-    ) -> StoredLink:
+    async def create(self, *, url: str, slug: str | None, expires_at: datetime | None, now: datetime) -> StoredLink:
         """Raises SlugTakenError for a chosen slug; made-up ones are tried again."""
         for _ in range(_ATTEMPTS):
             statement = insert(Link).values(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import socket
@@ -16,6 +17,7 @@ from typing import Any
 
 import httpx
 import pytest
+from loguru import logger
 
 from app.logs import configure_logging
 from app.main import create_app
@@ -26,9 +28,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(
-        APP_SERVICE="links", APP_ENV="test", APP_RELEASE="r1", DATA_DIR=tmp_path, DATABASE_URL=None
-    )
+    return Settings(APP_SERVICE="links", APP_ENV="test", APP_RELEASE="r1", DATA_DIR=tmp_path, DATABASE_URL=None)
 
 
 @pytest.fixture
@@ -47,14 +47,23 @@ async def client(app: Any) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-def log_lines(capfd: pytest.CaptureFixture[str]) -> Callable[[], list[dict[str, Any]]]:
+def log_lines(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[], list[dict[str, Any]]]]:
     """What was written to stdout so far, each line parsed."""
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
     configure_logging(service="links", env="test", release="r1", level="DEBUG")
+    # The tests' own client.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
 
     def read() -> list[dict[str, Any]]:
         return [json.loads(line) for line in capfd.readouterr().out.splitlines()]
 
-    return read
+    yield read
+    logger.remove()
+    root.handlers[:], root.level = before
 
 
 @dataclass

@@ -8,8 +8,10 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import update
 
 from app.links.slugs import RESERVED
+from app.models import Link
 
 TARGET = "https://example.com/a?b=c"
 
@@ -24,10 +26,6 @@ async def create(client: httpx.AsyncClient, **fields: Any) -> httpx.Response:
 
 async def expire(app: Any, slug: str) -> None:
     """Let the time of a link be over, as if it had been created long ago."""
-    from sqlalchemy import update
-
-    from app.models import Link
-
     async with app.state.links._database.transaction() as connection:
         past = datetime.now(UTC) - timedelta(seconds=1)
         await connection.execute(update(Link).where(Link.slug == slug).values(expires_at=past))
@@ -111,9 +109,7 @@ async def test_an_expired_link_is_gone_and_no_longer_counted(client: httpx.Async
 
 
 @pytest.mark.parametrize("slug", ["unknown", "favicon.ico", "a%00b", "%F0%9F%92%A9", "a" * 500])
-async def test_an_unknown_slug_is_not_found_whatever_it_looks_like(
-    client: httpx.AsyncClient, slug: str
-) -> None:
+async def test_an_unknown_slug_is_not_found_whatever_it_looks_like(client: httpx.AsyncClient, slug: str) -> None:
     for answer in (
         await client.get(f"/{slug}"),
         await client.get(f"/links/{slug}"),
@@ -136,9 +132,7 @@ async def test_pages_show_every_link_once_newest_first(client: httpx.AsyncClient
     seen: list[str] = []
     cursor: str | None = None
     while True:
-        page = (
-            await client.get("/links", params={"limit": 2, **({"cursor": cursor} if cursor else {})})
-        ).json()
+        page = (await client.get("/links", params={"limit": 2, **({"cursor": cursor} if cursor else {})})).json()
         seen += [link["slug"] for link in page["items"]]
         cursor = page["next_cursor"]
         if cursor is None:
@@ -148,9 +142,7 @@ async def test_pages_show_every_link_once_newest_first(client: httpx.AsyncClient
     assert seen == ["link-4", "link-3", "link-2", "link-1", "link-0"]
 
 
-@pytest.mark.parametrize(
-    "cursor", ["", "x", "a===", "aWQ6MA", "aWQ6OTk5OTk5OTk5OTk5OTk5OTk5OTk", "ü", "aWQ6wrI"]
-)
+@pytest.mark.parametrize("cursor", ["", "x", "a===", "aWQ6MA", "aWQ6OTk5OTk5OTk5OTk5OTk5OTk5OTk", "ü", "aWQ6wrI"])
 async def test_a_made_up_cursor_is_refused(client: httpx.AsyncClient, cursor: str) -> None:
     answer = await client.get("/links", params={"cursor": cursor})
     assert answer.status_code == 422

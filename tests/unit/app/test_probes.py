@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import anyio.to_thread
 import httpx
 import pytest
 from sqlalchemy import text
@@ -62,16 +63,12 @@ async def test_a_service_whose_database_is_away_is_not_ready() -> None:
     assert "hunter2" not in answer.text
 
 
-async def test_the_previous_release_stays_ready_on_a_newer_schema(
-    client: httpx.AsyncClient, app: Any
-) -> None:
+async def test_the_previous_release_stays_ready_on_a_newer_schema(client: httpx.AsyncClient, app: Any) -> None:
     await set_schema(app, "UPDATE alembic_version SET version_num = '9999'")
     assert (await client.get("/readiness")).status_code == 200
 
 
-async def test_a_release_that_the_schema_no_longer_supports_is_not_ready(
-    client: httpx.AsyncClient, app: Any
-) -> None:
+async def test_a_release_that_the_schema_no_longer_supports_is_not_ready(client: httpx.AsyncClient, app: Any) -> None:
     await set_schema(app, "UPDATE alembic_version SET version_num = '9999'")
     await set_schema(app, "UPDATE schema_support SET revision = '9998'")
     answer = await client.get("/readiness")
@@ -79,9 +76,7 @@ async def test_a_release_that_the_schema_no_longer_supports_is_not_ready(
     assert "supports releases from 9998" in answer.json()["checks"]["database"]["detail"]
 
 
-async def test_a_release_whose_migrations_did_not_run_is_not_ready(
-    client: httpx.AsyncClient, app: Any
-) -> None:
+async def test_a_release_whose_migrations_did_not_run_is_not_ready(client: httpx.AsyncClient, app: Any) -> None:
     await set_schema(app, "UPDATE alembic_version SET version_num = '0000'")
     answer = await client.get("/readiness")
     assert answer.status_code == 503
@@ -130,9 +125,7 @@ async def test_an_answer_is_a_second_old_at_most() -> None:
 
 
 async def test_a_slow_dependency_costs_its_own_time_out_and_no_more() -> None:
-    readiness = serving(
-        Check("slow", Dependency(delay=60), timeout=0.05), Check("quick", Dependency(), timeout=1)
-    )
+    readiness = serving(Check("slow", Dependency(delay=60), timeout=0.05), Check("quick", Dependency(), timeout=1))
     async with asyncio.timeout(2):
         report = await readiness.report()
     assert [(result.name, result.ok) for result in report.results] == [("slow", False), ("quick", True)]
@@ -147,11 +140,7 @@ async def test_a_dependency_that_is_not_critical_is_reported_only() -> None:
 
 
 @pytest.mark.parametrize("path", ["/health", "/readiness", "/metrics"])
-async def test_probes_are_answered_while_the_thread_pool_is_full(
-    client: httpx.AsyncClient, path: str
-) -> None:
-    import anyio.to_thread
-
+async def test_probes_are_answered_while_the_thread_pool_is_full(client: httpx.AsyncClient, path: str) -> None:
     limiter = anyio.to_thread.current_default_thread_limiter()
     taken = [object() for _ in range(int(limiter.total_tokens))]
     for borrower in taken:

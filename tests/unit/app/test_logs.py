@@ -1,0 +1,146 @@
+"""Log lines: JSON, complete, and without secrets."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from loguru import logger
+
+from app.redaction import redact
+
+Lines = Callable[[], list[dict[str, Any]]]
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+SPAN = "b7ad6b7169203331"
+
+
+def test_a_line_says_when_what_where_and_from_which_release(log_lines: Lines) -> None:
+    logger.info("hello {}", "world")
+    (line,) = log_lines()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", line.pop("timestamp"))
+    assert line == {
+        "level": "info",
+        "message": "hello world",
+        "logger": __name__,
+        "service": "links",
+        "env": "test",
+        "release": "r1",
+    }
+
+
+def test_standard_logging_comes_out_the_same_way(log_lines: Lines) -> None:
+    logging.getLogger("some.library").warning("100%% of {braces} %s", {"a": 1})
+    (line,) = log_lines()
+    assert (line["logger"], line["level"]) == ("some.library", "warning")
+    assert line["message"] == "100% of {braces} {'a': 1}"
+
+
+def test_a_traceback_is_inside_the_line_and_holds_no_values_of_variables(log_lines: Lines) -> None:
+    def fail(card_number: str) -> None:
+        raise ValueError("no")
+
+    try:
+        fail("4111-1111")
+    except ValueError:
+        logging.getLogger("some.library").exception("it failed")
+    (line,) = log_lines()
+    assert line["exception.type"] == "ValueError"
+    assert "in fail" in line["exception.stacktrace"]
+    assert "4111-1111\n" not in line["exception.stacktrace"].replace('fail("4111-1111")', "")
+
+
+def test_what_json_does_not_know_is_still_logged(log_lines: Lines) -> None:
+    logger.bind(thing=object(), pair={1, 2}).info("line\nbreak \ud83d and \x00")
+    assert len(log_lines()) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "connecting to postgresql://links:hunter2@db/links failed",
+        "connecting to postgresql://links:p@hunter2@db/links failed",
+        "Authorization: Bearer hunter2hunter2",
+        "{'authorization': 'Basic hunter2hunter2'}",
+        '{"password": "hunter2"}',
+        "password=hunter2, user=me",
+        "DB_PASSWORD: hunter2",
+        "GET /?api_key=hunter2&x=1",
+        "Set-Cookie: hunter2",
+    ],
+)
+def test_secrets_are_masked_in_messages_and_tracebacks(log_lines: Lines, text: str) -> None:
+    logger.info("{}", text)
+    try:
+        raise ValueError(text)
+    except ValueError:
+        logger.opt(exception=True).error("failed")
+    lines = log_lines()
+    assert len(lines) == 2
+    assert "hunter2" not in str(lines)
+    assert "***" in lines[0]["message"]
+
+
+def test_secrets_in_fields_are_masked_by_the_name_of_the_field(log_lines: Lines) -> None:
+    logger.bind(password='hun"ter2', db_token="hunter2", user="me").info("signed in")
+    (line,) = log_lines()
+    assert (line["password"], line["db_token"], line["user"]) == ("***", "***", "me")
+
+
+@pytest.mark.parametrize("line", [b"https://example.com/a:b@c", b"12 tokens used", b"http://host:80/path"])
+def test_what_is_no_secret_is_left_alone(line: bytes) -> None:
+    assert redact(line) == line
+
+
+async def test_a_request_leaves_one_access_line(client: httpx.AsyncClient, log_lines: Lines) -> None:
+    answer = await client.get(
+        "/links/unknown?token=hunter2",
+        headers={"user-agent": "test/1", "traceparent": f"00-{TRACE}-{SPAN}-01"},
+    )
+    (line,) = log_lines()
+    assert line["logger"] == "access"
+    assert line["http.request.method"] == "GET"
+    assert line["http.route"] == "/links/{slug}"
+    assert line["url.path"] == "/links/unknown"
+    assert line["http.response.status_code"] == 404
+    assert 0 < line["http.server.request.duration"] < 5
+    assert line["client.address"] == "127.0.0.1"
+    assert line["user_agent.original"] == "test/1"
+    assert line["request_id"] == answer.headers["x-request-id"]
+    assert (line["trace_id"], line["span_id"]) == (TRACE, SPAN)
+    assert "hunter2" not in str(line)
+
+
+@pytest.mark.parametrize("path", ["/health", "/readiness", "/metrics"])
+async def test_probes_leave_no_access_line(client: httpx.AsyncClient, log_lines: Lines, path: str) -> None:
+    await client.get(path)
+    assert [line for line in log_lines() if line["logger"] == "access"] == []
+
+
+async def test_a_path_that_is_no_route_has_no_route_template(client: httpx.AsyncClient, log_lines: Lines) -> None:
+    await client.get("/no/such/path")
+    assert log_lines()[0]["http.route"] is None
+
+
+@pytest.mark.parametrize("given", ["req-12345678", "0af76519-16cd-43dd-8448-eb211c80319c", "a" * 128])
+async def test_a_well_formed_request_id_is_taken_over(client: httpx.AsyncClient, given: str) -> None:
+    answer = await client.get("/health", headers={"x-request-id": given})
+    assert answer.headers.get_list("x-request-id") == [given]
+
+
+@pytest.mark.parametrize("given", ["", "short", "a" * 129, 'quote"quote', "new\tline-line", "space space"])
+async def test_any_other_request_id_is_replaced(client: httpx.AsyncClient, given: str) -> None:
+    answer = await client.get("/health", headers={"x-request-id": given})
+    assert re.fullmatch("[0-9a-f]{32}", answer.headers["x-request-id"])
+
+
+@pytest.mark.parametrize(
+    "header",
+    [f"00-{'0' * 32}-{SPAN}-01", f"00-{TRACE}-{'0' * 16}-01", f"ff-{TRACE}-{SPAN}-01", f"00-{TRACE}", "x"],
+)
+async def test_a_malformed_traceparent_is_ignored(client: httpx.AsyncClient, log_lines: Lines, header: str) -> None:
+    await client.get("/links", headers={"traceparent": header})
+    assert "trace_id" not in log_lines()[0]

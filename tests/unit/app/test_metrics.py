@@ -1,0 +1,131 @@
+"""What Prometheus can count on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from app.main import create_app
+from app.metrics import Metrics
+from app.settings import Settings
+
+IDENTITY = {"service": "links", "env": "test", "release": "r1"}
+
+
+async def scrape(client: httpx.AsyncClient) -> dict[str, Metric]:
+    answer = await client.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    return {family.name: family for family in text_string_to_metric_families(answer.text)}
+
+
+def requests_by(metrics: dict[str, Metric], *labels: str) -> dict[tuple[str, ...], float]:
+    counted: dict[tuple[str, ...], float] = {}
+    for sample in metrics["http_requests"].samples:
+        if sample.name == "http_requests_total":
+            key = tuple(sample.labels[label] for label in labels)
+            counted[key] = counted.get(key, 0) + sample.value
+    return counted
+
+
+async def test_requests_are_counted_by_route_and_exact_status(client: httpx.AsyncClient) -> None:
+    await client.post("/links", json={"url": "https://example.com", "slug": "one"})
+    for path in ("/one", "/one", "/unknown", "/links/one", "/no/such/path"):
+        await client.get(path)
+    assert requests_by(await scrape(client), "method", "handler", "status") == {
+        ("POST", "/links", "201"): 1,
+        ("GET", "/{slug}", "307"): 2,
+        ("GET", "/{slug}", "404"): 1,
+        ("GET", "/links/{slug}", "200"): 1,
+        ("GET", "none", "404"): 1,
+    }
+
+
+async def test_every_series_tells_service_env_and_release(client: httpx.AsyncClient) -> None:
+    await client.get("/links")
+    samples = [sample for family in (await scrape(client)).values() for sample in family.samples]
+    assert samples
+    for sample in samples:
+        assert sample.labels.items() >= IDENTITY.items()
+
+
+async def test_the_latency_histogram_has_the_thresholds_of_alerts_as_buckets(
+    client: httpx.AsyncClient,
+) -> None:
+    await client.get("/links")
+    buckets = {
+        sample.labels["le"]
+        for sample in (await scrape(client))["http_request_duration_seconds"].samples
+        if sample.labels.get("handler") == "/links" and "le" in sample.labels
+    }
+    assert {"0.1", "0.25", "0.5", "1.0"} <= buckets
+    assert len(buckets) > 10
+
+
+async def test_probes_are_not_counted(client: httpx.AsyncClient) -> None:
+    for path in ("/health", "/readiness", "/metrics", "/health"):
+        await client.get(path)
+    metrics = await scrape(client)
+    assert requests_by(metrics, "handler") == {}
+
+
+@pytest.mark.parametrize("root_path", ["", "/behind/a/proxy"])
+async def test_no_known_route_is_counted_as_none(settings: Settings, root_path: str) -> None:
+    app = create_app(settings)
+    app.root_path = root_path
+    mounted = FastAPI()
+    mounted.add_api_route("/items/{item}", lambda item: item)
+    app.mount("/mounted/below", mounted)
+    paths = {path.replace("{slug}", "abc"): methods.keys() for path, methods in app.openapi()["paths"].items()} | {
+        "/docs": ["get"],
+        "/openapi.json": ["get"],
+        "/mounted/below/items/1": ["get"],
+    }
+    # Mounts come after /{slug}, as they would in a service that grows.
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(app, root_path=root_path), base_url="http://links.test"
+        ) as client,
+    ):
+        for path, methods in paths.items():
+            for method in (*methods, "PATCH"):
+                await client.request(method, root_path + path)
+        counted = requests_by(await scrape(client), "handler")
+    assert ("none",) not in counted
+    assert {("/links",), ("/links/{slug}",), ("/{slug}",), ("/mounted/below/items/{item}",)} <= counted.keys()
+
+
+async def test_a_crash_is_counted_as_a_500(client: httpx.AsyncClient, app: Any) -> None:
+    app.state.links = None
+    await client.get("/links")
+    assert requests_by(await scrape(client), "handler", "status") == {("/links", "500"): 1}
+
+
+async def test_two_applications_in_one_process_count_for_themselves(settings: Settings) -> None:
+    create_app(settings)
+    app = create_app(settings)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://links.test") as client,
+    ):
+        await client.get("/links")
+        assert requests_by(await scrape(client), "handler") == {("/links",): 1}
+
+
+def test_counting_twice_is_refused_instead_of_counting_nothing() -> None:
+    metrics = Metrics(labels=IDENTITY)
+    metrics.instrument(FastAPI(), excluded=frozenset())
+    with pytest.raises(RuntimeError, match="registered already"):
+        metrics.instrument(FastAPI(), excluded=frozenset())
+
+
+async def test_processes_tell_what_the_client_library_cannot(client: httpx.AsyncClient) -> None:
+    metrics = await scrape(client)
+    assert metrics["app_workers"].samples[0].value == 1
+    assert {"app_info", "app_resident_memory_bytes", "app_open_fds", "app_event_loop_lag_seconds"} <= set(metrics)
+    assert {"db_pool_connections", "db_pool_capacity"} <= set(metrics)

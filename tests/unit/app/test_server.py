@@ -1,0 +1,178 @@
+"""The service under a real Gunicorn, with the configuration and start command of the image."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+Eventually = Callable[..., None]
+
+SLOW_APP = '''
+"""A tiny application with a slow route, for the worker class and configuration of the service."""
+import asyncio, os
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        open(os.environ["SHUTDOWN_MARK"], "w").close()
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    if scope["path"].startswith("/slow/"):
+        await asyncio.sleep(float(scope["path"].removeprefix("/slow/")))
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"done"})
+'''
+
+
+def value(server: Any, family: str, sample: str, **labels: str) -> float:
+    families = {found.name: found for found in text_string_to_metric_families(server.get("/metrics").text)}
+    samples = families[family].samples if family in families else []
+    return sum(s.value for s in samples if s.name == sample and s.labels.items() >= labels.items())
+
+
+@pytest.fixture(scope="module")
+def server(start_server: Callable[..., Any]) -> Any:
+    return start_server()
+
+
+def test_it_is_ready_soon_after_the_start(server: Any) -> None:
+    # Generous: machines that run tests are busy. docs/service.md has the measurement.
+    assert server.ready_after < 8
+    assert len(server.worker_pids()) == 2
+
+
+def test_counts_are_the_sum_over_workers_and_survive_a_killed_one(server: Any, eventually: Eventually) -> None:
+    labels = {"handler": "/links/{slug}", "status": "404", "service": "links", "release": "r1"}
+
+    def counted() -> float:
+        return value(server, "http_requests", "http_requests_total", **labels)
+
+    for _ in range(40):
+        server.get("/links/unknown")
+    assert counted() == 40
+
+    pids = server.worker_pids()
+    os.kill(pids[0], signal.SIGKILL)
+    eventually(lambda: len(set(server.worker_pids()) - {pids[0]}) == 2)
+    eventually(lambda: value(server, "app_workers", "app_workers") == 2)
+    assert counted() == 40
+    for _ in range(10):
+        server.get("/links/unknown")
+    assert counted() == 50
+
+
+def test_metrics_agree_whichever_worker_answers(server: Any) -> None:
+    server.get("/links")
+    # One scrape is one connection and so any worker's; all see the same files.
+    answers = {value(server, "http_requests", "http_requests_total", handler="/links") for _ in range(8)}
+    assert len(answers) == 1
+
+
+def test_hits_are_not_lost_between_workers(server: Any) -> None:
+    httpx.post(server.url + "/links", json={"url": "https://example.com", "slug": "counted"})
+    threads = [threading.Thread(target=server.get, args=("/counted",)) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert server.get("/links/counted").json()["hits"] == 20
+
+
+def test_stdout_holds_json_only_and_one_access_line_per_request(server: Any) -> None:
+    answer = server.get("/links?limit=1", headers={"x-request-id": "from-the-proxy-1"})
+    assert answer.headers["x-request-id"] == "from-the-proxy-1"
+    server.get("/health")
+    lines = server.lines()
+    assert [line["http.route"] for line in lines if line.get("request_id") == "from-the-proxy-1"] == ["/links"]
+    assert not [line for line in lines if line.get("url.path") == "/health"]
+    assert {"gunicorn.error", "uvicorn.error", "access"} <= {line["logger"] for line in lines}
+    assert all(line["service"] == "links" and line["release"] == "r1" for line in lines)
+    assert server.stderr.read_text() == ""
+
+
+def test_sigterm_ends_it_cleanly_without_an_error_line(server: Any) -> None:
+    before = len(server.lines())
+    assert server.stop() == 0
+    assert [line for line in server.lines()[before:] if line["level"] in ("warning", "error", "critical")] == []
+
+
+def test_readiness_says_draining_while_the_listener_stays_open(
+    start_server: Callable[..., Any], eventually: Eventually
+) -> None:
+    server = start_server(DRAIN_DELAY="1", WEB_CONCURRENCY="1")
+    server.process.send_signal(signal.SIGTERM)
+    eventually(lambda: server.get("/readiness").status_code == 503)
+    assert server.get("/readiness").json()["phase"] == "draining"
+    assert server.get("/links").status_code == 200
+    assert server.process.wait(10) == 0
+
+
+@pytest.fixture
+def slow(start_server: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
+    (tmp_path / "slow_app.py").write_text(SLOW_APP)
+
+    def start(**env: str) -> Any:
+        path = f"{Path(__file__).parents[3]}:{tmp_path}"
+        return start_server(
+            "slow_app:app",
+            ready_path="/",
+            PYTHONPATH=path,
+            WEB_CONCURRENCY="1",
+            SHUTDOWN_MARK=str(tmp_path / "shutdown"),
+            **env,
+        )
+
+    return start
+
+
+def send_slow_request(server: Any, seconds: float) -> tuple[threading.Thread, list[Any]]:
+    outcome: list[Any] = []
+
+    def send() -> None:
+        try:
+            outcome.append(server.get(f"/slow/{seconds}").text)
+        except httpx.TransportError as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    time.sleep(0.3)
+    return thread, outcome
+
+
+def test_a_request_in_flight_is_finished_after_sigterm(slow: Callable[..., Any], tmp_path: Path) -> None:
+    server = slow()
+    thread, outcome = send_slow_request(server, 1.5)
+    assert server.stop() == 0
+    thread.join()
+    assert outcome == ["done"]
+    assert (tmp_path / "shutdown").exists()
+
+
+def test_a_request_that_never_ends_does_not_keep_the_lifespan_from_shutting_down(
+    slow: Callable[..., Any], tmp_path: Path
+) -> None:
+    server = slow(GRACE_PERIOD="3")
+    thread, outcome = send_slow_request(server, 60)
+    asked = time.monotonic()
+    assert server.stop() == 0
+    assert time.monotonic() - asked < 3
+    thread.join()
+    assert outcome != ["done"]
+    assert (tmp_path / "shutdown").exists()
+
+
+def test_an_application_that_cannot_be_imported_ends_the_server(start_server: Callable[..., Any]) -> None:
+    server = start_server("app.no_such_module:app", ready_path="")
+    assert server.process.wait(10) != 0

@@ -1,0 +1,104 @@
+"""Settings are right, or the process says in one line which one isn't."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.database_url import DatabaseUrl, DatabaseUrlError
+from app.settings import SettingsError, load_settings
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("postgres://u:p@db/links", "postgresql+asyncpg://u:p@db/links"),
+        ("postgresql://u:p%40@db:6432/links", "postgresql+asyncpg://u:p%40@db:6432/links"),
+        ("postgresql+asyncpg://db/links", "postgresql+asyncpg://db/links"),
+        ("postgresql://db/links?sslmode=require", "postgresql+asyncpg://db/links?ssl=require"),
+        ("postgresql://db/links?channel_binding=require", "postgresql+asyncpg://db/links"),
+        ("sqlite:////data/links.db", "sqlite+aiosqlite:////data/links.db"),
+    ],
+)
+def test_database_urls_are_taken_as_people_write_them(text: str, url: str) -> None:
+    assert DatabaseUrl.parse(text).url == url
+
+
+@pytest.mark.parametrize("text", ["mysql://db/links", "links", "postgresql://db", "postgresql://u:p4ss@[::1/x"])
+def test_an_unusable_database_url_is_refused_without_repeating_it(text: str) -> None:
+    with pytest.raises(DatabaseUrlError) as refused:
+        DatabaseUrl.parse(text)
+    assert "p4ss" not in str(refused.value)
+
+
+def test_the_password_is_not_in_any_repr(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://links:hunter2@db/links")
+    settings = load_settings()
+    assert "hunter2" not in f"{settings!r} {settings} {settings.database!r}"
+    assert "hunter2" in settings.database.url
+
+
+def test_without_a_database_url_there_is_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    assert load_settings().database.url == f"sqlite+aiosqlite:///{tmp_path}/links.db"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "http"),
+        ("LOG_LEVEL", "loud"),
+        ("WEB_CONCURRENCY", "0"),
+        ("APP_RELEASE", "with space"),
+        ("DATABASE_URL", "mysql://db/links"),
+        ("GRACE_PERIOD", "1"),
+    ],
+)
+def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=f"^{name}: "):
+        load_settings()
+
+
+def test_draining_has_to_leave_time_for_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRACE_PERIOD", "10")
+    monkeypatch.setenv("DRAIN_DELAY", "9")
+    with pytest.raises(SettingsError, match="DRAIN_DELAY"):
+        load_settings()
+
+
+@pytest.mark.parametrize("log_level", ["debug", "Info", "WARNING"])
+def test_the_log_level_may_be_written_in_any_case(monkeypatch: pytest.MonkeyPatch, log_level: str) -> None:
+    monkeypatch.setenv("LOG_LEVEL", log_level)
+    assert load_settings().log_level == log_level.upper()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["gunicorn", "-c", "app/gunicorn.conf.py", "app.asgi:app"], ["app.worker"], ["app.migrate"]],
+    ids=["web", "worker", "migrate"],
+)
+def test_a_wrong_setting_ends_every_role_with_one_json_line(command: list[str]) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=ROOT,
+        env={"DATABASE_URL": "mysql://links:hunter2@db/links", "PORT": "x"},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert ended.returncode == 78
+    (line,) = ended.stdout.splitlines()
+    message = json.loads(line)["message"]
+    assert "DATABASE_URL: expected a URL that starts with" in message
+    assert "PORT: " in message
+    assert ended.stderr == ""
+    assert "hunter2" not in ended.stdout
