@@ -90,9 +90,7 @@ async def wait_until_up(container: str, *, seconds: int = BOOT_SECONDS) -> str:
         raise HostError(
             "the lab host did not come up",
             where=container,
-            why="\n".join(
-                part for part in (ready.stderr.decode(errors="replace").strip(), _log(logs)) if part
-            ),
+            why="\n".join(part for part in (ready.stderr.decode(errors="replace").strip(), _log(logs)) if part),
             remedy=f"its whole log: docker logs {container}",
         )
     kind, key, *_ = ready.text.split()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 from portside.command import run_command, tail
 from portside.errors import BuildError
 from portside.image.bases import ensure_image
+from portside.image.turns import state_folder, turn
 
 BASE = "debian:trixie-slim"
 RECIPE = Path(__file__).parent / "recipe"
@@ -28,19 +30,31 @@ def lab_image(recipe: Path = RECIPE) -> str:
 
 
 async def ensure_lab_image(*, say: Callable[[str], None], ca_bundle: Path | None = None) -> str:
-    """Build the lab host's image unless this machine has it; return its reference. Raises BuildError."""
+    """Build the lab host's image unless this machine has it; return its reference. Raises BuildError.
+
+    Safe to call from several processes at once: it is built once.
+    """
     image = lab_image()
-    found = await run_command(["docker", "image", "inspect", image], timeout=QUERY_SECONDS)
-    if found.exit_code == 0:
+    if await _present(image):
         return image
-    await ensure_image(BASE, say=say, ca_bundle=ca_bundle)
-    say(f"building {image}, once for all labs")
+    async with turn(f"the image {image}", folder=state_folder(os.environ), timeout=BUILD_SECONDS):
+        if not await _present(image):
+            await ensure_image(BASE, say=say, ca_bundle=ca_bundle)
+            say(f"building {image}, once for all labs")
+            await _build(image)
+    return image
+
+
+async def _present(image: str) -> bool:
+    return (await run_command(["docker", "image", "inspect", image], timeout=QUERY_SECONDS)).exit_code == 0
+
+
+async def _build(image: str) -> None:
     built = await run_command(["docker", "build", "--tag", image, str(RECIPE)], timeout=BUILD_SECONDS)
     if built.exit_code != 0:
         raise BuildError(
             "the image for lab hosts could not be built",
             where=str(RECIPE / "Dockerfile"),
             why=tail(built.stderr or built.stdout),
-            remedy="the build needs a Debian mirror: check that `docker run` containers reach deb.debian.org",
+            remedy="Building it takes a Debian mirror: check that containers reach deb.debian.org.",
         )
-    return image

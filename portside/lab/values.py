@@ -72,9 +72,7 @@ def load_lab(state_dir: Path) -> Lab:
     try:
         return Lab.model_validate_json(file.read_text())
     except FileNotFoundError:
-        raise ConfigError(
-            "there is no lab here", where=str(file), remedy="start one: invoke lab-up"
-        ) from None
+        raise ConfigError("there is no lab here", where=str(file), remedy="start one: invoke lab-up") from None
     except ValidationError as error:
         raise ConfigError(
             "this is not a lab that this version can read",

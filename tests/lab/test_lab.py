@@ -14,11 +14,10 @@ from portside.errors import ConfigError
 from portside.lab.hosts import LABEL, start_hosts, stop_hosts
 from portside.lab.values import Lab, LabHost, load_lab
 from tests.lab import faults
+from tests.lab.images import TINY, give_image, give_tiny_image, tiny_image
 from tests.lab.servers import Registry
 
-TINY = "portside-lab-test-tiny"
 BRIEFLY = ("-o", "ConnectTimeout=1")
-TINY_IMAGE = Path(__file__).parent / "tiny_image.sh"
 
 
 def say(_text: str) -> None:
@@ -29,16 +28,6 @@ async def ssh(lab: Lab, host: LabHost, *command: str, options: tuple[str, ...] =
     # ssh keeps the first value of an option.
     argv = ["ssh", "-F", str(lab.ssh_config), *options, "-o", "BatchMode=yes", "-o", "ConnectTimeout=5"]
     return await run_command([*argv, host.name, *command], timeout=30)
-
-
-async def tiny_image(host: LabHost) -> bytes:
-    """A tar that `docker import` makes an image of: a shell and `sleep` on top of nothing."""
-    return (await faults.as_root(host, ["bash", "-s"], stdin=TINY_IMAGE.read_bytes())).check().stdout
-
-
-async def give_tiny_image(host: LabHost) -> None:
-    root = await tiny_image(host)
-    (await faults.as_root(host, ["docker", "import", "-", TINY], stdin=root)).check()
 
 
 async def test_hosts_are_reached_by_plain_ssh_as_deploy(lab: Lab) -> None:
@@ -74,9 +63,7 @@ async def test_a_host_with_another_key_than_the_known_one_is_refused(lab: Lab, t
 async def test_a_host_runs_containers_of_its_own(clean_hosts: Lab) -> None:
     host = clean_hosts.hosts[0]
     await give_tiny_image(host)
-    ran = await ssh(
-        clean_hosts, host, "docker", "run", "--rm", "--memory=64m", TINY, "/bin/sh", "-c", "'echo hello'"
-    )
+    ran = await ssh(clean_hosts, host, "docker", "run", "--rm", "--memory=64m", TINY, "/bin/sh", "-c", "'echo hello'")
     assert ran.check().text == "hello"
 
 
@@ -142,10 +129,15 @@ async def test_an_image_pushed_from_here_is_pulled_by_every_host_under_the_same_
     finally:
         await run_command(["docker", "image", "rm", name], timeout=30)
     await faults.reboot(clean_hosts.hosts[0])
-    pulls = await asyncio.gather(
-        *(ssh(clean_hosts, host, "docker", "pull", name) for host in clean_hosts.hosts)
-    )
+    pulls = await asyncio.gather(*(ssh(clean_hosts, host, "docker", "pull", name) for host in clean_hosts.hosts))
     assert [pull.exit_code for pull in pulls] == [0, 0, 0], pulls
+
+
+async def test_images_of_this_machine_can_be_given_to_a_host(clean_hosts: Lab, registry: Registry) -> None:
+    host = clean_hosts.hosts[1]
+    await give_image(host, "registry:2")
+    await give_image(host, "registry:2")
+    assert (await ssh(clean_hosts, host, "docker", "image", "inspect", "registry:2")).exit_code == 0
 
 
 async def test_postgres_is_17_and_its_database_new(postgres_url: str) -> None:
