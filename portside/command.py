@@ -82,9 +82,7 @@ async def run_command(
     try:
         stdout, stderr = await asyncio.wait_for(process.communicate(stdin), timeout)
     except TimeoutError:
-        raise CommandError(
-            f"`{shown(argv)}` did not finish within {timeout:g} s", where="this machine"
-        ) from None
+        raise CommandError(f"`{shown(argv)}` did not finish within {timeout:g} s", where="this machine") from None
     finally:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):

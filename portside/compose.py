@@ -60,17 +60,13 @@ def read_compose(path: Path) -> dict[str, Any]:
     try:
         data = yaml.safe_load(path.read_text())
     except FileNotFoundError:
-        raise ConfigError(
-            "not found", where=str(path), remedy="Correct service.compose in portside.toml."
-        ) from None
+        raise ConfigError("not found", where=str(path), remedy="Correct service.compose in portside.toml.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError("not readable as YAML", where=str(path), why=str(error)) from None
     try:
         ComposeFile.model_validate(data)
     except ValidationError as error:
-        problems = [
-            f"{'.'.join(map(str, problem['loc'])) or 'file'}: {problem['msg']}" for problem in error.errors()
-        ]
+        problems = [f"{'.'.join(map(str, problem['loc'])) or 'file'}: {problem['msg']}" for problem in error.errors()]
         raise ConfigError("not a Compose file", where=str(path), why="\n".join(problems)) from None
     return dict(data)
 
@@ -193,9 +189,7 @@ def _refuse(data: Mapping[str, Any], where: str) -> None:
     for name, service in data["services"].items():
         for key, why in REFUSED.items():
             if service and key in service:
-                raise ConfigError(
-                    f"{key} is refused in a release", where=f"{where}: services.{name}", why=why
-                )
+                raise ConfigError(f"{key} is refused in a release", where=f"{where}: services.{name}", why=why)
         for volume in parsed.services[name].volumes:
             source = volume.split(":")[0] if isinstance(volume, str) else str(volume.get("source", ""))
             kind = volume.get("type") if isinstance(volume, dict) else None

@@ -196,9 +196,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _table(data: dict[str, Any], key: str, path: Path) -> dict[str, Any]:
     table = data.get(key, {})
     if not isinstance(table, dict):
-        raise ConfigError(
-            f"{key} must be a table", where=str(path), remedy=f"Write [{key}] and its keys below it."
-        )
+        raise ConfigError(f"{key} must be a table", where=str(path), remedy=f"Write [{key}] and its keys below it.")
     return table
 
 
@@ -207,11 +205,7 @@ def _explained(error: ValidationError) -> ConfigError:
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"])
         value = problem["input"]
-        shown = (
-            ""
-            if isinstance(value, dict) or "secrets" in key or ".env." in f".{key}."
-            else f" (it is {value!r})"
-        )
+        shown = "" if isinstance(value, dict) or "secrets" in key or ".env." in f".{key}." else f" (it is {value!r})"
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             message = "no such key"

@@ -22,9 +22,7 @@ PULL_SECONDS = 600
 class Delivery:
     """Brings images to the hosts of one environment."""
 
-    def __init__(
-        self, config: Config, environment: Environment, reporter: Reporter, others: list[Host]
-    ) -> None:
+    def __init__(self, config: Config, environment: Environment, reporter: Reporter, others: list[Host]) -> None:
         self._environment = environment
         self.reporter = reporter
         self._others = others

@@ -233,9 +233,7 @@ def _write(files: tuple[tuple[str, str], ...]) -> None:
 def _start_in_background() -> None:
     with LOG_FILE.open("ab") as log:
         # A session of its own: Ctrl-C in this terminal is not for the Engine.
-        subprocess.Popen(
-            ["dockerd"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-        )
+        subprocess.Popen(["dockerd"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
 
 
 async def _ask(*argv: str) -> Result | None:

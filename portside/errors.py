@@ -23,6 +23,8 @@ class PortsideError(Exception):
         self.where = where
         self.why = why
         self.remedy = remedy
+        # What an operation had done when it failed, for a report; set by portside/operations.py.
+        self.outcome: object | None = None
 
     def __str__(self) -> str:
         head = f"{self.where}: {self.what}" if self.where else self.what

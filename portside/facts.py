@@ -142,13 +142,9 @@ def _parse(sections: dict[str, list[str]]) -> State:
         releases={release.id: release for release in map(Release.model_validate_json, sections["releases"])},
         containers=tuple(map(_container, sections["containers"])),
         proxy=_proxy(sections["proxy"]),
-        accessories_fingerprint=sections["accessories"][0]
-        if _has_fingerprint(sections["accessories"])
-        else "",
+        accessories_fingerprint=sections["accessories"][0] if _has_fingerprint(sections["accessories"]) else "",
         accessories={
-            name: state
-            for name, _, state in (line.partition(" ") for line in sections["accessories"])
-            if state
+            name: state for name, _, state in (line.partition(" ") for line in sections["accessories"]) if state
         },
         machine=_machine(sections["machine"]) if "machine" in sections else None,
         images=tuple(map(_image, sections.get("images", []))),

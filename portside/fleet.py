@@ -19,9 +19,7 @@ R = TypeVar("R")
 
 
 @contextlib.asynccontextmanager
-async def connected(
-    environment: Environment, names: Sequence[str] | None = None
-) -> AsyncIterator[list[Host]]:
+async def connected(environment: Environment, names: Sequence[str] | None = None) -> AsyncIterator[list[Host]]:
     """Connections to `names` (all hosts of the environment when None), closed at the end.
 
     Raises HostError that names every host which can't be reached.

@@ -107,9 +107,7 @@ def unfinished(journals: Mapping[str, Sequence[Entry]]) -> Unfinished | None:
     phases: list[Phase] = []
     committed_ids = set()
     for host, entries in journals.items():
-        committed_ids |= {
-            entry.operation.id for entry in entries if entry.phase == "commit" and entry.event == "end"
-        }
+        committed_ids |= {entry.operation.id for entry in entries if entry.phase == "commit" and entry.event == "end"}
         if not entries:
             continue
         last = entries[-1]

@@ -48,9 +48,7 @@ class Lease:
 
 
 @contextlib.asynccontextmanager
-async def locked(
-    hosts: Sequence[Host], site: str, claim: Claim, *, full: bool
-) -> AsyncIterator[Mapping[str, Lease]]:
+async def locked(hosts: Sequence[Host], site: str, claim: Claim, *, full: bool) -> AsyncIterator[Mapping[str, Lease]]:
     """Hold the lock of `site` on all `hosts`; yields a lease per host name, with the host's state in it.
 
     The first host is asked first, so that of two deployers at once exactly one wins. Raises LockError naming the

@@ -100,9 +100,7 @@ class Draft:
         )
 
 
-async def draft(
-    config: Config, environment: Environment, *, image: Image, commit: str, created_by: str
-) -> Draft:
+async def draft(config: Config, environment: Environment, *, image: Image, commit: str, created_by: str) -> Draft:
     """Read what a release is made of. Raises ConfigError for anything wrong, before a host is asked."""
     data = read_compose(config.root / config.service.compose)
     values = await resolve(environment, config.root)
@@ -138,9 +136,7 @@ async def read_accessories(config: Config, environment: Environment) -> Accessor
     site = config.site(environment)
     data["networks"] = {"default": {"name": site, "external": True}}
     files = {"compose.yaml": yaml.safe_dump(data, sort_keys=False), "env": env_file(values)}
-    fingerprint = hashlib.sha256(
-        f"{files['compose.yaml']}{env_digest(values, site=site)}".encode()
-    ).hexdigest()[:16]
+    fingerprint = hashlib.sha256(f"{files['compose.yaml']}{env_digest(values, site=site)}".encode()).hexdigest()[:16]
     return Accessories(files, fingerprint, images(data))
 
 

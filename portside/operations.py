@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from portside import preflight, steps
 from portside.config import Config, Environment
@@ -90,9 +91,7 @@ async def deploy(
     """Release what `draft` holds; None when nothing would change or the person said no."""
     config, environment = draft.config, draft.environment
     surroundings = await Surroundings.read(config, environment)
-    async with opened(
-        config, environment, reporter, operation=f"deploy {draft.image.reference}", full=True
-    ) as site:
+    async with opened(config, environment, reporter, operation=f"deploy {draft.image.reference}", full=True) as site:
         names = site.chosen(only)
         release = draft.release(previous=common_release(site.states), created=datetime.now(UTC))
         chosen = {name: site.states[name] for name in names}
@@ -107,11 +106,15 @@ async def deploy(
         delivery = Delivery(config, environment, reporter, site.hosts)
         await surroundings.ensure(site, targets, release, delivery)
         for sidecar in draft.sidecars:
-            await everywhere(targets, lambda target, name=sidecar: delivery.provide_named(target.host, name))
+            await everywhere(targets, partial(_provide, delivery, sidecar))
         rollout = Rollout(
             config, environment, release, targets, reporter, files=draft.files(release), delivery=delivery
         )
-        return await _finished(rollout)
+        return await _finished(rollout, site)
+
+
+async def _provide(delivery: Delivery, image: str, target: Target) -> None:
+    await delivery.provide_named(target.host, image)
 
 
 async def rollback(
@@ -124,9 +127,7 @@ async def rollback(
     only: str | None = None,
 ) -> Outcome | None:
     """Back to the release before the current one, or to `to` (an id or the beginning of one)."""
-    async with opened(
-        config, environment, reporter, operation=f"rollback {to or ''}".strip(), full=True
-    ) as site:
+    async with opened(config, environment, reporter, operation=f"rollback {to or ''}".strip(), full=True) as site:
         names = site.chosen(only)
         release = rollback_target(site, to)
         plan = rollback_plan(release, {name: site.states[name] for name in names})
@@ -136,16 +137,20 @@ async def rollback(
         targets = [site.target(name, operations[name]) for name in names]
         delivery = Delivery(config, environment, reporter, site.hosts)
         rollout = Rollout(config, environment, release, targets, reporter, files=None, delivery=delivery)
-        return await _finished(rollout)
+        return await _finished(rollout, site)
 
 
-async def _finished(rollout: Rollout) -> Outcome:
-    """Run it; an undone release is raised with the outcome attached, so that a report can show its phases."""
+async def _finished(rollout: Rollout, site: Site) -> Outcome:
+    """Run it; an undone release's error carries the outcome, so that a report can show its phases."""
     try:
         return await rollout.run()
     except PortsideError as error:
-        error.outcome = rollout.outcome  # type: ignore[attr-defined]
+        error.outcome = rollout.outcome
         raise
+    finally:
+        for host in site.hosts:
+            rollout.outcome.exchanges[host.name] = host.traffic.exchanges
+            rollout.outcome.bytes_sent[host.name] = host.traffic.sent
 
 
 @dataclass(frozen=True)
@@ -167,9 +172,7 @@ class Surroundings:
             release,
             self.proxy.fingerprint,
             {name: self._configuration(state, release) for name, state in site.states.items()},
-            {name: self.accessories.fingerprint for name in self._accessory_hosts(site)}
-            if self.accessories
-            else {},
+            {name: self.accessories.fingerprint for name in self._accessory_hosts(site)} if self.accessories else {},
         )
 
     async def ensure(
@@ -206,9 +209,7 @@ class Surroundings:
         if not running or (apply and state.proxy and state.proxy.fingerprint != self.proxy.fingerprint):
             await delivery.provide_named(host, self.config.images.proxy)
             with timed(delivery.reporter, host.name, "proxy"):
-                argv = script_argv(
-                    "proxy", target.site, target.token, self.proxy.fingerprint, str(PROXY_DEADLINE)
-                )
+                argv = script_argv("proxy", target.site, target.token, self.proxy.fingerprint, str(PROXY_DEADLINE))
                 result = await host.run(
                     argv, stdin=self.proxy.archive(configuration), timeout=PROXY_DEADLINE + steps.GRACE
                 )
@@ -241,9 +242,7 @@ class Surroundings:
         for image in self.accessories.images:
             await delivery.provide_named(target.host, image)
         with timed(delivery.reporter, target.host.name, "accessories"):
-            step = steps.accessories(
-                self.accessories.files, self.accessories.fingerprint, ACCESSORIES_DEADLINE
-            )
+            step = steps.accessories(self.accessories.files, self.accessories.fingerprint, ACCESSORIES_DEADLINE)
             operation = Operation(id=operation_id(), kind="accessories", owner=operator())
             await run_step(Target(target.host, target.site, target.token, target.state, operation), step)
 
@@ -279,8 +278,7 @@ def rollback_target(site: Site, to: str | None) -> Release:
     current = common_release(site.states)
     available = ", ".join(sorted(known, reverse=True)) or "none"
     if to is None:
-        state = next((state for state in site.states.values() if state.current), None)
-        previous = state.current.previous if state and state.current else None
+        previous = next((state.current.previous for state in site.states.values() if state.current), None)
         if previous is None or previous not in known:
             raise ConfigError(
                 "there is no release before the current one to go back to",
@@ -288,9 +286,7 @@ def rollback_target(site: Site, to: str | None) -> Release:
                 remedy=f"Name one with --to. On the hosts: {available}.",
             )
         return known[previous]
-    matches = [
-        identity for identity in known if identity == to or identity.startswith(to) or identity.endswith(to)
-    ]
+    matches = [identity for identity in known if identity == to or identity.startswith(to) or identity.endswith(to)]
     if len(matches) != 1:
         raise ConfigError(
             f"{to!r} names {'no' if not matches else 'more than one'} release",
@@ -298,9 +294,7 @@ def rollback_target(site: Site, to: str | None) -> Release:
             remedy=f"On the hosts: {available}.",
         )
     if matches[0] == current:
-        raise ConfigError(
-            f"{current} is the current release already", where="--to", remedy=f"Others: {available}."
-        )
+        raise ConfigError(f"{current} is the current release already", where="--to", remedy=f"Others: {available}.")
     return known[matches[0]]
 
 
@@ -315,8 +309,5 @@ def rollback_plan(release: Release, states: Mapping[str, State]) -> Plan:
     plan = make_plan(desired, states)
     return Plan(
         release.id,
-        {
-            host: tuple(change for change in changes if change.what != "proxy")
-            for host, changes in plan.hosts.items()
-        },
+        {host: tuple(change for change in changes if change.what != "proxy") for host, changes in plan.hosts.items()},
     )

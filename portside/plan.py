@@ -77,9 +77,7 @@ def _changes(desired: Desired, host: str, state: State) -> list[Change]:
     if fingerprint and not state.accessories_fingerprint:
         found.append(Change("accessories", "none", "would be started"))
     elif fingerprint and fingerprint != state.accessories_fingerprint:
-        found.append(
-            Change("accessories", "another file or value", "by `invoke accessories`, not by a release")
-        )
+        found.append(Change("accessories", "another file or value", "by `invoke accessories`, not by a release"))
     return found
 
 

@@ -16,9 +16,7 @@ MINIMUM_COMPOSE = (2, 20)
 MAXIMUM_CLOCK_SKEW = 60
 
 
-def check(
-    states: Mapping[str, State], environment: Environment, *, image_mb: int, now: float | None = None
-) -> None:
+def check(states: Mapping[str, State], environment: Environment, *, image_mb: int, now: float | None = None) -> None:
     """Raise PreflightError with every problem of every host (host name to state). Nothing has changed then.
 
     `image_mb` is what may have to be stored on a host that lacks the image.
@@ -44,18 +42,14 @@ def _problems(state: State, environment: Environment, image_mb: int, now: float)
         return ["it did not describe itself"]
     found = []
     if not _at_least(machine.engine, MINIMUM_ENGINE):
-        found.append(
-            f"Docker Engine {_dotted(MINIMUM_ENGINE)} or newer is needed; it says: {machine.engine[:200]}"
-        )
+        found.append(f"Docker Engine {_dotted(MINIMUM_ENGINE)} or newer is needed; it says: {machine.engine[:200]}")
     if not _at_least(machine.compose, MINIMUM_COMPOSE):
         found.append(
             f"Docker Compose {_dotted(MINIMUM_COMPOSE)} or newer is needed; it says: {machine.compose[:200]}"
         )
     needed = environment.min_disk_mb + image_mb
     if machine.docker_free_mb < needed:
-        found.append(
-            f"{machine.docker_free_mb} MB are free where Docker keeps images, {needed} MB are needed"
-        )
+        found.append(f"{machine.docker_free_mb} MB are free where Docker keeps images, {needed} MB are needed")
     if machine.memory_mb < environment.min_memory_mb:
         found.append(
             f"{machine.memory_mb} MB of memory are free, {environment.min_memory_mb} MB are needed while two "

@@ -64,9 +64,7 @@ def site_route(config: Config, environment: Environment, replicas: int) -> dict[
                 "handle": [
                     {
                         "handler": "subroute",
-                        "routes": [
-                            {"handle": [_balanced(site, slot, service.web, replicas, service, "300ms")]}
-                        ],
+                        "routes": [{"handle": [_balanced(site, slot, service.web, replicas, service, "300ms")]}],
                         "errors": {
                             "routes": [
                                 {
@@ -135,9 +133,7 @@ def empty_config() -> dict[str, Any]:
         "admin": {"listen": "unix//run/portside/admin.sock|0600"},
         # The checks of an empty slot fail five times a second, by design; what matters is in the service's log.
         "logging": {
-            "logs": {
-                "default": {"level": "WARN", "exclude": ["http.handlers.reverse_proxy.health_checker.active"]}
-            }
+            "logs": {"default": {"level": "WARN", "exclude": ["http.handlers.reverse_proxy.health_checker.active"]}}
         },
         "apps": {
             "http": {
@@ -160,9 +156,7 @@ def with_site(present: str, config: Config, environment: Environment, replicas: 
     site = config.site(environment)
     servers = data["apps"]["http"]["servers"]
     for server in servers.values():
-        server["routes"] = [
-            route for route in server["routes"] if route.get("@id") not in (site, f"{site}-redirect")
-        ]
+        server["routes"] = [route for route in server["routes"] if route.get("@id") not in (site, f"{site}-redirect")]
     route = site_route(config, environment, replicas)
     if environment.domain and environment.https:
         _add(servers["https"], route)
@@ -207,9 +201,7 @@ def proxy_compose(path: Path, environment: Environment, image: str) -> str:
         text = path.read_text()
     except OSError as error:
         raise ConfigError("not readable", where=str(path), why=str(error)) from None
-    text = text.replace("${PORTSIDE_PROXY_IMAGE}", image).replace(
-        "${PORTSIDE_PROXY_PORTS}", json.dumps(ports)
-    )
+    text = text.replace("${PORTSIDE_PROXY_IMAGE}", image).replace("${PORTSIDE_PROXY_PORTS}", json.dumps(ports))
     try:
         yaml.safe_load(text)
     except yaml.YAMLError as error:

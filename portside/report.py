@@ -50,9 +50,7 @@ class Lines:
         self.say(f"{host}: {phase} {outcome}{took}{' – ' + note if note else ''}")
 
     def say(self, text: str) -> None:
-        self._console.print(
-            f"{datetime.now():%H:%M:%S} {text}", markup=False, highlight=False, soft_wrap=True
-        )
+        self._console.print(f"{datetime.now():%H:%M:%S} {text}", markup=False, highlight=False, soft_wrap=True)
 
     def __enter__(self) -> Self:
         return self

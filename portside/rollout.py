@@ -37,6 +37,8 @@ class Outcome:
     timings: Timings = field(default_factory=Timings)
     reason: str = ""
     notes: list[str] = field(default_factory=list)
+    exchanges: dict[str, int] = field(default_factory=dict)
+    bytes_sent: dict[str, int] = field(default_factory=dict)
 
 
 class Rollout:
@@ -256,9 +258,7 @@ async def run_step(target: Target, step: Step) -> str:
     first, *rest = words.splitlines() or [f"exit code {result.exit_code}"]
     headline = rest.pop() if rest else first
     kind = {73: HostError, 74: HostError}.get(result.exit_code, ReleaseError)
-    raise kind(
-        headline, where=f"{target.host.name}, {step.phase}", why="\n".join([first, *rest]) if rest else ""
-    )
+    raise kind(headline, where=f"{target.host.name}, {step.phase}", why="\n".join([first, *rest]) if rest else "")
 
 
 async def undo_all(targets: Sequence[Target], reason: str, reporter: Reporter) -> dict[str, PortsideError]:

@@ -140,9 +140,7 @@ def accessories(files: Mapping[str, str], fingerprint: str, deadline: float) -> 
     return Step("accessories", "accessories", arguments, deadline + GRACE, stdin=archive(files))
 
 
-def operation_for(
-    state: State, release: Release, *, kind: str, identity: str, owner: str, fresh: bool
-) -> Operation:
+def operation_for(state: State, release: Release, *, kind: str, identity: str, owner: str, fresh: bool) -> Operation:
     """What releasing `release` means at a host in `state`: which slot it goes to, and what an undo restores."""
     serving: Slot | None = state.serving if state.current else None
     warm_slot = next(

@@ -8,7 +8,7 @@ mapfile -t ids < <(containers "$slot" "$release")
 [ "${#ids[@]}" -gt 0 ] || fail 75 "release $release has no containers any more"
 while [ "$SECONDS" -lt "$until" ]; do
   holds "$token" || fail 73 "the release lock of $site_name was lost"
-  lines=$(docker inspect -f '{{.Id}} {{.Name}} {{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}} {{.RestartCount}}' "${ids[@]}" 2>&1) ||
+  lines=$(docker inspect -f '{{.ID}} {{.Name}} {{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}} {{.RestartCount}}' "${ids[@]}" 2>&1) ||
     { last_words "${ids[@]}" >&2; fail 75 "a container of release $release is gone"; }
   while read -r id name status health restarts; do
     if [ "$status" != running ] || [ "$health" = unhealthy ] || [ "$restarts" != 0 ]; then

@@ -49,5 +49,5 @@ docker_root {{.DockerRootDir}}' 2>&1 || true
   # A list of ids, one per word, is what `inspect` takes.
   # shellcheck disable=SC2046
   docker image inspect $(docker image ls -q --no-trunc | sort -u) \
-    --format '{{.Id}} {{json .RepoTags}} {{json .RepoDigests}} {{json .RootFS.Layers}}' 2>/dev/null || true
+    --format '{{.ID}} {{json .RepoTags}} {{json .RepoDigests}} {{json .RootFS.Layers}}' 2>/dev/null || true
 }

@@ -2,7 +2,7 @@
 # Start containers and wait until they are fit for traffic. Defines functions; used by start.sh and handover.sh.
 
 # One line per container: id, name, status, health, restarts, address at the proxy's network.
-gate_format='{{.Id}} {{.Name}} {{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}} {{.RestartCount}} {{with index .NetworkSettings.Networks "portside"}}{{.IPAddress}}{{end}}'
+gate_format='{{.ID}} {{.Name}} {{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}} {{.RestartCount}} {{with index .NetworkSettings.Networks "portside"}}{{.IPAddress}}{{end}}'
 
 # True when address $1 answers GET $3 on port $2 with a 2xx status.
 ready() {

@@ -19,7 +19,7 @@ if ! docker image inspect "$image" >/dev/null 2>&1; then
   timeout "$pull_timeout" docker pull -q "$image" || fail 76 "image $image could not be pulled"
 fi
 if [ "$#" -gt 0 ]; then
-  actual=$(docker image inspect -f '{{.Id}}' "$image")
+  actual=$(docker image inspect -f '{{.ID}}' "$image")
   case " $* " in
   *" $actual "*) ;;
   *) fail 76 "image $image is $actual on this host, not $1" ;;

@@ -1,0 +1,93 @@
+"""Between a task and the engine: run it, print its outcome or its error, end with the documented exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from portside.config import Config, load_config
+from portside.errors import PortsideError
+from portside.report import Lines, LiveTable, progress
+
+INTERRUPTED = 130
+
+
+class Terminal:
+    """Where a command talks to: results on standard output, progress beside them.
+
+    With `machine` (`--json`) standard output carries one JSON object, and progress goes to standard error.
+    """
+
+    def __init__(self, *, machine: bool) -> None:
+        self.machine = machine
+        self.out = Console(soft_wrap=True, highlight=False)
+        self.err = Console(stderr=True, soft_wrap=True, highlight=False)
+        self.reporter: Lines | LiveTable = progress(self.err if machine else self.out)
+
+    def result(self, data: dict[str, Any], text: str) -> None:
+        """The outcome: `data` for machines or `text` for people."""
+        if self.machine:
+            print(json.dumps(data, default=str))
+        else:
+            self.out.print(text, markup=False)
+
+    def error(self, error: PortsideError, data: dict[str, Any]) -> None:
+        """What went wrong, where, why, and what to type next."""
+        if self.machine:
+            print(json.dumps({**data, **as_data(error)}, default=str))
+        head = f"{error.where}: {error.what}" if error.where else error.what
+        self.err.print(f"✗ {head}", style="bold red", markup=False)
+        if error.why:
+            self.err.print("\n".join(f"  {line}" for line in error.why.splitlines()), markup=False)
+        if error.remedy:
+            self.err.print(f"→ {error.remedy}", markup=False)
+
+
+def as_data(error: PortsideError) -> dict[str, Any]:
+    return {
+        "error": error.what,
+        "where": error.where,
+        "why": error.why,
+        "remedy": error.remedy,
+        "exit_code": error.exit_code,
+    }
+
+
+def project() -> Config:
+    """The configuration of the project in the current folder."""
+    return load_config(Path.cwd())
+
+
+def run(
+    act: Callable[[Terminal], Awaitable[int | None]],
+    *,
+    machine: bool = False,
+    failed: Callable[[PortsideError], dict[str, Any]] = lambda _: {},
+) -> None:
+    """Run one command and leave with its exit code. No traceback reaches a user for what a user can mend.
+
+    `failed` adds to what `--json` prints of an error.
+    """
+    terminal = Terminal(machine=machine)
+
+    async def whole() -> int:
+        with terminal.reporter:
+            return await act(terminal) or 0
+
+    try:
+        code = asyncio.run(whole())
+    except PortsideError as error:
+        terminal.error(error, failed(error))
+        code = error.exit_code
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        terminal.err.print("✗ interrupted", style="bold red")
+        code = INTERRUPTED
+    sys.stdout.flush()
+    if code:
+        sys.exit(code)

@@ -1,0 +1,165 @@
+"""The commands that change what serves: deploy, plan, rollback, with what they print."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+from portside.cli import Terminal, project, run
+from portside.config import Config, Environment
+from portside.engine import ensure_engine
+from portside.errors import ConfigError, PortsideError
+from portside.making import Draft, draft
+from portside.operations import Surroundings, common_release, deploy, opened, rollback
+from portside.operators import operator
+from portside.plan import Plan, make_plan
+from portside.rollout import Outcome
+from portside.image.build import read_source
+from portside.shipping import shipped
+
+WOULD_CHANGE = 2
+
+
+def deploy_command(
+    env: str, *, image: str | None, host: str | None, dry_run: bool, yes: bool, force: bool, machine: bool
+) -> None:
+    async def act(terminal: Terminal) -> int:
+        config = project()
+        environment = config.environment(env)
+        made = await _draft(config, environment, terminal, image)
+        if dry_run:
+            await _show_plan(made, terminal)
+            return 0
+        outcome = await deploy(
+            made, terminal.reporter, confirm=_confirm(terminal, environment, yes), only=host, force=force
+        )
+        if outcome is None:
+            terminal.result({"outcome": "unchanged", "env": env}, f"Nothing to do in {env}: it is as it would be.")
+        else:
+            _show_outcome(terminal, outcome, env)
+        return 0
+
+    run(act, machine=machine, failed=outcome_data)
+
+
+def rollback_command(env: str, *, to: str | None, host: str | None, dry_run: bool, yes: bool, machine: bool) -> None:
+    async def act(terminal: Terminal) -> int:
+        config = project()
+        environment = config.environment(env)
+        confirm = (lambda plan: _print_plan(terminal, plan)) if dry_run else _confirm(terminal, environment, yes)
+        outcome = await rollback(config, environment, terminal.reporter, to=to, confirm=confirm, only=host)
+        if outcome is not None:
+            _show_outcome(terminal, outcome, env)
+        elif not dry_run:
+            terminal.result({"outcome": "declined", "env": env}, "Nothing was changed.")
+        return 0
+
+    run(act, machine=machine, failed=outcome_data)
+
+
+def plan_command(env: str, *, image: str | None, machine: bool) -> None:
+    async def act(terminal: Terminal) -> int:
+        config = project()
+        made = await _draft(config, config.environment(env), terminal, image)
+        return WOULD_CHANGE if await _show_plan(made, terminal) else 0
+
+    run(act, machine=machine)
+
+
+async def _draft(config: Config, environment: Environment, terminal: Terminal, image: str | None) -> Draft:
+    if image is None or environment.local:
+        await ensure_engine(terminal.reporter.say)
+    source, ready = await asyncio.gather(
+        read_source(config.root), shipped(config, environment, terminal.reporter, image=image)
+    )
+    return await draft(config, environment, image=ready, commit=source.revision, created_by=operator())
+
+
+async def _show_plan(made: Draft, terminal: Terminal) -> bool:
+    """Print what a deploy would change; whether anything would."""
+    config, environment = made.config, made.environment
+    surroundings = await Surroundings.read(config, environment)
+    async with opened(config, environment, terminal.reporter, operation="plan", full=True) as site:
+        release = made.release(previous=common_release(site.states), created=datetime.now(UTC))
+        plan = make_plan(surroundings.desired(release, site), site.states)
+    _print_plan(terminal, plan)
+    return plan.changes
+
+
+def _print_plan(terminal: Terminal, plan: Plan) -> bool:
+    terminal.result(plan_data(plan), plan_text(plan))
+    return False
+
+
+def _confirm(terminal: Terminal, environment: Environment, yes: bool) -> Any:
+    def ask(plan: Plan) -> bool:
+        terminal.reporter.say(plan_text(plan))
+        if yes or not environment.confirm:
+            return True
+        if not sys.stdin.isatty():
+            raise ConfigError(
+                f"{environment.name} asks before it is changed, and there is nobody to ask",
+                where=f"portside.toml: env.{environment.name}.confirm",
+                remedy="Add --yes.",
+            )
+        terminal.reporter.__exit__(None, None, None)
+        answer = terminal.out.input(f"Release {plan.release} to {environment.name}? [y/N] ")
+        terminal.reporter.__enter__()
+        return answer.strip().lower() in ("y", "yes")
+
+    return ask
+
+
+def plan_text(plan: Plan) -> str:
+    lines = []
+    for host, changes in plan.hosts.items():
+        lines.append(f"{host}: {'no change' if not changes else ''}".rstrip(": ") + (":" if changes else ""))
+        for change in changes:
+            arrow = (
+                f"{change.before} → {change.after}"
+                if change.before and change.after
+                else change.before or change.after
+            )
+            first, *rest = arrow.splitlines() or [""]
+            lines.append(f"  {change.what}: {first}")
+            lines.extend(f"    {line}" for line in rest)
+    return "\n".join(lines)
+
+
+def plan_data(plan: Plan) -> dict[str, Any]:
+    return {
+        "changes": plan.changes,
+        "hosts": {
+            host: [{"what": change.what, "before": change.before, "after": change.after} for change in changes]
+            for host, changes in plan.hosts.items()
+        },
+    }
+
+
+def outcome_data(error: PortsideError) -> dict[str, Any]:
+    """What `--json` adds to an error: the phases of the release that was undone."""
+    return as_dict(error.outcome) if isinstance(error.outcome, Outcome) else {}
+
+
+def as_dict(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "release": outcome.release,
+        "previous": outcome.previous,
+        "outcome": outcome.outcome,
+        "reason": outcome.reason,
+        "seconds": outcome.timings.phases,
+        "notes": outcome.notes,
+        "exchanges": outcome.exchanges,
+        "bytes_sent": outcome.bytes_sent,
+    }
+
+
+def _show_outcome(terminal: Terminal, outcome: Outcome, env: str) -> None:
+    took = ", ".join(f"{phase} {seconds:.2f} s" for phase, seconds in outcome.timings.phases.items())
+    text = f"✓ {outcome.release} serves {env}" + (f"; before it {outcome.previous}" if outcome.previous else "")
+    text += f"\n  {took}"
+    if outcome.previous:
+        text += f"\n→ Back again: invoke rollback --env {env}"
+    terminal.result({"env": env, **as_dict(outcome)}, text)

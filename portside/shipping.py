@@ -1,0 +1,48 @@
+"""From the tree to an image that hosts can have: build, push, or use one that is there."""
+
+from __future__ import annotations
+
+from portside.config import Config, Environment
+from portside.image.build import BuildSpec, BuiltImage, build_image, inspect_image, read_source
+from portside.image.registry import push_image
+from portside.release import Image
+from portside.report import Reporter, timed
+
+HERE = "this machine"
+
+
+async def build(config: Config, reporter: Reporter) -> BuiltImage:
+    """Build the service's image into the local Engine. Raises BuildError."""
+    settings = config.build
+    spec = BuildSpec(
+        context=config.root / settings.context,
+        dockerfile=config.root / settings.dockerfile,
+        name=config.service.name,
+        builder=config.images.builder,
+        runtime=config.images.runtime,
+        ca_bundle=config.root / settings.ca_bundle if settings.ca_bundle else None,
+        build_args=settings.args,
+    )
+    source = await read_source(spec.context)
+    with timed(reporter, HERE, "build"):
+        return await build_image(spec, revision=source.revision, version=source.revision[:12], say=reporter.say)
+
+
+async def push(image: BuiltImage, environment: Environment, reporter: Reporter) -> str:
+    """Push to the environment's registry; `name@sha256:…`. Raises BuildError."""
+    with timed(reporter, HERE, "push"):
+        tag = image.reference.rpartition(":")[2]
+        return await push_image(image.reference, f"{environment.registry}:{tag}", say=reporter.say)
+
+
+async def shipped(config: Config, environment: Environment, reporter: Reporter, *, image: str | None) -> Image:
+    """The image for a release: built from the tree, or the local or registry image called `image`.
+
+    With a registry it is pushed, and hosts know it by its digest.
+    """
+    if image is not None and "@sha256:" in image:
+        return Image(reference=image)
+    built = await (build(config, reporter) if image is None else inspect_image(image))
+    if environment.registry != "none":
+        return Image(reference=await push(built, environment, reporter))
+    return Image(reference=built.reference, ids=(built.id,), layers=built.layers)
