@@ -107,9 +107,7 @@ def _shown(report: Report) -> str:
     ]
     for name, kind in report.kinds.items():
         outcomes = [*kind.statuses.items(), *kind.errors.items()]
-        lines.append(
-            f"{name}: " + (", ".join(f"{outcome}: {count}" for outcome, count in outcomes) or "none")
-        )
+        lines.append(f"{name}: " + (", ".join(f"{outcome}: {count}" for outcome, count in outcomes) or "none"))
     return "\n".join(lines)
 
 

@@ -103,6 +103,4 @@ async def _before(seconds: float, answer: Awaitable[object]) -> None:
     try:
         await asyncio.wait_for(answer, seconds)
     except TimeoutError:
-        raise CommandError(
-            f"the load generator did not answer within {seconds:g} s", where="portside.load"
-        ) from None
+        raise CommandError(f"the load generator did not answer within {seconds:g} s", where="portside.load") from None
