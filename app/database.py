@@ -65,11 +65,11 @@ class Database:
             raise
 
     @classmethod
-    def of_service(cls, settings: Settings) -> Database:
+    def of_service(cls, settings: Settings, *, pool_size: int | None = None) -> Database:
         """The pool of one web or worker process."""
         return cls(
             settings.database,
-            pool_size=settings.database_pool_size,
+            pool_size=pool_size or settings.database_pool_size,
             timeout=settings.database_timeout,
             statement_timeout=settings.database_timeout,
             application_name=f"{settings.service}@{settings.release}"[:63],

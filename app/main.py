@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -27,7 +28,10 @@ def create_app(settings: Settings) -> FastAPI:
     """One application with its own pool, metrics and readiness; several can live in one process."""
     identity = {"service": settings.service, "env": settings.env, "release": settings.release}
     database = Database.of_service(settings)
-    readiness = Readiness(database_checks(database, timeout=settings.readiness_timeout))
+    # Asks on a connection of its own: a pool that is busy is no database that is down, and taking busy
+    # replicas out of service would only make the others busier.
+    probed_database = Database.of_service(settings, pool_size=1)
+    readiness = Readiness(database_checks(probed_database, timeout=settings.readiness_timeout))
     metrics = Metrics(labels=identity)
     process_metrics = ProcessMetrics(metrics.registry, database)
 
@@ -39,7 +43,7 @@ def create_app(settings: Settings) -> FastAPI:
                 readiness.serve()
                 yield
                 readiness.drain()
-        await database.close()
+        await asyncio.gather(database.close(), probed_database.close())
 
     app = FastAPI(
         title="Links",

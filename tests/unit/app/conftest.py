@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -21,6 +23,7 @@ from loguru import logger
 
 from app.logs import configure_logging
 from app.main import create_app
+from app.migrate import migrate
 from app.settings import Settings
 
 ROOT = Path(__file__).parents[3]
@@ -31,9 +34,18 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(APP_SERVICE="links", APP_ENV="test", APP_RELEASE="r1", DATA_DIR=tmp_path, DATABASE_URL=None)
 
 
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with its tables, made once and copied for every test."""
+    home = tmp_path_factory.mktemp("migrated")
+    asyncio.run(migrate(Settings(DATA_DIR=home, DATABASE_URL=None)))
+    return home / "links.db"
+
+
 @pytest.fixture
-async def app(settings: Settings) -> AsyncIterator[Any]:
+async def app(settings: Settings, migrated_file: Path, tmp_path: Path) -> AsyncIterator[Any]:
     """A started application; its tables are in a file of its own."""
+    shutil.copy(migrated_file, tmp_path / "links.db")
     application = create_app(settings)
     async with application.router.lifespan_context(application):
         yield application
@@ -74,6 +86,7 @@ class Server:
     port: int
     stdout: Path
     stderr: Path
+    client: httpx.Client
     ready_after: float = 0.0
 
     @property
@@ -81,8 +94,7 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     def get(self, path: str, **options: Any) -> httpx.Response:
-        # A connection of its own: it may meet either worker.
-        return httpx.get(self.url + path, **{"timeout": 10, **options})
+        return self.client.get(self.url + path, **options)
 
     def lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.stdout.read_text().splitlines()]
@@ -103,6 +115,8 @@ StartServer = Callable[..., Server]
 def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServer]:
     """Start as many as needed; all are gone when the module's tests are over."""
     started: list[Server] = []
+    # Each request on a connection of its own: it may meet any worker.
+    client = httpx.Client(timeout=10, limits=httpx.Limits(max_keepalive_connections=0))
 
     def start(app: str = "app.asgi:app", *, ready_path: str = "/readiness", **env: str) -> Server:
         home = tmp_path_factory.mktemp("server")
@@ -122,7 +136,7 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServ
         began = time.monotonic()
         with out.open("wb") as stdout, err.open("wb") as stderr:
             process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=stdout, stderr=stderr)
-        server = Server(process, port, out, err)
+        server = Server(process, port, out, err, client)
         started.append(server)
         if ready_path:
             eventually(lambda: process.poll() is not None or answers(server, ready_path))
@@ -135,6 +149,7 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServ
         if server.process.poll() is None:
             server.process.kill()
             server.process.wait()
+    client.close()
 
 
 def answers(server: Server, path: str) -> bool:
