@@ -74,6 +74,8 @@ async def ensure_image(reference: str, *, say: Say, ca_bundle: Path | None = Non
                 f"`docker save {wanted.tagged} | gzip > image.tgz` where it can be pulled, "
                 "`docker load -i image.tgz` here.",
             )
+        if recipe.dockerfile:
+            await ensure_image(DEBIAN, say=say, ca_bundle=ca_bundle)
         started = time.monotonic()
         await _assemble(wanted, recipe, say=say, ca_bundle=default_ca_bundle(ca_bundle, os.environ))
         say(
@@ -130,7 +132,6 @@ async def _assemble(wanted: Reference, recipe: Recipe, *, say: Say, ca_bundle: P
     if not recipe.dockerfile:
         await _assemble_debian(wanted, say)
         return
-    await ensure_image(DEBIAN, say=say, ca_bundle=ca_bundle)
     with tempfile.TemporaryDirectory(prefix="portside-recipe-") as scratch:
         context = Path(scratch)
         for file in FOLDER.iterdir():
