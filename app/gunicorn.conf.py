@@ -38,11 +38,14 @@ for stale in metrics_dir.glob("*.db"):
     stale.unlink()
 
 from app.cpu_quota import workers_for_container
+from app.fork_signals import keep_sigterm_across_fork
 from app.gunicorn_logger import JsonLogger
 from app.gunicorn_worker import worker_class_with
 from app.logs import configure_logging
 
 configure_logging(service=settings.service, env=settings.env, release=settings.release, level=settings.log_level)
+
+keep_sigterm_across_fork()
 
 bind = f"0.0.0.0:{settings.port}"
 workers = settings.web_concurrency or workers_for_container()

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from app.access import AccessMiddleware
 from app.body_limit import BodyLimitMiddleware
 from app.database import Database
+from app.database_metrics import observe_statements
 from app.drain import drain_on_sigterm
 from app.links.routes import router as links_router
 from app.links.store import LinkStore
@@ -33,6 +34,7 @@ def create_app(settings: Settings) -> FastAPI:
     probed_database = Database.of_service(settings, pool_size=1)
     readiness = Readiness(database_checks(probed_database, timeout=settings.readiness_timeout))
     metrics = Metrics(labels=identity)
+    observe_statements(database, metrics.registry)
     process_metrics = ProcessMetrics(metrics.registry, database)
 
     @asynccontextmanager

@@ -129,3 +129,15 @@ async def test_processes_tell_what_the_client_library_cannot(client: httpx.Async
     assert metrics["app_workers"].samples[0].value == 1
     assert {"app_info", "app_resident_memory_bytes", "app_open_fds", "app_event_loop_lag_seconds"} <= set(metrics)
     assert {"db_pool_connections", "db_pool_capacity"} <= set(metrics)
+
+
+async def test_statements_are_timed_by_kind_and_outcome(client: httpx.AsyncClient) -> None:
+    for _ in range(2):
+        await client.post("/links", json={"url": "https://example.com", "slug": "same"})
+    await client.get("/same")
+    counted = {
+        (sample.labels["operation"], sample.labels["outcome"]): sample.value
+        for sample in (await scrape(client))["db_statement_duration_seconds"].samples
+        if sample.name.endswith("_count")
+    }
+    assert counted == {("insert", "ok"): 1, ("insert", "error"): 1, ("update", "ok"): 1}
