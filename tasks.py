@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from invoke.context import Context
 from invoke.tasks import task
 
@@ -56,3 +54,107 @@ def plan(_: Context, env: str = "local", image: str | None = None, json: bool = 
     from portside.releasing import plan_command
 
     plan_command(env, image=image, machine=json)
+
+
+@task(help={**ENV, **JSON})
+def status(_: Context, env: str = "local", json: bool = False) -> None:
+    """What runs where; finishes or undoes what a dead deployer left. Example: invoke status --env prod"""
+    from portside.status import status_command
+
+    status_command(env, machine=json)
+
+
+@task(help={**ENV, **JSON})
+def history(_: Context, env: str = "local", json: bool = False) -> None:
+    """Who released what and when, and what was undone why. Example: invoke history --env prod"""
+    from portside.status import history_command
+
+    history_command(env, machine=json)
+
+
+@task(
+    help={
+        **ENV,
+        **HOST,
+        "service": "only this service (default: all)",
+        "follow": "go on until Ctrl-C",
+        "tail": "how many lines of each container first",
+        "since": "from then on: 10m, 2h, or a timestamp",
+        "previous": "the release that served before",
+    }
+)
+def logs(
+    _: Context,
+    env: str = "local",
+    host: str | None = None,
+    service: str | None = None,
+    follow: bool = False,
+    tail: int = 100,
+    since: str | None = None,
+    previous: bool = False,
+) -> None:
+    """The release's logs, from all hosts. Example: invoke logs --env prod --follow --service web"""
+    from portside.containers import logs_command
+
+    logs_command(env, host=host, service=service, follow=follow, tail=tail, since=since, previous=previous)
+
+
+@task(
+    name="exec",
+    help={**ENV, "host": "which host (default: the first)", "service": "in which service (default: the web one)"},
+)
+def exec_(_: Context, command: str, env: str = "local", host: str | None = None, service: str | None = None) -> None:
+    """Run a command in the release; its exit code is ours. Example: invoke exec "python -m app.migrate" --env prod"""
+    from portside.containers import exec_command
+
+    exec_command(env, command=command, host=host, service=service)
+
+
+@task(help={**ENV, "message": "shown to whoever is kept out", "minutes": "it ends by itself after that", **JSON})
+def lock(_: Context, env: str = "local", message: str = "", minutes: int = 60, json: bool = False) -> None:
+    """Keep everybody from releasing for a while. Example: invoke lock --env prod --message "database upgrade" """
+    from portside.guarding import lock_command
+
+    lock_command(env, message=message, minutes=minutes, machine=json)
+
+
+@task(help={**ENV, **JSON})
+def unlock(_: Context, env: str = "local", json: bool = False) -> None:
+    """Break the release lock, whoever holds it. Example: invoke unlock --env prod"""
+    from portside.guarding import unlock_command
+
+    unlock_command(env, machine=json)
+
+
+@task(help={**ENV, "on": "answer every request with 503 and a page", "off": "serve again", **HOST, **JSON})
+def maintenance(
+    _: Context, env: str = "local", on: bool = False, off: bool = False, host: str | None = None, json: bool = False
+) -> None:
+    """Show a maintenance page instead of the service. Example: invoke maintenance --on --env prod"""
+    from portside.guarding import maintenance_command
+
+    maintenance_command(env, on=on, off=off, host=host, machine=json)
+
+
+@task(help={**ENV, **JSON})
+def accessories(_: Context, env: str = "local", json: bool = False) -> None:
+    """Bring databases and the like to what compose/accessories.yaml says. Example: invoke accessories --env staging"""
+    from portside.guarding import accessories_command
+
+    accessories_command(env, machine=json)
+
+
+@task(help=JSON)
+def build(_: Context, json: bool = False) -> None:
+    """Build the service's image on this machine. Example: invoke build"""
+    from portside.releasing import build_command
+
+    build_command(machine=json)
+
+
+@task(help={**ENV, **IMAGE, **JSON})
+def push(_: Context, env: str = "prod", image: str | None = None, json: bool = False) -> None:
+    """Push the image to the environment's registry; prints its digest. Example: invoke push --env prod"""
+    from portside.releasing import push_command
+
+    push_command(env, image=image, machine=json)

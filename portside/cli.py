@@ -26,8 +26,8 @@ class Terminal:
 
     def __init__(self, *, machine: bool) -> None:
         self.machine = machine
-        self.out = Console(soft_wrap=True, highlight=False)
-        self.err = Console(stderr=True, soft_wrap=True, highlight=False)
+        self.out = _console(stderr=False)
+        self.err = _console(stderr=True)
         self.reporter: Lines | LiveTable = progress(self.err if machine else self.out)
 
     def result(self, data: dict[str, Any], text: str) -> None:
@@ -47,6 +47,14 @@ class Terminal:
             self.err.print("\n".join(f"  {line}" for line in error.why.splitlines()), markup=False)
         if error.remedy:
             self.err.print(f"→ {error.remedy}", markup=False)
+
+
+def _console(*, stderr: bool) -> Console:
+    console = Console(stderr=stderr, soft_wrap=True, highlight=False)
+    if not console.is_terminal:
+        # Whoever reads a pipe or a CI log wants whole ids, not what fits 80 columns.
+        console.width = 200
+    return console
 
 
 def as_data(error: PortsideError) -> dict[str, Any]:

@@ -19,13 +19,12 @@ R = TypeVar("R")
 
 
 @contextlib.asynccontextmanager
-async def connected(environment: Environment, names: Sequence[str] | None = None) -> AsyncIterator[list[Host]]:
-    """Connections to `names` (all hosts of the environment when None), closed at the end.
-
-    Raises HostError that names every host which can't be reached.
-    """
+async def reached(
+    environment: Environment, names: Sequence[str] | None = None
+) -> AsyncIterator[tuple[list[Host], dict[str, BaseException]]]:
+    """Connections to `names` (all hosts of the environment when None), and the errors of those that failed, by name."""
     if environment.local:
-        yield [LocalHost()]
+        yield [LocalHost()], {}
         return
     from portside.host.ssh import connect  # noqa: PLC0415 - asyncssh is only loaded where SSH is used
 
@@ -43,13 +42,22 @@ async def connected(environment: Environment, names: Sequence[str] | None = None
         return_exceptions=True,
     )
     hosts: list[Host] = [result for result in results if not isinstance(result, BaseException)]
-    failures = [result for result in results if isinstance(result, BaseException)]
+    failures = {
+        name: result for name, result in zip(wanted, results, strict=True) if isinstance(result, BaseException)
+    }
     try:
-        if failures:
-            raise together(failures)
-        yield hosts
+        yield hosts, failures
     finally:
         await asyncio.gather(*(host.close() for host in hosts), return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def connected(environment: Environment, names: Sequence[str] | None = None) -> AsyncIterator[list[Host]]:
+    """As `reached`, but every host must be there. Raises HostError that names each which isn't."""
+    async with reached(environment, names) as (hosts, failures):
+        if failures:
+            raise together(list(failures.values()))
+        yield hosts
 
 
 async def everywhere(items: Iterable[T], act: Callable[[T], Awaitable[R]]) -> list[R]:

@@ -11,13 +11,16 @@ from portside.cli import Terminal, project, run
 from portside.config import Config, Environment
 from portside.engine import ensure_engine
 from portside.errors import ConfigError, PortsideError
+from portside.fleet import connected, read_states
+from portside.image.build import read_source
 from portside.making import Draft, draft
-from portside.operations import Surroundings, common_release, deploy, opened, rollback
+from portside.operations import common_release, deploy, rollback
 from portside.operators import operator
 from portside.plan import Plan, make_plan
 from portside.rollout import Outcome
-from portside.image.build import read_source
-from portside.shipping import shipped
+from portside.shipping import build, shipped
+from portside.site import Site
+from portside.surroundings import Surroundings
 
 WOULD_CHANGE = 2
 
@@ -68,6 +71,36 @@ def plan_command(env: str, *, image: str | None, machine: bool) -> None:
     run(act, machine=machine)
 
 
+def build_command(*, machine: bool) -> None:
+    async def act(terminal: Terminal) -> None:
+        config = project()
+        await ensure_engine(terminal.reporter.say)
+        image = await build(config, terminal.reporter)
+        terminal.result(
+            {"image": image.reference, "id": image.id, "bytes": image.size},
+            f"✓ {image.reference}, {image.size / 1e6:.1f} MB\n→ invoke deploy --image {image.reference}",
+        )
+
+    run(act, machine=machine)
+
+
+def push_command(env: str, *, image: str | None, machine: bool) -> None:
+    async def act(terminal: Terminal) -> None:
+        config = project()
+        environment = config.environment(env)
+        if environment.registry == "none":
+            raise ConfigError(
+                f"{env} has no registry",
+                where=f"portside.toml: env.{env}.registry",
+                remedy="Nothing to push: `invoke deploy` sends missing layers over SSH.",
+            )
+        shipped_image = await shipped(config, environment, terminal.reporter, image=image)
+        reference = shipped_image.reference
+        terminal.result({"image": reference}, f"✓ {reference}\n→ invoke deploy --env {env} --image {reference}")
+
+    run(act, machine=machine)
+
+
 async def _draft(config: Config, environment: Environment, terminal: Terminal, image: str | None) -> Draft:
     if image is None or environment.local:
         await ensure_engine(terminal.reporter.say)
@@ -81,9 +114,11 @@ async def _show_plan(made: Draft, terminal: Terminal) -> bool:
     """Print what a deploy would change; whether anything would."""
     config, environment = made.config, made.environment
     surroundings = await Surroundings.read(config, environment)
-    async with opened(config, environment, terminal.reporter, operation="plan", full=True) as site:
-        release = made.release(previous=common_release(site.states), created=datetime.now(UTC))
-        plan = make_plan(surroundings.desired(release, site), site.states)
+    async with connected(environment) as hosts:
+        states = await read_states(hosts, config.site(environment), full=False)
+    site = Site(config, environment, hosts, {}, states, terminal.reporter)
+    release = made.release(previous=common_release(states), created=datetime.now(UTC))
+    plan = make_plan(surroundings.desired(release, site), states)
     _print_plan(terminal, plan)
     return plan.changes
 

@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 
 from portside import steps
 from portside.config import Config, Environment
+from portside.delivery import Delivery
 from portside.errors import HostError, PortsideError, ReleaseError, UndoError
 from portside.fleet import everywhere
-from portside.delivery import Delivery
 from portside.journal import Phase
 from portside.proxy import ADMIN_SOCKET, Admin, upstreams
 from portside.release import Current, Release

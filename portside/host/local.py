@@ -40,7 +40,7 @@ class LocalChannel:
     async def close(self) -> Result:
         stderr = b""
         try:
-            _, stderr = await asyncio.wait_for(self._process.communicate(), 10)
+            _, stderr = await asyncio.wait_for(self._process.communicate(b""), 10)
         except TimeoutError:
             pass
         finally:

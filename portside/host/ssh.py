@@ -152,7 +152,7 @@ class SSHHost:
         self.traffic.sent += len(command)
         try:
             return await asyncio.wait_for(
-                self._connection.create_process(command, encoding=None, stderr=stderr, limit=LINE_LIMIT), 15
+                self._connection.create_process(command, encoding=None, stderr=stderr, window=LINE_LIMIT), 15
             )
         except (asyncssh.Error, OSError, TimeoutError) as error:
             raise HostError(

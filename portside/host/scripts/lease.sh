@@ -27,12 +27,16 @@ printf '@@end\n'
 [ "$mode" = hold ] || exit 0
 exec 2>/dev/null
 
+# However this ends, by end of file because the deployer is done or dead, or by a signal: nobody holds it any more.
+release_lock() {
+  flock -w 10 8
+  if holds "$token"; then rm -f "$site/lock/holder.json" "$site/lock/expires"; fi
+}
+trap release_lock EXIT
+
 while IFS= read -r _; do
   flock -w 10 8
   if ! holds "$token"; then exit 73; fi
   printf '%s\n' "$(($(date -u +%s) + ttl))" | put "$site/lock/expires"
   flock -u 8
 done
-# End of file: the deployer is done, or dead. Either way nobody holds the lock any more.
-flock -w 10 8
-if holds "$token"; then rm -f "$site/lock/holder.json" "$site/lock/expires"; fi

@@ -1,0 +1,94 @@
+"""The commands that go inside: follow logs, run a command in the release."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import sys
+
+from portside.cli import Terminal, project, run
+from portside.config import Config, Environment
+from portside.errors import CommandError, ConfigError
+from portside.fleet import connected, everywhere, read_states
+from portside.host.base import Host
+
+# A log that is followed may be silent for long; this only bounds how long a dead connection goes unnoticed.
+SILENCE_SECONDS = 24 * 3600
+EXEC_SECONDS = 3600
+
+
+def logs_command(
+    env: str, *, host: str | None, service: str | None, follow: bool, tail: int, since: str | None, previous: bool
+) -> None:
+    async def act(terminal: Terminal) -> None:
+        config = project()
+        environment = config.environment(env)
+        async with connected(environment, _only(environment, host)) as hosts:
+            states = await read_states(hosts, config.site(environment), full=False)
+
+            async def stream(each: Host) -> None:
+                current = states[each.name].current
+                slot = (current.previous_slot if previous else current.slot) if current else None
+                if slot is None:
+                    raise ConfigError("there is no such release here", where=each.name)
+                options = ["--follow"] if follow else []
+                options += ["--since", since] if since else []
+                argv = ["docker", "compose", "--ansi", "never", "-p", f"{config.site(environment)}-{slot}", "logs"]
+                argv += ["--no-color", "--tail", str(tail), *options, *([service] if service else [])]
+                channel = await each.open(argv, stderr_to_stdout=True)
+                prefix = f"{each.name} " if len(hosts) > 1 else ""
+                while text := await channel.readline(SILENCE_SECONDS):
+                    sys.stdout.write(prefix + text.decode(errors="replace"))
+                    sys.stdout.flush()
+                await channel.close()
+
+            await everywhere(hosts, stream)
+
+    run(act, machine=True)
+
+
+def exec_command(env: str, *, command: str, host: str | None, service: str | None) -> None:
+    async def act(terminal: Terminal) -> int:
+        config = project()
+        environment = config.environment(env)
+        try:
+            argv = shlex.split(command)
+        except ValueError as error:
+            raise ConfigError(f"not a command: {error}", where="--command") from None
+        if not argv:
+            raise ConfigError("it is empty", where="--command")
+        first = None if environment.local else [(_only(environment, host) or list(environment.hosts))[0]]
+        async with connected(environment, first) as hosts:
+            return await _exec(config, environment, hosts[0], service or config.service.web, argv)
+
+    run(act, machine=True)
+
+
+async def _exec(config: Config, environment: Environment, host: Host, service: str, argv: list[str]) -> int:
+    state = (await read_states([host], config.site(environment), full=False))[host.name]
+    current = state.current
+    running = [
+        container
+        for container in state.containers
+        if current and container.release == current.release and container.service == service and container.running
+    ]
+    if not running:
+        raise CommandError(f"no container of {service} is running", where=host.name)
+    result = await host.run(["docker", "exec", running[0].id, *argv], timeout=EXEC_SECONDS)
+    await asyncio.to_thread(sys.stdout.buffer.write, result.stdout)
+    sys.stderr.buffer.write(result.stderr)
+    return result.exit_code
+
+
+def _only(environment: Environment, host: str | None) -> list[str] | None:
+    """The destination that `--host` names, or None for all."""
+    if host is None or environment.local:
+        return None
+    found = [name for name in environment.hosts if host in (name, name.rpartition("@")[2])]
+    if not found:
+        raise ConfigError(
+            f"no host {host!r} in {environment.name}",
+            where="--host",
+            remedy=f"It has: {', '.join(environment.hosts)}.",
+        )
+    return found

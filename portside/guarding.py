@@ -1,0 +1,107 @@
+"""The commands that change a site without releasing: lock, unlock, maintenance page, accessories."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from portside import steps
+from portside.cli import Terminal, project, run
+from portside.delivery import Delivery
+from portside.errors import ConfigError
+from portside.facts import parse_holder
+from portside.fleet import connected, everywhere
+from portside.host.base import Host
+from portside.host.script import script_argv
+from portside.journal import Operation
+from portside.lock import Claim, locked
+from portside.operators import operator
+from portside.rollout import run_step
+from portside.site import opened, operation_id
+from portside.steps import Target
+from portside.surroundings import Surroundings
+
+
+def lock_command(env: str, *, message: str, minutes: int, machine: bool) -> None:
+    async def act(terminal: Terminal) -> None:
+        config = project()
+        environment = config.environment(env)
+        if not 1 <= minutes <= 7 * 24 * 60:
+            raise ConfigError(f"{minutes} is not between 1 and {7 * 24 * 60}", where="--minutes")
+        claim = Claim(env, operator(), "invoke lock", minutes * 60, message=message, leave=True)
+        async with connected(environment) as hosts, locked(hosts, config.site(environment), claim, full=False):
+            pass
+        terminal.result(
+            {"env": env, "locked": True, "minutes": minutes},
+            f"{env} is locked for {minutes} min. Free it: invoke unlock --env {env}",
+        )
+
+    run(act, machine=machine)
+
+
+def unlock_command(env: str, *, machine: bool) -> None:
+    async def act(terminal: Terminal) -> None:
+        config = project()
+        environment = config.environment(env)
+        site = config.site(environment)
+
+        async def one(host: Host) -> str:
+            result = await host.run(script_argv("unlock", site), timeout=30)
+            text = result.check("the lock could not be broken").text
+            holder = parse_holder(0, text) if text else None
+            return f"{host.name}: was held by {holder.owner}: {holder.operation}" if holder else ""
+
+        async with connected(environment) as hosts:
+            broken = [text for text in await everywhere(hosts, one) if text]
+        terminal.result(
+            {"env": env, "broken": broken},
+            "\n".join(broken) + f"\n{env} is free; what was left behind is cleaned up by the next command."
+            if broken
+            else f"{env} was not locked.",
+        )
+
+    run(act, machine=machine)
+
+
+def maintenance_command(env: str, *, on: bool, off: bool, host: str | None, machine: bool) -> None:
+    async def act(terminal: Terminal) -> None:
+        if on == off:
+            raise ConfigError("say either --on or --off", where="maintenance")
+        config = project()
+        environment = config.environment(env)
+        operation = Operation(id=operation_id(), kind="maintenance", owner=operator())
+        async with opened(config, environment, terminal.reporter, operation="maintenance", full=False) as site:
+            targets = [site.target(name, operation) for name in site.chosen(host)]
+
+            async def one(target: Target) -> None:
+                await run_step(target, steps.maintenance(on))
+
+            await everywhere(targets, one)
+        terminal.result(
+            {"env": env, "maintenance": on},
+            f"{env} shows the maintenance page. Back: invoke maintenance --off --env {env}"
+            if on
+            else f"{env} serves.",
+        )
+
+    run(act, machine=machine)
+
+
+def accessories_command(env: str, *, machine: bool) -> None:
+    async def act(terminal: Terminal) -> None:
+        config = project()
+        environment = config.environment(env)
+        surroundings = await Surroundings.read(config, environment)
+        if surroundings.accessories is None:
+            raise ConfigError(f"{env} has no accessories", where="portside.toml: service.accessories")
+        operation = Operation(id=operation_id(), kind="accessories", owner=operator())
+        async with opened(config, environment, terminal.reporter, operation="accessories", full=True) as site:
+            delivery = Delivery(config, environment, terminal.reporter, site.hosts)
+            targets = [site.target(host.name, operation) for host in site.hosts]
+            changed = await surroundings.ensure_accessories(site, targets, delivery)
+        when = f"{datetime.now(UTC):%H:%M:%S}"
+        terminal.result(
+            {"env": env, "changed": changed, "at": when},
+            f"Accessories of {env} are as compose says: {', '.join(changed) or 'nothing had to change'}.",
+        )
+
+    run(act, machine=machine)

@@ -1,0 +1,77 @@
+"""One environment, opened: hosts connected, lock held, crash of an earlier deployer cleaned up."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from portside.config import Config, Environment
+from portside.errors import ConfigError
+from portside.facts import State
+from portside.fleet import connected, read_states
+from portside.host.base import Host
+from portside.journal import Operation
+from portside.lock import Claim, Lease, locked
+from portside.operators import operator
+from portside.recovery import recover
+from portside.report import Reporter
+from portside.steps import Target
+
+
+@dataclass
+class Site:
+    """One environment under its lock: connected hosts, leases, and what each host is."""
+
+    config: Config
+    environment: Environment
+    hosts: list[Host]
+    leases: Mapping[str, Lease]
+    states: dict[str, State]
+    reporter: Reporter
+    recovered: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.config.site(self.environment)
+
+    def target(self, host: str, operation: Operation) -> Target:
+        lease = self.leases[host]
+        return Target(lease.host, self.name, lease.token, self.states[host], operation)
+
+    def chosen(self, only: str | None) -> list[str]:
+        """The host names that a `--host` filter leaves; all without one."""
+        names = [host.name for host in self.hosts]
+        if only is None:
+            return names
+        found = [name for name in names if only in (name, name.rpartition("@")[2])]
+        if not found:
+            raise ConfigError(
+                f"no host {only!r} in {self.environment.name}",
+                where="--host",
+                remedy=f"It has: {', '.join(names)}.",
+            )
+        return found
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    config: Config, environment: Environment, reporter: Reporter, *, operation: str, full: bool
+) -> AsyncIterator[Site]:
+    """Connect, take the lock on all hosts, and clean up after a deployer that died."""
+    site = config.site(environment)
+    claim = Claim(environment.name, operator(), operation, environment.lock_ttl)
+    async with connected(environment) as hosts, locked(hosts, site, claim, full=full) as leases:
+        states = {name: lease.state for name, lease in leases.items() if lease.state is not None}
+        recovered = await recover(leases, states, site, keep_warm=environment.keep_warm, reporter=reporter)
+        if recovered:
+            reporter.say(f"Found {recovered}.")
+            states = await read_states(hosts, site, full=full)
+        yield Site(config, environment, hosts, leases, states, reporter, recovered)
+
+
+def operation_id() -> str:
+    """Sorts by time; the tail tells two of the same second apart."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"

@@ -1,0 +1,175 @@
+"""The commands that look: what runs where, and who released what and when."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.table import Table
+
+from portside.cli import Terminal, project, run
+from portside.config import Config, Environment
+from portside.errors import PortsideError
+from portside.facts import State
+from portside.fleet import reached, read_states, together
+from portside.journal import Entry, unfinished
+from portside.site import opened
+
+# A host that can't be reached makes `status` end with this, after showing the others (exit-codes: HostError).
+UNREACHABLE = 4
+
+
+def status_command(env: str, *, machine: bool) -> None:
+    async def act(terminal: Terminal) -> int:
+        config = project()
+        environment = config.environment(env)
+        states, failures = await _states(config, environment)
+        note = ""
+        if not failures and _left_behind(states):
+            async with opened(config, environment, terminal.reporter, operation="status", full=False) as site:
+                states, note = site.states, site.recovered
+        if machine:
+            data = {host: state_data(state) for host, state in states.items()}
+            lost = {host: str(error) for host, error in failures.items()}
+            terminal.result({"env": env, "recovered": note, "hosts": data, "unreachable": lost}, "")
+        else:
+            terminal.out.print(_table(states))
+            for host, state in states.items():
+                if state.holder:
+                    terminal.out.print(f"{host}: locked by {state.holder.owner}: {state.holder.operation}")
+            for error in failures.values():
+                terminal.out.print(f"✗ {error}", markup=False)
+        return UNREACHABLE if failures else 0
+
+    run(act, machine=machine)
+
+
+def history_command(env: str, *, machine: bool) -> None:
+    async def act(terminal: Terminal) -> None:
+        config = project()
+        states, failures = await _states(config, config.environment(env))
+        if not states:
+            raise together(list(failures.values()))
+        host, entries = max(((host, history(state)) for host, state in states.items()), key=lambda pair: len(pair[1]))
+        rows = [
+            {
+                "at": entry.when.isoformat(timespec="seconds"),
+                "kind": entry.operation.kind,
+                "release": entry.operation.release,
+                "previous": entry.operation.previous,
+                "outcome": "undone" if entry.phase == "undo" else "released",
+                "by": entry.operation.owner,
+                "reason": entry.reason,
+                "commit": _commit(states, entry.operation.release),
+            }
+            for entry in entries
+        ]
+        if machine:
+            terminal.result({"env": env, "host": host, "history": rows}, "")
+            return
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for column in ("when", "what", "release", "outcome", "by", "commit"):
+            table.add_column(column)
+        for row in rows:
+            outcome = f"{row['outcome']}{': ' + str(row['reason']) if row['reason'] else ''}"
+            table.add_row(
+                str(row["at"]),
+                str(row["kind"]),
+                str(row["release"]),
+                outcome,
+                str(row["by"]),
+                str(row["commit"])[:12],
+            )
+        terminal.out.print(table)
+
+    run(act, machine=machine)
+
+
+def history(state: State) -> list[Entry]:
+    """The operations of a host that ended, newest first: releases, rollbacks, and what was undone."""
+    return [
+        entry for entry in reversed(state.journal) if entry.event == "end" and (entry.phase in ("commit", "undo"))
+    ]
+
+
+async def _states(config: Config, environment: Environment) -> tuple[dict[str, State], Mapping[str, BaseException]]:
+    async with reached(environment) as (hosts, failures):
+        states = await read_states(hosts, config.site(environment), full=False)
+    unexpected = [error for error in failures.values() if not isinstance(error, PortsideError)]
+    if unexpected:
+        raise unexpected[0]
+    return states, failures
+
+
+def _left_behind(states: Mapping[str, State]) -> bool:
+    """Something is unfinished, and nobody alive is at it."""
+    held = any(state.holder is not None and state.holder.expires > state.clock for state in states.values())
+    return not held and unfinished({host: state.journal for host, state in states.items()}) is not None
+
+
+def state_data(state: State) -> dict[str, Any]:
+    """One host's state for machines."""
+    current = state.current
+    return {
+        "release": current.release if current else None,
+        "previous": current.previous if current else None,
+        "committed": current.committed.isoformat() if current else None,
+        "route": state.route,
+        "maintenance": state.maintenance,
+        "releases": sorted(state.releases, reverse=True),
+        "containers": [
+            {
+                "name": container.name,
+                "service": container.service,
+                "release": container.release,
+                "state": container.state,
+                "status": container.status,
+            }
+            for container in state.containers
+        ],
+        "accessories": state.accessories,
+        "proxy": "running" if state.proxy and state.proxy.running else "not running",
+        "lock": {"owner": state.holder.owner, "operation": state.holder.operation, "since": state.holder.since}
+        if state.holder
+        else None,
+    }
+
+
+def _table(states: Mapping[str, State]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("host", "release", "since", "containers", "kept", "proxy", "accessories"):
+        table.add_column(column)
+    for host, state in states.items():
+        current = state.current
+        running = [container for container in state.containers if container.running]
+        mine = [container for container in running if current and container.release == current.release]
+        services = {container.service for container in mine}
+        shown = ", ".join(
+            f"{service} {sum(container.service == service for container in mine)}" for service in sorted(services)
+        )
+        table.add_row(
+            host,
+            (current.release if current else "none") + (" (maintenance page)" if state.maintenance else ""),
+            _ago(current.committed) if current else "",
+            shown or "none running",
+            str(len(state.releases)),
+            "running" if state.proxy and state.proxy.running else "not running",
+            ", ".join(f"{name} {status}" for name, status in state.accessories.items()) or "–",
+        )
+    return table
+
+
+def _ago(moment: datetime) -> str:
+    seconds = int((datetime.now(UTC) - moment).total_seconds())
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit} ago"
+    return f"{seconds} s ago"
+
+
+def _commit(states: Mapping[str, State], release: str) -> str:
+    for state in states.values():
+        if release in state.releases:
+            return state.releases[release].commit
+    return ""

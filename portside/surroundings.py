@@ -1,0 +1,127 @@
+"""What a release needs around it on a host and never changes itself: the proxy, the accessories."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from portside import steps
+from portside.config import Config, Environment
+from portside.delivery import Delivery
+from portside.errors import ReleaseError
+from portside.facts import State
+from portside.fleet import everywhere
+from portside.host.script import script_argv
+from portside.journal import Operation
+from portside.making import Accessories, ProxyFiles, read_accessories, read_proxy
+from portside.operators import operator
+from portside.plan import Desired
+from portside.proxy import ADMIN_SOCKET, Admin, digest, with_site
+from portside.release import Release
+from portside.report import timed
+from portside.rollout import run_step
+from portside.site import Site, operation_id
+from portside.steps import Target
+
+PROXY_DEADLINE = 30
+ACCESSORIES_DEADLINE = 180
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """The proxy and the accessories of one environment, as they should be."""
+
+    config: Config
+    environment: Environment
+    proxy: ProxyFiles
+    accessories: Accessories | None
+
+    @classmethod
+    async def read(cls, config: Config, environment: Environment) -> Surroundings:
+        accessories = await read_accessories(config, environment)
+        return cls(config, environment, read_proxy(config, environment), accessories)
+
+    def desired(self, release: Release, site: Site) -> Desired:
+        return Desired(
+            release,
+            self.proxy.fingerprint,
+            {name: self._configuration(state, release) for name, state in site.states.items()},
+            {name: self.accessories.fingerprint for name in self._accessory_hosts(site)} if self.accessories else {},
+        )
+
+    async def ensure(
+        self,
+        site: Site,
+        targets: Sequence[Target],
+        release: Release,
+        delivery: Delivery,
+        *,
+        apply: bool = False,
+    ) -> None:
+        """Start what is missing. What is there is left alone, unless `apply`."""
+
+        async def one(target: Target) -> None:
+            await self._ensure_proxy(target, release, delivery, apply)
+            if self.accessories and target.host.name in self._accessory_hosts(site):
+                await self._ensure_accessories(target, delivery, apply=False)
+
+        await everywhere(targets, one)
+
+    async def ensure_accessories(self, site: Site, targets: Sequence[Target], delivery: Delivery) -> list[str]:
+        """Bring the accessories to what their file says, where they run; the hosts on which that changed something."""
+        mine = [target for target in targets if target.host.name in self._accessory_hosts(site)]
+        changed = await everywhere(mine, lambda target: self._ensure_accessories(target, delivery, apply=True))
+        return [target.host.name for target, done in zip(mine, changed, strict=True) if done]
+
+    def _accessory_hosts(self, site: Site) -> list[str]:
+        """Where accessories run: as configured, else on the first host alone, so that there is one database."""
+        configured = self.environment.accessory_hosts
+        return [site.hosts[0].name] if configured is None else list(configured)
+
+    def _configuration(self, state: State, release: Release) -> str:
+        kept = [known.replicas for known in state.releases.values()]
+        return with_site(state.proxy_config, self.config, self.environment, max([release.replicas, *kept]))
+
+    async def _ensure_proxy(self, target: Target, release: Release, delivery: Delivery, apply: bool) -> None:
+        state, host = target.state, target.host
+        configuration = self._configuration(state, release)
+        running = state.proxy is not None and state.proxy.running
+        if not running or (apply and state.proxy and state.proxy.fingerprint != self.proxy.fingerprint):
+            await delivery.provide_named(host, self.config.images.proxy)
+            with timed(delivery.reporter, host.name, "proxy"):
+                argv = script_argv("proxy", target.site, target.token, self.proxy.fingerprint, str(PROXY_DEADLINE))
+                result = await host.run(
+                    argv, stdin=self.proxy.archive(configuration), timeout=PROXY_DEADLINE + steps.GRACE
+                )
+                if result.exit_code != 0:
+                    raise ReleaseError(
+                        "the proxy did not start",
+                        where=host.name,
+                        why=result.stderr.decode(errors="replace").strip(),
+                    )
+        elif state.proxy_config != configuration.rstrip("\n"):
+            await self._reload(target, configuration)
+
+    async def _reload(self, target: Target, configuration: str) -> None:
+        state, host = target.state, target.host
+        admin = Admin(await host.tunnel(f"{state.base}/{ADMIN_SOCKET}"), host.name)
+        try:
+            await admin.load(configuration)
+        finally:
+            await admin.close()
+        present = f"{state.proxy_config}\n" if state.proxy_config else ""
+        argv = script_argv("proxy_config", target.site, target.token, digest(present))
+        result = await host.run(argv, stdin=configuration.encode(), timeout=30 + steps.GRACE)
+        result.check("the proxy's configuration could not be kept")
+
+    async def _ensure_accessories(self, target: Target, delivery: Delivery, *, apply: bool) -> bool:
+        present = target.state.accessories_fingerprint
+        if self.accessories is None or (present and not (apply and present != self.accessories.fingerprint)):
+            return False
+        for image in self.accessories.images:
+            await delivery.provide_named(target.host, image)
+        with timed(delivery.reporter, target.host.name, "accessories"):
+            step = steps.accessories(self.accessories.files, self.accessories.fingerprint, ACCESSORIES_DEADLINE)
+            operation = Operation(id=operation_id(), kind="accessories", owner=operator())
+            await run_step(Target(target.host, target.site, target.token, target.state, operation), step)
+        return True
