@@ -5,11 +5,13 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 
-# What a script needs before it. Everything gets lib.sh.
+# What a script needs before it. Everything gets lib.sh, except what runs before there is a site.
 SCRIPTS: dict[str, tuple[str, ...]] = {
     "accessories": (),
     "bake": (),
+    "bootstrap": (),
     "commit": (),
+    "examine": (),
     "hook": (),
     "lease": ("emit",),
     "maintenance": (),
@@ -23,16 +25,22 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "undo": (),
     "unlock": (),
 }
+WITHOUT_LIBRARY = frozenset({"bootstrap"})
 
 
 @cache
 def script_text(name: str) -> str:
     """The whole text of script `name`: the library, what it needs, itself."""
     folder = files("portside.host") / "scripts"
-    parts = ("lib", *SCRIPTS[name], name)
+    parts = (*(() if name in WITHOUT_LIBRARY else ("lib",)), *SCRIPTS[name], name)
     return "\n".join((folder / f"{part}.sh").read_text() for part in parts)
 
 
 def script_argv(name: str, site: str, *arguments: str) -> list[str]:
     """The argument list that runs script `name` for `site` on a host. No argument may be a secret."""
     return ["bash", "-c", script_text(name), f"portside-{name}", site, *arguments]
+
+
+def root_argv(name: str, *arguments: str, sudo: bool) -> list[str]:
+    """The argument list that runs script `name`, which needs no site, as root on a host."""
+    return [*(("sudo", "-n") if sudo else ()), "bash", "-c", script_text(name), f"portside-{name}", *arguments]

@@ -37,7 +37,7 @@ look() {
   ! systemd || printf 'systemd yes\n'
   ! dpkg-query -W -f '${Status}' docker-ce 2>/dev/null | grep -q 'ok installed' || printf 'foreign docker-ce\n'
   if has docker; then
-    printf 'client %s\n' "$(docker version --format '{{.Client.Version}}' 2>/dev/null || true)"
+    printf 'installed %s\n' "$(dockerd --version 2>/dev/null | sed -n 's/^Docker version \([^,]*\),.*/\1/p')"
     printf 'engine %s\n' "$(timeout 15 docker version --format '{{.Server.Version}}' 2>/dev/null || true)"
     printf 'compose %s\n' "$(docker compose version --short 2>/dev/null || true)"
   fi
@@ -136,8 +136,11 @@ firewall() {
   install -D -m 0644 /dev/null "$firewall_file.new"
   printf '%s' "$1" >"$firewall_file.new"
   nft --check --file "$firewall_file.new" || fail "nft refuses the rules"
-  setsid bash -c 'sleep "$1"; [ ! -e "$2" ] || { nft delete table inet portside; rm -f "$2"; }' \
-    portside-firewall "$2" "$firewall_file.new" </dev/null >/dev/null 2>&1 &
+  (
+    trap '' HUP
+    sleep "$2"
+    [ ! -e "$firewall_file.new" ] || { nft delete table inet portside && rm -f "$firewall_file.new"; }
+  ) </dev/null >/dev/null 2>&1 &
   nft --file "$firewall_file.new"
 }
 
