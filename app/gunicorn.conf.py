@@ -58,8 +58,9 @@ preload_app = True
 graceful_timeout = math.ceil(settings.grace_period)
 # A worker whose event loop doesn't turn for this long is replaced.
 timeout = 30
-# Longer than a proxy keeps idle connections would be best, for it to be the one that closes them.
-keepalive = 75
+# The proxy has to be the one that closes idle connections, or a request meets one that is just being
+# closed. Caddy keeps them for 120 s by default, others for less.
+keepalive = 130
 backlog = 2048
 
 # A root file system that can't be written to, and no second way in.
