@@ -23,7 +23,7 @@ from portside.image.build import BuildSpec, BuiltImage, build_image, inspect_ima
 from portside.image.layers import chain_ids
 from portside.image.registry import PASSWORD, USERNAME, push_image
 from portside.image.transport import present_chains, send_image
-from portside.lab.hosts import start_hosts, stop_hosts
+from portside.lab.hosts import start_hosts, stop_hosts, wait_until_up
 from portside.lab.values import Lab
 
 ROOT = Path(__file__).parents[2]
@@ -454,3 +454,36 @@ def test_an_assembled_base_is_marked() -> None:
     assembled = asyncio.run(ensure_image(RUNTIME, say=print))
     labels = docker_now("image", "inspect", "--format", "{{json .Config.Labels}}", RUNTIME).text
     assert assembled == ("dev.portside.assembled" in labels)
+
+
+async def test_a_host_that_keeps_images_in_containerd_is_served_as_well(
+    tree: Tree, lab_name: str, tmp_path: Path
+) -> None:
+    """There an image is known by its manifest, and layers are blobs: what arrived stays usable for the next."""
+    name = f"{lab_name}-containerd"
+    try:
+        lab = await start_hosts(1, name=name, state_dir=tmp_path / "state", say=print)
+        machine = lab.hosts[0].name
+        settings = json.dumps({"features": {"containerd-snapshotter": True}}).encode()
+        write = ["docker", "exec", "--interactive", machine, "install", "-D", "/dev/stdin", "/etc/docker/daemon.json"]
+        (await run_command(write, timeout=30, stdin=settings)).check()
+        (await docker("restart", machine)).check()
+        await wait_until_up(machine)
+        host = await ssh(lab)
+        driver = await host.run(["docker", "info", "--format", "{{.Driver}}"], timeout=30)
+        assert driver.text == "overlayfs"
+
+        whole = await send_image(
+            host, tree.image, present_layers=await present_chains(host), say=print, cache=tmp_path
+        )
+        assert whole.layers == len(set(tree.image.layers))
+        other = await build_image(tree.spec, revision="89abcde", version="9.11", say=print)
+        part = await send_image(host, other, present_layers=await present_chains(host), say=print, cache=tmp_path)
+        assert part.bytes < MEGABYTE
+        again = await send_image(host, other, present_layers=await present_chains(host), say=print, cache=tmp_path)
+        assert again.bytes == 0
+        runs = ["docker", "run", "--rm", other.reference, "-c", "import app; print('runs')"]
+        assert (await host.run(runs, timeout=60)).text == "runs"
+        await host.close()
+    finally:
+        await stop_hosts(name)
