@@ -52,7 +52,7 @@ workers = settings.web_concurrency or workers_for_container()
 worker_class = worker_class_with(request_grace=settings.request_grace)
 # The application is imported once, by the arbiter: every further worker starts in milliseconds and shares
 # its memory, and an application that can't be imported ends the container instead of a worker.
-# Safe here, since connections, threads and metric files are opened only after the fork.
+# Safe here: connections and threads begin after the fork, and prometheus_client opens new files in it.
 preload_app = True
 
 graceful_timeout = math.ceil(settings.grace_period)
