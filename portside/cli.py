@@ -11,8 +11,8 @@ from typing import Any
 
 from rich.console import Console
 
-from portside.config import Config, load_config
-from portside.errors import PortsideError
+from portside.config import Config, Environment, load_config
+from portside.errors import ConfigError, PortsideError
 from portside.report import Lines, LiveTable, progress
 
 INTERRUPTED = 130
@@ -36,6 +36,21 @@ class Terminal:
             print(json.dumps(data, default=str))
         else:
             self.out.print(text, markup=False)
+
+    def agreed(self, question: str, environment: Environment, *, yes: bool) -> bool:
+        """Ask where the environment says `confirm = true`. Raises ConfigError when there is nobody to ask."""
+        if yes or not environment.confirm:
+            return True
+        if not sys.stdin.isatty():
+            raise ConfigError(
+                f"{environment.name} asks before it is changed, and there is nobody to ask",
+                where=f"portside.toml: env.{environment.name}.confirm",
+                remedy="Add --yes.",
+            )
+        self.reporter.__exit__(None, None, None)
+        answer = self.out.input(f"{question} [y/N] ")
+        self.reporter.__enter__()
+        return answer.strip().lower() in ("y", "yes")
 
     def error(self, error: PortsideError, data: dict[str, Any]) -> None:
         """What went wrong, where, why, and what to type next."""

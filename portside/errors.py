@@ -61,8 +61,8 @@ class ReleaseError(PortsideError):
     exit_code = 7
 
 
-class UndoError(PortsideError):
-    """A release failed and could not be undone everywhere: a person has to look."""
+class UnfinishedError(PortsideError):
+    """A release could not be undone, or not be committed, on every host. The next command goes on with it."""
 
     exit_code = 8
 

@@ -75,6 +75,30 @@ async def everywhere(items: Iterable[T], act: Callable[[T], Awaitable[R]]) -> li
     return [task.result() for task in tasks]
 
 
+async def settle(items: Iterable[T], act: Callable[[T], Awaitable[object]]) -> list[tuple[T, PortsideError]]:
+    """`act` on all items at once, each to its end whatever the others do, even when we are cancelled meanwhile.
+
+    Returns those that failed. A cancellation is raised again once all have ended.
+    """
+    chosen = list(items)
+    running = asyncio.gather(*(act(item) for item in chosen), return_exceptions=True)
+    cancelled = False
+    while not running.done():
+        try:
+            await asyncio.shield(running)
+        except asyncio.CancelledError:
+            cancelled = True
+    results = running.result()
+    unexpected = [
+        error for error in results if isinstance(error, BaseException) and not isinstance(error, PortsideError)
+    ]
+    if unexpected:
+        raise unexpected[0]
+    if cancelled:
+        raise asyncio.CancelledError
+    return [(item, result) for item, result in zip(chosen, results, strict=True) if isinstance(result, PortsideError)]
+
+
 def together(failures: Sequence[BaseException]) -> BaseException:
     """One error for several: itself when alone, else one of the first's kind that shows them all."""
     unexpected = next((error for error in failures if not isinstance(error, PortsideError)), None)

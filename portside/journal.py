@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -97,17 +97,15 @@ class Unfinished:
         return next(iter(self.operations.values()))
 
 
-def unfinished(journals: Mapping[str, Sequence[Entry]]) -> Unfinished | None:
+def unfinished(journals: Mapping[str, Sequence[Entry]], committed: Collection[str]) -> Unfinished | None:
     """What a crashed deployer left behind, judged from the journals of all hosts (host name to entries).
 
-    The commit barrier comes before the first commit line, so one committed host means that every host was ready:
-    the rest is finished. Without any, everything is undone.
+    `committed` are the ids of operations that some host's current.json is from. The barrier comes before the first
+    commit, so one committed host means that every host was ready: the rest is finished. Else everything is undone.
     """
     open_operations: dict[str, Operation] = {}
     phases: list[Phase] = []
-    committed_ids = set()
     for host, entries in journals.items():
-        committed_ids |= {entry.operation.id for entry in entries if entry.phase == "commit" and entry.event == "end"}
         if not entries:
             continue
         last = entries[-1]
@@ -131,4 +129,4 @@ def unfinished(journals: Mapping[str, Sequence[Entry]]) -> Unfinished | None:
         "retire",
         "undo",
     )
-    return Unfinished(mine, newest in committed_ids, max(phases, key=order.index))
+    return Unfinished(mine, newest in committed, max(phases, key=order.index))

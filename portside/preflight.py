@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from portside.config import Environment
 from portside.errors import PreflightError
@@ -14,6 +15,15 @@ MINIMUM_ENGINE = (25, 0)
 MINIMUM_COMPOSE = (2, 20)
 # Past this, journals of several hosts can't be read side by side, and certificates stop working.
 MAXIMUM_CLOCK_SKEW = 60
+BOOTSTRAP = "Install it by hand, or type: invoke host-bootstrap --env {env}"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that makes a host unfit, and what mends it."""
+
+    what: str
+    remedy: str
 
 
 def check(states: Mapping[str, State], environment: Environment, *, image_mb: int, now: float | None = None) -> None:
@@ -22,50 +32,63 @@ def check(states: Mapping[str, State], environment: Environment, *, image_mb: in
     `image_mb` is what may have to be stored on a host that lacks the image.
     """
     now = time.time() if now is None else now
-    problems = [
-        f"{host}: {problem}"
+    found = [
+        f"{host}: {problem.what}"
         for host, state in states.items()
-        for problem in _problems(state, environment, image_mb, now)
+        for problem in problems(state, environment, image_mb=image_mb, now=now)
     ]
-    if problems:
+    if found:
         raise PreflightError(
-            f"{len(problems)} problem{'s' if len(problems) > 1 else ''} found before anything was changed",
+            f"{len(found)} problem{'s' if len(found) > 1 else ''} found before anything was changed",
             where=environment.name,
-            why="\n".join(problems),
+            why="\n".join(found),
             remedy=f"Mend them, or see more: invoke doctor --env {environment.name}",
         )
 
 
-def _problems(state: State, environment: Environment, image_mb: int, now: float) -> list[str]:
+def problems(state: State, environment: Environment, *, image_mb: int, now: float) -> list[Problem]:
+    """What makes one host unfit, all of it. `now` is this machine's clock, in seconds since the epoch."""
     machine = state.machine
     if machine is None:
-        return ["it did not describe itself"]
+        return [Problem("it did not describe itself", "Try again.")]
     found = []
-    if not _at_least(machine.engine, MINIMUM_ENGINE):
-        found.append(f"Docker Engine {_dotted(MINIMUM_ENGINE)} or newer is needed; it says: {machine.engine[:200]}")
-    if not _at_least(machine.compose, MINIMUM_COMPOSE):
+    if not at_least(machine.engine, MINIMUM_ENGINE):
+        needed = f"Docker Engine {_dotted(MINIMUM_ENGINE)} or newer is needed; it says: {machine.engine[:200]}"
+        found.append(Problem(needed, BOOTSTRAP.format(env=environment.name)))
+    if not at_least(machine.compose, MINIMUM_COMPOSE):
+        needed = f"Docker Compose {_dotted(MINIMUM_COMPOSE)} or newer is needed; it says: {machine.compose[:200]}"
+        found.append(Problem(needed, BOOTSTRAP.format(env=environment.name)))
+    disk = environment.min_disk_mb + image_mb
+    if machine.docker_free_mb < disk:
         found.append(
-            f"Docker Compose {_dotted(MINIMUM_COMPOSE)} or newer is needed; it says: {machine.compose[:200]}"
+            Problem(
+                f"{machine.docker_free_mb} MB are free where Docker keeps images, {disk} MB are needed (min_disk_mb)",
+                "Remove images that nothing uses there: docker image prune --all",
+            )
         )
-    needed = environment.min_disk_mb + image_mb
-    if machine.docker_free_mb < needed:
-        found.append(f"{machine.docker_free_mb} MB are free where Docker keeps images, {needed} MB are needed")
     if machine.memory_mb < environment.min_memory_mb:
         found.append(
-            f"{machine.memory_mb} MB of memory are free, {environment.min_memory_mb} MB are needed while two "
-            "releases run side by side (min_memory_mb)"
+            Problem(
+                f"{machine.memory_mb} MB of memory are free, {environment.min_memory_mb} MB are needed while two "
+                "releases run side by side (min_memory_mb)",
+                "Lower replicas or a memory limit, or give the host more memory.",
+            )
         )
     skew = state.clock - now
     if abs(skew) > MAXIMUM_CLOCK_SKEW:
-        found.append(
-            f"its clock is {abs(skew):.0f} s {'ahead' if skew > 0 else 'behind'}: set up time synchronisation"
-        )
+        what = f"its clock is {abs(skew):.0f} s {'ahead' if skew > 0 else 'behind'}: set up time synchronisation"
+        found.append(Problem(what, "Type there: sudo timedatectl set-ntp true"))
     if environment.platform and not _runs(machine.arch, environment.platform):
-        found.append(f"it is {machine.arch}, the image is for {environment.platform}")
+        found.append(
+            Problem(
+                f"it is {machine.arch}, the image is for {environment.platform}",
+                f"Set env.{environment.name}.platform in portside.toml to what the hosts are.",
+            )
+        )
     return found
 
 
-def _at_least(version: str, minimum: tuple[int, int]) -> bool:
+def at_least(version: str, minimum: tuple[int, int]) -> bool:
     parts = version.lstrip("v").split(".")
     try:
         return (int(parts[0]), int(parts[1])) >= minimum

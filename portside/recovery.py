@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from portside import steps
-from portside.errors import UndoError
+from portside.errors import UnfinishedError
 from portside.facts import State
 from portside.fleet import everywhere
 from portside.journal import Unfinished, unfinished
@@ -27,9 +27,9 @@ async def recover(
 ) -> str:
     """Finish or undo what the journals show as begun and not ended; what was done, or "" when there was nothing.
 
-    Needs the lock of every host. Raises UndoError when a host can't be put back.
+    Needs the lock of every host. Raises UnfinishedError when a host can't be put back.
     """
-    found = unfinished({host: state.journal for host, state in states.items()})
+    found = left_behind(states)
     if found is None:
         return ""
     operation = found.any
@@ -43,13 +43,19 @@ async def recover(
     ]
     failures = await undo_all(targets, "its deployer died", reporter)
     if failures:
-        raise UndoError(
+        raise UnfinishedError(
             f"{what} could not be undone on {', '.join(failures)}",
             why="\n".join(str(error) for error in failures.values()),
             remedy="Log in there and look at `docker ps -a`; then type the command again.",
         )
     serves = f"{operation.previous} serves" if operation.previous else "nothing serves"
     return f"{what} was undone; {serves}, as before it"
+
+
+def left_behind(states: Mapping[str, State]) -> Unfinished | None:
+    """What the journals show as begun and not ended, with the word of every host's current.json on what is committed."""
+    committed = {state.current.operation for state in states.values() if state.current}
+    return unfinished({host: state.journal for host, state in states.items()}, committed)
 
 
 async def _finish(

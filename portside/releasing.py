@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from datetime import UTC, datetime
 from typing import Any
 
@@ -131,18 +130,7 @@ def _print_plan(terminal: Terminal, plan: Plan) -> bool:
 def _confirm(terminal: Terminal, environment: Environment, yes: bool) -> Any:
     def ask(plan: Plan) -> bool:
         terminal.reporter.say(plan_text(plan))
-        if yes or not environment.confirm:
-            return True
-        if not sys.stdin.isatty():
-            raise ConfigError(
-                f"{environment.name} asks before it is changed, and there is nobody to ask",
-                where=f"portside.toml: env.{environment.name}.confirm",
-                remedy="Add --yes.",
-            )
-        terminal.reporter.__exit__(None, None, None)
-        answer = terminal.out.input(f"Release {plan.release} to {environment.name}? [y/N] ")
-        terminal.reporter.__enter__()
-        return answer.strip().lower() in ("y", "yes")
+        return terminal.agreed(f"Release {plan.release} to {environment.name}?", environment, yes=yes)
 
     return ask
 

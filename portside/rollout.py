@@ -6,7 +6,6 @@ The table in docs/architecture.md is this module; `Rollout.run` has its phases i
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,8 +14,8 @@ from datetime import UTC, datetime
 from portside import steps
 from portside.config import Config, Environment
 from portside.delivery import Delivery
-from portside.errors import HostError, PortsideError, ReleaseError, UndoError
-from portside.fleet import everywhere
+from portside.errors import HostError, PortsideError, ReleaseError, UnfinishedError
+from portside.fleet import everywhere, settle
 from portside.journal import Phase
 from portside.proxy import ADMIN_SOCKET, Admin, upstreams
 from portside.release import Current, Release
@@ -66,19 +65,22 @@ class Rollout:
         self.outcome = Outcome(release.id, previous, "failed")
 
     async def run(self) -> Outcome:
-        """Go through all phases. Raises ReleaseError when the release was undone, UndoError when it couldn't be."""
+        """Go through all phases.
+
+        Raises ReleaseError when the release was undone, UnfinishedError when that, or the commit, failed somewhere.
+        """
         try:
             await self._prepare()
             await self._before_switch()
             await self._start()  # the barrier: all hosts are ready, or nothing is switched
             await self._switch()
             await self._bake()
-            await self._commit()  # the commit point: from here on a crash is finished, not undone
         except (PortsideError, asyncio.CancelledError, KeyboardInterrupt) as error:
             await self._undo(error)
             raise self._failed(error) from None
-        await self._retire()
         self.outcome.outcome = "released"
+        await self._commit()  # the commit point: from here on a crash is finished, not undone
+        await self._retire()
         return self.outcome
 
     async def _prepare(self) -> None:
@@ -94,7 +96,7 @@ class Rollout:
                 step = steps.prepare_copy(
                     self._release, await self._read_elsewhere(), pull_seconds=pull, timeout=deadline
                 )
-            await self._run(target, step)
+            await run_step(target, step)
 
         await self._phase("prepare", act)
 
@@ -103,27 +105,27 @@ class Rollout:
         if not command or self._files is None:
             return
         step = steps.before_switch(self._release, command, self._config.service.before_switch_deadline)
-        await self._phase("before-switch", lambda target: self._run(target, step), self._targets[:1])
+        await self._phase("before-switch", lambda target: run_step(target, step), self._targets[:1])
 
     async def _start(self) -> None:
         cold = [target for target in self._targets if not target.operation.warm]
         deadline = self._environment.start_deadline
         await self._phase(
-            "start", lambda target: self._run(target, steps.start(target, self._release, deadline)), cold
+            "start", lambda target: run_step(target, steps.start(target, self._release, deadline)), cold
         )
 
     async def _switch(self) -> None:
         deadline = self._environment.start_deadline
         await self._phase(
             "switch",
-            lambda target: self._run(target, steps.switch(target.operation, self._release, deadline)),
+            lambda target: run_step(target, steps.switch(target.operation, self._release, deadline)),
         )
 
     async def _bake(self) -> None:
         seconds = self._environment.bake
         if seconds:
             await self._phase(
-                "bake", lambda target: self._run(target, steps.bake(target.operation, self._release, seconds))
+                "bake", lambda target: run_step(target, steps.bake(target.operation, self._release, seconds))
             )
 
     async def _commit(self) -> None:
@@ -139,35 +141,38 @@ class Rollout:
                 operation=operation.id,
                 committed=committed,
             )
-            await self._run(target, steps.commit(current))
+            await run_step(target, steps.commit(current))
 
-        await self._phase("commit", act)
+        failures = await self._settled("commit", act)
+        if failures:
+            raise UnfinishedError(
+                f"release {self._release.id} is committed, but not recorded on {', '.join(failures)}",
+                where=self._environment.name,
+                why="\n".join(map(str, failures.values())),
+                remedy="Once they can be reached again, any command goes on with it: "
+                f"invoke status --env {self._environment.name}",
+            )
 
     async def _retire(self) -> None:
         """Never fails the release: what went wrong is reported, and the next command tries again."""
-        with contextlib.suppress(PortsideError):
-            await self._phase("retire", self._retire_one)
+        failures = await self._settled("retire", self._retire_one)
+        for host, error in failures.items():
+            self._note(f"retiring {self.outcome.previous} on {host} failed, the release stands: {error}")
 
     async def _retire_one(self, target: Target) -> None:
         operation, environment = target.operation, self._environment
-        try:
-            if operation.previous_slot and not environment.keep_warm:
-                left = await self._drain(target)
-                if left:
-                    self._note(
-                        f"{target.host.name}: {left} requests were still under way at {operation.previous} after "
-                        f"{environment.drain_deadline:g} s; they get the container's grace period to end"
-                    )
-            prune = to_prune(target, self._release, environment.keep)
-            result = await self._run(
-                target,
-                steps.retire(operation, keep_warm=environment.keep_warm, prune=prune, grace=STOP_GRACE),
-            )
-            if result:
-                self._note(f"{target.host.name}: {result}")
-        except PortsideError as error:
-            self._note(f"retiring {operation.previous} failed, the release stands: {error}")
-            raise
+        if operation.previous_slot and not environment.keep_warm:
+            left = await self._drain(target)
+            if left:
+                self._note(
+                    f"{target.host.name}: {left} requests were still under way at {operation.previous} after "
+                    f"{environment.drain_deadline:g} s; they get the container's grace period to end"
+                )
+        prune = to_prune(target, self._release, environment.keep)
+        step = steps.retire(operation, keep_warm=environment.keep_warm, prune=prune, grace=STOP_GRACE)
+        said = await run_step(target, step)
+        if said:
+            self._note(f"{target.host.name}: {said}")
 
     async def _drain(self, target: Target) -> int:
         """Requests still under way at the previous release when it was quiet, or the deadline had passed."""
@@ -183,12 +188,12 @@ class Rollout:
             await admin.close()
 
     async def _undo(self, cause: BaseException) -> None:
-        """Put every host back, whatever the others do. Raises UndoError naming the hosts where that failed."""
+        """Put every host back, whatever the others do. Raises UnfinishedError naming the hosts where that failed."""
         self._reporter.say(f"Undoing on {len(self._targets)} host{'s' if len(self._targets) > 1 else ''} …")
         reason = cause.what if isinstance(cause, PortsideError) else "interrupted"
         failures = await undo_all(self._targets, reason, self._reporter)
         if failures:
-            raise UndoError(
+            raise UnfinishedError(
                 f"release {self._release.id} failed and could not be undone on {', '.join(failures)}",
                 where=self._environment.name,
                 why="\n".join([str(cause), *(str(error) for error in failures.values())]),
@@ -241,8 +246,19 @@ class Rollout:
         finally:
             self.outcome.timings.add(phase, time.monotonic() - began)
 
-    async def _run(self, target: Target, step: Step) -> str:
-        return await run_step(target, step)
+    async def _settled(self, phase: Phase, act: Callable[[Target], Awaitable[object]]) -> dict[str, PortsideError]:
+        """One phase at every host, each to its end even when interrupted; what failed, by host."""
+        began = time.monotonic()
+
+        async def one(target: Target) -> None:
+            with timed(self._reporter, target.host.name, phase):
+                await act(target)
+
+        try:
+            failures = await settle(self._targets, one)
+        finally:
+            self.outcome.timings.add(phase, time.monotonic() - began)
+        return {target.host.name: error for target, error in failures}
 
     def _note(self, text: str) -> None:
         self.outcome.notes.append(text)
@@ -263,21 +279,16 @@ async def run_step(target: Target, step: Step) -> str:
 
 async def undo_all(targets: Sequence[Target], reason: str, reporter: Reporter) -> dict[str, PortsideError]:
     """Undo at every target, each on its own, once more where it failed; the failures by host."""
-    failures: dict[str, PortsideError] = {}
 
     async def one(target: Target) -> None:
         step = steps.undo(target.operation, reason, grace=STOP_GRACE)
-        try:
-            with timed(reporter, target.host.name, "undo"):
-                try:
-                    await run_step(target, step)
-                except ReleaseError:
-                    await run_step(target, step)
-        except PortsideError as error:
-            failures[target.host.name] = error
+        with timed(reporter, target.host.name, "undo"):
+            try:
+                await run_step(target, step)
+            except ReleaseError:
+                await run_step(target, step)
 
-    await asyncio.gather(*(one(target) for target in targets))
-    return failures
+    return {target.host.name: error for target, error in await settle(targets, one)}
 
 
 def to_prune(target: Target, release: Release, keep: int) -> dict[str, str | None]:

@@ -13,7 +13,8 @@ from portside.config import Config, Environment
 from portside.errors import PortsideError
 from portside.facts import State
 from portside.fleet import reached, read_states, together
-from portside.journal import Entry, unfinished
+from portside.journal import Entry
+from portside.recovery import left_behind
 from portside.site import opened
 
 # A host that can't be reached makes `status` end with this, after showing the others (exit-codes: HostError).
@@ -105,7 +106,7 @@ async def _states(config: Config, environment: Environment) -> tuple[dict[str, S
 def _left_behind(states: Mapping[str, State]) -> bool:
     """Something is unfinished, and nobody alive is at it."""
     held = any(state.holder is not None and state.holder.expires > state.clock for state in states.values())
-    return not held and unfinished({host: state.journal for host, state in states.items()}) is not None
+    return not held and left_behind(states) is not None
 
 
 def state_data(state: State) -> dict[str, Any]:

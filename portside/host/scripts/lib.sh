@@ -53,10 +53,15 @@ route() {
   printf '%s\n' "$1" | put "$base/proxy/routes/$site_name/route"
 }
 
-# The containers of one release in one slot: ids, one per line.
+# The containers of one release in one slot, of all services or of those named: ids, one per line.
 containers() {
-  docker ps -aq --no-trunc --filter "label=com.docker.compose.project=$site_name-$1" \
-    --filter "label=dev.portside.release=$2"
+  local slot="$1" release="$2" id service
+  shift 2
+  docker ps -a --no-trunc --filter "label=com.docker.compose.project=$site_name-$slot" \
+    --filter "label=dev.portside.release=$release" --format '{{.ID}} {{.Label "com.docker.compose.service"}}' |
+    while read -r id service; do
+      case " $* " in "  " | *" $service "*) printf '%s\n' "$id" ;; esac
+    done
 }
 
 compose() {

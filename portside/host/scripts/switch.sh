@@ -15,11 +15,7 @@ if [ "$#" -gt 0 ]; then
     tail -n 15 "$site/up.log" >&2
     fail 75 "docker compose could not start $* of release $release"
   }
-  ids=()
-  for service in "$@"; do
-    mapfile -t -O "${#ids[@]}" ids < <(docker ps -aq --no-trunc --filter "label=com.docker.compose.project=$site_name-$slot" \
-      --filter "label=com.docker.compose.service=$service")
-  done
+  mapfile -t ids < <(containers "$slot" "$release" "$@")
   gate "$token" "$deadline" 0 / "${ids[@]}" >&2
 fi
 record "$end"
