@@ -51,4 +51,7 @@ class Host(Protocol):
     async def tunnel(self, socket: str) -> Path:
         """A socket on this machine that leads to the unix socket with the absolute path `socket` there."""
 
+    async def reach(self, socket: str) -> None:
+        """Raises HostError that says why the unix socket `socket` can't be reached from here."""
+
     async def close(self) -> None: ...

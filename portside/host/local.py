@@ -71,9 +71,7 @@ class LocalHost:
                     with contextlib.suppress(asyncio.CancelledError):
                         await feed
         except TimeoutError:
-            raise HostError(
-                f"`{shown(argv, 80)}` did not finish within {timeout:g} s", where=self.name
-            ) from None
+            raise HostError(f"`{shown(argv, 80)}` did not finish within {timeout:g} s", where=self.name) from None
         finally:
             _kill(process)
             await process.wait()
@@ -87,6 +85,15 @@ class LocalHost:
 
     async def tunnel(self, socket: str) -> Path:
         return Path(socket)
+
+    async def reach(self, socket: str) -> None:
+        try:
+            _, writer = await asyncio.wait_for(asyncio.open_unix_connection(socket), 15)
+        except (OSError, TimeoutError) as error:
+            raise HostError(
+                f"nothing answers at {socket}", where=self.name, why=str(error), remedy="Look at what should listen."
+            ) from None
+        writer.close()
 
     async def close(self) -> None:
         return None

@@ -51,9 +51,7 @@ class SSHChannel:
         try:
             line = await asyncio.wait_for(self._process.stdout.readline(), timeout)
         except TimeoutError:
-            raise HostError(
-                f"`{shown(self._argv, 80)}` said nothing for {timeout:g} s", where=self._where
-            ) from None
+            raise HostError(f"`{shown(self._argv, 80)}` said nothing for {timeout:g} s", where=self._where) from None
         except (asyncssh.Error, OSError) as error:
             raise HostError("the SSH connection was lost", where=self._where, why=str(error)) from None
         self._traffic.received += len(line)
@@ -102,9 +100,7 @@ class SSHHost:
                         await feed
         except TimeoutError:
             await self._stop(process)
-            raise HostError(
-                f"`{shown(argv, 80)}` did not finish within {timeout:g} s", where=self.name
-            ) from None
+            raise HostError(f"`{shown(argv, 80)}` did not finish within {timeout:g} s", where=self.name) from None
         except (asyncssh.Error, OSError) as error:
             raise HostError("the SSH connection was lost", where=self.name, why=str(error)) from None
         except asyncio.CancelledError:
@@ -138,6 +134,23 @@ class SSHHost:
             self._tunnels[socket] = local
         return self._tunnels[socket]
 
+    async def reach(self, socket: str) -> None:
+        try:
+            _, writer = await asyncio.wait_for(self._connection.open_unix_connection(socket), 15)
+        except asyncssh.ChannelOpenError as error:
+            prohibited = error.code == asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED
+            raise HostError(
+                "sshd doesn't allow tunnels to sockets" if prohibited else f"nothing answers at {socket}",
+                where=self.name,
+                why=error.reason,
+                remedy="Set `AllowStreamLocalForwarding yes` in /etc/ssh/sshd_config there, then reload sshd."
+                if prohibited
+                else "Look there at what should be listening.",
+            ) from None
+        except (asyncssh.Error, OSError, TimeoutError) as error:
+            raise HostError("the SSH connection was lost", where=self.name, why=str(error)) from None
+        writer.close()
+
     async def close(self) -> None:
         self._connection.close()
         with contextlib.suppress(TimeoutError, asyncssh.Error, OSError):
@@ -145,9 +158,7 @@ class SSHHost:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    async def _start(
-        self, argv: Sequence[str], stderr: int = asyncssh.PIPE
-    ) -> asyncssh.SSHClientProcess[bytes]:
+    async def _start(self, argv: Sequence[str], stderr: int = asyncssh.PIPE) -> asyncssh.SSHClientProcess[bytes]:
         command = shlex.join(argv)
         self.traffic.sent += len(command)
         try:
@@ -178,9 +189,20 @@ class SSHHost:
             process.close()
 
 
-async def connect(
-    name: str, *, ssh_config: Path | None, known_hosts: Path | None, deadline: float
-) -> SSHHost:
+def login_name(name: str, ssh_config: Path | None) -> str:
+    """As whom a connection to `name` logs in: as the destination says, else the SSH configuration, else as we do."""
+    destination = Destination.parse(name)
+    options = asyncssh.SSHClientConnectionOptions(
+        host=destination.host, config=[str(ssh_config)] if ssh_config else (), **_given(destination)
+    )
+    return str(options.username)
+
+
+def _given(destination: Destination) -> dict[str, Any]:
+    return {"username": destination.user} if destination.user else {}
+
+
+async def connect(name: str, *, ssh_config: Path | None, known_hosts: Path | None, deadline: float) -> SSHHost:
     """Connect to `name` within `deadline` seconds.
 
     Raises HostError: not reachable, key unknown or changed (with its fingerprint and how to pin it), not allowed in.

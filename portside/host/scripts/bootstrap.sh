@@ -32,7 +32,7 @@ home_of() {
 # look USER PUBLIC_KEY: what is there, one "name value" per line, read by portside/bootstrap.py. Changes nothing.
 look() {
   local user="$1" key="$2" home
-  sed -n 's/^\(ID\|VERSION_ID\|PRETTY_NAME\)=/os_\1 /p' /etc/os-release
+  sed -n 's/^\(ID\|VERSION_ID\|PRETTY_NAME\)=/os_release &/p' /etc/os-release
   printf 'uid %s\n' "$(id -u)"
   ! systemd || printf 'systemd yes\n'
   ! dpkg-query -W -f '${Status}' docker-ce 2>/dev/null | grep -q 'ok installed' || printf 'foreign docker-ce\n'
@@ -54,6 +54,7 @@ look() {
     printf 'ufw active\n'
     ufw status | sed -n 's/^\([0-9]*\)\/tcp *ALLOW.*/ufw_port \1/p'
   fi
+  ! has nft || printf 'nft yes\n'
   if has nft && nft list table inet portside >/dev/null 2>&1 && [ -e "$firewall_file" ]; then
     printf 'firewall %s\n' "$(sha256sum <"$firewall_file" | cut -d ' ' -f 1)"
   fi
