@@ -103,9 +103,7 @@ def take_apart(whole: Path, reference: str, image_id: str, layers: tuple[str, ..
             end = member.offset_data + -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
             if not (folder / file).exists():
                 _compress(raw, member.offset, end, folder / file)
-            pieces.append(
-                Piece(member.name, file, (folder / file).stat().st_size, diffs.get(member.name, ""))
-            )
+            pieces.append(Piece(member.name, file, (folder / file).stat().st_size, diffs.get(member.name, "")))
     config = Path(manifest["Config"]).name.removesuffix(".json")
     manifests = (entry["digest"] for entry in index["manifests"])
     ids = dict.fromkeys((image_id, f"sha256:{config}", *manifests))
@@ -130,9 +128,7 @@ def _prune(folder: Path) -> None:
     indexes = sorted(folder.glob(f"*{_INDEX_SUFFIX}"), key=lambda path: path.stat().st_mtime, reverse=True)
     for index in indexes[KEPT_IMAGES:]:
         index.unlink()
-    needed = {
-        piece["file"] for index in indexes[:KEPT_IMAGES] for piece in json.loads(index.read_text())["pieces"]
-    }
+    needed = {piece["file"] for index in indexes[:KEPT_IMAGES] for piece in json.loads(index.read_text())["pieces"]}
     for file in folder.glob("*.gz"):
         if file.name not in needed:
             file.unlink()

