@@ -68,14 +68,22 @@ def site_route(config: Config, environment: Environment, replicas: int) -> dict[
                         "errors": {
                             "routes": [
                                 {
+                                    # The route may have been put back while this request was tried here.
                                     "match": [
                                         {
-                                            "vars": {route_file: [f"{slot}>{behind}"]},
+                                            "vars": {route_file: [f"{slot}>{behind}", behind, f"{behind}>{slot}"]},
                                             "expression": "{http.error.status_code} in [502, 503, 504]",
                                         }
                                     ],
                                     "handle": [_balanced(site, behind, service.web, replicas, service, "3s")],
-                                }
+                                    "terminal": True,
+                                },
+                                # Without a route of its own, Caddy would answer an error with an empty 200.
+                                {
+                                    "handle": [
+                                        {"handler": "static_response", "status_code": "{http.error.status_code}"}
+                                    ]
+                                },
                             ]
                         },
                     }
