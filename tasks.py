@@ -158,3 +158,73 @@ def push(_: Context, env: str = "prod", image: str | None = None, json: bool = F
     from portside.releasing import push_command
 
     push_command(env, image=image, machine=json)
+
+
+@task(
+    name="host-bootstrap",
+    help={
+        **ENV,
+        "host": "only this host of the environment",
+        "user": "who to log in as: root, or somebody with sudo",
+        "key": "the public key to let in (default: the SSH agent's first, else the first of ~/.ssh/*.pub)",
+        "firewall": "close every port but SSH's, 80 and 443",
+        **DRY_RUN,
+        **YES,
+        **JSON,
+    },
+)
+def host_bootstrap(
+    _: Context,
+    env: str = "prod",
+    host: str | None = None,
+    user: str = "root",
+    key: str | None = None,
+    firewall: bool = False,
+    dry_run: bool = False,
+    yes: bool = False,
+    json: bool = False,
+) -> None:
+    """Make fresh Debian or Ubuntu machines hosts; apply proxy settings. Example: invoke host-bootstrap --env prod"""
+    from portside.bootstrapping import bootstrap_command
+
+    bootstrap_command(env, host=host, user=user, key=key, firewall=firewall, dry_run=dry_run, yes=yes, machine=json)
+
+
+@task(help={**ENV, **JSON})
+def doctor(_: Context, env: str = "local", json: bool = False) -> None:
+    """What is wrong with this set-up, and how to mend it. Example: invoke doctor --env prod"""
+    from portside.doctor import doctor_command
+
+    doctor_command(env, machine=json)
+
+
+@task(help={"port": "where it listens, on 127.0.0.1"})
+def dev(_: Context, port: int = 8000) -> None:
+    """The service on this machine, reloaded when a file changes, on SQLite. Example: invoke dev"""
+    from portside.dev import dev_command
+
+    dev_command(port)
+
+
+@task(help={"down": "remove everything that the demo made", **JSON})
+def demo(_: Context, down: bool = False, json: bool = False) -> None:
+    """A host in a container, three releases under load, one of them undone. Example: invoke demo"""
+    from portside.demo.command import demo_command
+
+    demo_command(down=down, machine=json)
+
+
+@task(name="lab-up", help={"hosts": "how many", **JSON})
+def lab_up(_: Context, hosts: int = 3, json: bool = False) -> None:
+    """Hosts in containers to practise on, as the environment `lab`. Example: invoke lab-up --hosts 3"""
+    from portside.playground import lab_up_command
+
+    lab_up_command(hosts=hosts, machine=json)
+
+
+@task(name="lab-down", help=JSON)
+def lab_down(_: Context, json: bool = False) -> None:
+    """Remove the hosts of `lab-up` with all that is on them. Example: invoke lab-down"""
+    from portside.playground import lab_down_command
+
+    lab_down_command(machine=json)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -106,14 +106,15 @@ def _ssh_config_entry(lab: Lab, host: LabHost) -> str:
     return f"Host {host.name}\n" + "".join(f"  {name} {value}\n" for name, value in options.items())
 
 
-def write_environment(lab: Lab, path: Path, env: str) -> None:
-    """Write the lab as an environment of portside.toml, for `--env <env>`."""
-    # TOML's basic strings and lists of them are written as JSON writes them.
-    lines = [
-        "# Written by the lab; gone with it.",
-        f"[env.{env}]",
-        f"hosts = {json.dumps([host.name for host in lab.hosts])}",
-        f"ssh_config = {json.dumps(str(lab.ssh_config))}",
-    ]
+def write_environment(lab: Lab, path: Path, env: str, settings: Mapping[str, object] | None = None) -> None:
+    """Write the lab as an environment of portside.toml, for `--env <env>`; `settings` are further keys of it."""
+    keys: dict[str, object] = {
+        "hosts": [host.name for host in lab.hosts],
+        "ssh_config": str(lab.ssh_config),
+        **(settings or {}),
+    }
+    # TOML's strings, numbers, booleans and lists of them are written as JSON writes them.
+    lines = ["# Written by the lab; gone with it.", f"[env.{env}]"]
+    lines += [f"{key} = {json.dumps(value)}" for key, value in keys.items()]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + "\n")

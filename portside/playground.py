@@ -1,0 +1,103 @@
+"""`invoke lab-up` and `invoke lab-down`: hosts to practise on, as the environment `lab`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from portside.cli import Terminal, project, run
+from portside.config import GENERATED, Config
+from portside.engine import ensure_engine
+from portside.errors import ConfigError
+from portside.lab.hosts import running_labs, start_hosts, stop_hosts
+from portside.lab.values import Lab, write_environment
+from portside.report import timed
+
+NAME = "lab"
+ENV = "lab"
+LABS = Path(".portside/labs")
+MOST_HOSTS = 20
+
+
+def state_dir(config: Config, name: str) -> Path:
+    """Where a lab keeps its key, its ssh_config and its list of hosts."""
+    return config.root / LABS / name
+
+
+def environment_file(config: Config, env: str) -> Path:
+    return config.root / GENERATED / f"{env}.toml"
+
+
+def secrets_file(config: Config, env: str) -> Path:
+    """What `generated:` secrets of an environment are kept in (portside/secrets/generated.py)."""
+    return config.root / ".portside" / "secrets" / f"{env}.json"
+
+
+def environment_settings(lab: Lab) -> dict[str, object]:
+    """The keys of an environment on lab hosts, over those of `local`.
+
+    Lab hosts share no database: each runs the accessories itself, and knows only what was written through it.
+    """
+    return {"extends": "local", "http": "0.0.0.0:80", "accessory_hosts": [host.name for host in lab.hosts]}
+
+
+def lab_up_command(*, hosts: int, machine: bool) -> None:
+    async def act(terminal: Terminal) -> None:
+        config = project()
+        if not 1 <= hosts <= MOST_HOSTS:
+            raise ConfigError(f"a lab has 1 to {MOST_HOSTS} hosts, not {hosts}", where="--hosts")
+        await ensure_engine(terminal.reporter.say)
+        with timed(terminal.reporter, "this machine", "lab"):
+            lab = await start_hosts(hosts, name=NAME, state_dir=state_dir(config, NAME), say=terminal.reporter.say)
+        try:
+            write_environment(lab, environment_file(config, ENV), ENV, environment_settings(lab))
+        except BaseException:
+            await stop_hosts(NAME)
+            raise
+        terminal.result(lab_data(lab), lab_text(lab))
+
+    run(act, machine=machine)
+
+
+def lab_down_command(*, machine: bool) -> None:
+    async def act(terminal: Terminal) -> None:
+        config = project()
+        there = NAME in await running_labs()
+        await stop_hosts(NAME)
+        forget(config, NAME, ENV)
+        terminal.result(
+            {"removed": there},
+            "✓ The lab is gone. Its hosts' image stays, so that the next lab is up in seconds."
+            if there
+            else "There was no lab.",
+        )
+
+    run(act, machine=machine)
+
+
+def forget(config: Config, name: str, env: str) -> None:
+    """Remove the files of a lab that is gone, and of its environment."""
+    environment_file(config, env).unlink(missing_ok=True)
+    secrets_file(config, env).unlink(missing_ok=True)
+    shutil.rmtree(state_dir(config, name), ignore_errors=True)
+
+
+def lab_data(lab: Lab) -> dict[str, Any]:
+    return {
+        "env": ENV,
+        "ssh_config": str(lab.ssh_config),
+        "hosts": [{"name": host.name, "address": host.address} for host in lab.hosts],
+    }
+
+
+def lab_text(lab: Lab) -> str:
+    hosts = "\n".join(f"  {host.name}  http://{host.address}" for host in lab.hosts)
+    return (
+        f"✓ {len(lab.hosts)} hosts, each with an sshd and a Docker Engine:\n{hosts}\n"
+        "  Each has a PostgreSQL of its own: a link made through one is not known to the others.\n"
+        f"→ Release to them: invoke deploy --env {ENV}\n"
+        f"→ Log in:          ssh -F {json.dumps(str(lab.ssh_config))} {lab.hosts[0].name}\n"
+        "→ Remove them:     invoke lab-down"
+    )
