@@ -17,6 +17,7 @@ from portside.config import Config, Environment
 from portside.delivery import Delivery
 from portside.engine import debian_mirror
 from portside.errors import CommandError, ConfigError, HostError, PreflightError
+from portside.facts import State
 from portside.fleet import connected, everywhere, read_states
 from portside.host.base import Host
 from portside.host.script import root_argv
@@ -222,7 +223,11 @@ async def _keep_firewall(machine: Machine, environment: Environment) -> None:
 async def _add_proxy(plans: dict[str, list[Step]], config: Config, environment: Environment) -> None:
     """Add what the proxy needs: exactly where a host can already be asked, as a promise where it can't."""
     finished = [name for name, steps in plans.items() if not steps]
-    plan = await _proxy_plan(config, environment, finished) if finished else None
+    plan = None
+    if finished:
+        async with connected(environment, finished) as hosts:
+            states = await read_states(hosts, config.site(environment), full=False)
+            plan = proxy_plan(config, environment, hosts, states)
     for name, steps in plans.items():
         if plan is None or name not in finished:
             steps.append(Step("proxy", "start the proxy, unless it runs as it should"))
@@ -238,11 +243,10 @@ def _proxy_words(what: str, before: str, after: str) -> str:
     return RESTARTED if before not in ("none", "stopped") else "start the proxy"
 
 
-async def _proxy_plan(config: Config, environment: Environment, names: Sequence[str]) -> Plan:
-    async with connected(environment, names) as hosts:
-        states = await read_states(hosts, config.site(environment), full=False)
-        site = Site(config, environment, hosts, {}, states, _Silent())
-        return make_plan(_surroundings(config, environment).desired(placeholder(config, environment), site), states)
+def proxy_plan(config: Config, environment: Environment, hosts: Sequence[Host], states: Mapping[str, State]) -> Plan:
+    """How the proxies of hosts differ from what this tree says; of its changes only PROXY_CHANGES mean anything."""
+    site = Site(config, environment, list(hosts), {}, dict(states), _Silent())
+    return make_plan(_surroundings(config, environment).desired(placeholder(config, environment), site), states)
 
 
 async def _ensure_proxy(config: Config, environment: Environment, names: Sequence[str], reporter: Reporter) -> None:

@@ -37,7 +37,7 @@ class Delivery:
     async def provide(self, target: Target, image: Image) -> None:
         """Make sure that a host without a registry has the release's image before the release is prepared."""
         found = target.state.image(image.reference)
-        if found is not None and (not image.ids or found.id in image.ids):
+        if found is not None and image.id in ("", found.id):
             return
         if self._environment.local or self._environment.registry != "none":
             return

@@ -237,6 +237,10 @@ class Admin:
                 remedy="Nothing was changed. Check domain, http and https of the environment.",
             )
 
+    async def configuration(self) -> Any:
+        """What Caddy runs with at this moment, as it was loaded."""
+        return (await self._request("GET", "/config/")).json()
+
     async def active_requests(self) -> Mapping[str, int]:
         """Requests under way, by upstream address."""
         response = await self._request("GET", "/reverse_proxy/upstreams")

@@ -16,16 +16,15 @@ Slot = Literal["blue", "green"]
 
 
 class Image(BaseModel):
-    """The image of a release: how a host names it, and the ids it may have there.
+    """The image of a release: how a host names it, and its id in the Engine that built it.
 
-    The Engine's classic store knows an image by its config digest, its containerd store by its manifest digest.
+    A host may know it by another id: the classic store uses the config's digest, the containerd store the manifest's.
     """
 
     model_config = ConfigDict(frozen=True)
 
     reference: str
-    ids: tuple[str, ...] = ()
-    layers: tuple[str, ...] = ()
+    id: str = ""
 
 
 class Role(BaseModel):

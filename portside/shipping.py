@@ -45,4 +45,4 @@ async def shipped(config: Config, environment: Environment, reporter: Reporter, 
     built = await (build(config, reporter) if image is None else inspect_image(image))
     if environment.registry != "none":
         return Image(reference=await push(built, environment, reporter))
-    return Image(reference=built.reference, ids=(built.id,), layers=built.layers)
+    return Image(reference=built.reference, id=built.id)

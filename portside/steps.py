@@ -53,13 +53,13 @@ def switched_route(operation: Operation) -> str:
 
 
 def prepare(release: Release, files: Mapping[str, str], *, pull_seconds: float, timeout: float) -> Step:
-    arguments = (release.id, release.image.reference, f"{pull_seconds:.0f}", *release.image.ids)
+    arguments = (release.id, release.image.reference, f"{pull_seconds:.0f}")
     return Step("prepare", "prepare", arguments, timeout + GRACE, stdin=archive(files))
 
 
 def prepare_copy(release: Release, tar: bytes, *, pull_seconds: float, timeout: float) -> Step:
     """As prepare, with a directory that was read from another host."""
-    arguments = (release.id, release.image.reference, f"{pull_seconds:.0f}", *release.image.ids)
+    arguments = (release.id, release.image.reference, f"{pull_seconds:.0f}")
     return Step("prepare", "prepare", arguments, timeout + GRACE, stdin=tar)
 
 

@@ -20,6 +20,7 @@ import pytest
 from portside.lab.hosts import running_labs, start_hosts, stop_hosts
 from portside.lab.values import Lab
 from tests.lab.faults import repair_all
+from tests.lab.project import Project, new_project
 from tests.lab.servers import (
     Postgres,
     Registry,
@@ -140,3 +141,15 @@ def _obstacle() -> str:
     except subprocess.TimeoutExpired:
         return "the Docker Engine does not answer"
     return "" if asked.returncode == 0 else asked.stderr.decode(errors="replace").strip().splitlines()[-1]
+
+
+@pytest.fixture
+def fleet(clean_hosts: Lab, tmp_path: Path) -> Project:
+    """A project that ships the tiny service to all hosts."""
+    return new_project(tmp_path, clean_hosts, clean_hosts.hosts)
+
+
+@pytest.fixture
+def project(clean_hosts: Lab, tmp_path: Path) -> Project:
+    """A project that ships the tiny service to one host."""
+    return new_project(tmp_path, clean_hosts, clean_hosts.hosts[:1])

@@ -1,12 +1,14 @@
 # shellcheck shell=bash
 # Watch the new release for a while: fails as soon as one of its containers exits, restarts or turns unhealthy.
 # Arguments: token, begin, end, slot, release, seconds.
-token="$1" begin="$2" end="$3" slot="$4" release="$5" until=$((SECONDS + $6))
+token="$1" begin="$2" end="$3" slot="$4" release="$5" seconds="$6"
 guard "$token"
 record "$begin"
 mapfile -t ids < <(containers "$slot" "$release")
 [ "${#ids[@]}" -gt 0 ] || fail 75 "release $release has no containers any more"
-while [ "$SECONDS" -lt "$until" ]; do
+# SECONDS counts whole seconds, which may cut a short bake by half.
+until=$((${EPOCHREALTIME/[.,]/} + seconds * 1000000))
+while [ "${EPOCHREALTIME/[.,]/}" -lt "$until" ]; do
   holds "$token" || fail 73 "the release lock of $site_name was lost"
   lines=$(docker inspect -f '{{.ID}} {{.Name}} {{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}} {{.RestartCount}}' "${ids[@]}" 2>&1) ||
     { last_words "${ids[@]}" >&2; fail 75 "a container of release $release is gone"; }

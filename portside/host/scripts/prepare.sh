@@ -1,10 +1,8 @@
 # shellcheck shell=bash
 # Put a release's directory on this host, whole or not at all, and check that it can start.
 # Arguments: token, journal begin line, journal end line, release, image reference, pull time-out in
-# seconds (0: never pull), ids the image may have (the config digest, and the manifest digest where the
-# Engine keeps images in containerd). Standard input: a tar of the directory's files.
+# seconds (0: never pull). Standard input: a tar of the directory's files.
 token="$1" begin="$2" end="$3" release="$4" image="$5" pull_timeout="$6"
-shift 6
 guard "$token"
 record "$begin"
 mkdir -p "$base/proxy/routes/$site_name"
@@ -17,13 +15,6 @@ tar -x -f - -C "$new"
 if ! docker image inspect "$image" >/dev/null 2>&1; then
   [ "$pull_timeout" != 0 ] || fail 76 "image $image is not on this host"
   timeout "$pull_timeout" docker pull -q "$image" || fail 76 "image $image could not be pulled"
-fi
-if [ "$#" -gt 0 ]; then
-  actual=$(docker image inspect -f '{{.ID}}' "$image")
-  case " $* " in
-  *" $actual "*) ;;
-  *) fail 76 "image $image is $actual on this host, not $1" ;;
-  esac
 fi
 for network in "$site_name" portside; do
   docker network inspect "$network" >/dev/null 2>&1 || docker network create "$network" >/dev/null

@@ -1,0 +1,236 @@
+"""`invoke doctor`: look at everything a release depends on, and say of each thing that is wrong how to mend it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from portside.bootstrapping import PROXY_CHANGES, placeholder, proxy_plan
+from portside.cli import Terminal, project, run
+from portside.command import run_command, tail
+from portside.config import FILE, Config, Environment
+from portside.diagnosis import Finding, busy, file_findings, fleet_findings, site_findings
+from portside.engine import debian_mirror, engine_answers, installation_for, missing_tools, read_os_release
+from portside.errors import CommandError, ConfigError, PortsideError
+from portside.facts import STATE_DEADLINE, State
+from portside.fleet import reached, read_states
+from portside.host.base import Host
+from portside.host.script import script_argv
+from portside.making import read_accessories, read_proxy
+from portside.preflight import MINIMUM_COMPOSE, at_least, problems
+from portside.proxy import ADMIN_SOCKET, Admin
+from portside.report import Reporter, timed
+from portside.secrets import resolve
+
+HERE = "this machine"
+QUESTION_SECONDS = 30.0
+FOUND = 1
+
+
+@dataclass
+class Examination:
+    """What was looked at, what was found, and what couldn't be judged because somebody is at work."""
+
+    findings: list[Finding] = field(default_factory=list)
+    states: dict[str, State] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def doctor_command(env: str, *, machine: bool) -> None:
+    async def act(terminal: Terminal) -> int:
+        found = Examination()
+        tools = asyncio.create_task(_tools())
+        try:
+            config = project()
+        except ConfigError as error:
+            found.findings = [Finding.of(error, FILE), *await tools]
+            return _show(terminal, found, env)
+        try:
+            environment = config.environment(env)
+        except ConfigError:
+            tools.cancel()
+            raise
+        found.findings = [*await tools, *await _project(config, environment)]
+        await _hosts(config, environment, found, terminal.reporter)
+        return _show(terminal, found, env)
+
+    run(act, machine=machine)
+
+
+def _show(terminal: Terminal, found: Examination, env: str) -> int:
+    data = {
+        "env": env,
+        "findings": [vars(finding) for finding in found.findings],
+        "notes": found.notes,
+        "hosts": sorted(found.states),
+    }
+    terminal.result(data, text_of(found, env))
+    return FOUND if found.findings else 0
+
+
+def text_of(found: Examination, env: str) -> str:
+    """The findings for a person."""
+    lines = []
+    for finding in found.findings:
+        lines.append(f"✗ {finding.where}: {finding.what}")
+        lines.extend(f"  {line}" for line in finding.why.splitlines())
+        lines.extend(f"{'→' if not index else ' '} {line}" for index, line in enumerate(finding.remedy.splitlines()))
+    lines.extend(f"– {note}" for note in found.notes)
+    count = len(found.findings)
+    if count:
+        lines.append(f"{count} finding{'s' if count > 1 else ''} in {env}.")
+    else:
+        hosts = f"{len(found.states)} host{'s' if len(found.states) != 1 else ''}"
+        lines.append(f"✓ {env} is fine: tools, settings, secrets, Compose files and {hosts} were looked at.")
+    return "\n".join(lines)
+
+
+async def _tools() -> list[Finding]:
+    """The programs that every command needs on this machine."""
+    found = []
+    missing = list(await missing_tools())
+    if missing:
+        plan = installation_for(read_os_release(), debian_mirror(os.environ))
+        remedy = "Type:\n" + "\n".join(plan.commands()) if plan else "https://docs.docker.com/engine/install/"
+        found.append(Finding(HERE, f"not installed: {', '.join(missing)}", remedy))
+    if "docker" not in missing:
+        try:
+            if not await engine_answers():
+                found.append(Finding(HERE, "the Docker Engine doesn't answer", "sudo systemctl start docker"))
+        except PortsideError as error:
+            found.append(Finding.of(error, HERE))
+    if not {"docker", "docker compose"} & set(missing):
+        version = (await run_command(["docker", "compose", "version", "--short"], timeout=QUESTION_SECONDS)).text
+        if not at_least(version, MINIMUM_COMPOSE):
+            wanted = ".".join(map(str, MINIMUM_COMPOSE))
+            found.append(Finding(HERE, f"Docker Compose is {version}; {wanted} is needed", "Update it."))
+    if shutil.which("git") is None:
+        found.append(Finding(HERE, "git isn't installed", "sudo apt-get install git"))
+    return found
+
+
+async def _project(config: Config, environment: Environment) -> list[Finding]:
+    """The files of the project and the secrets of the environment."""
+    found = []
+    dockerfile = config.root / config.build.dockerfile
+    if not dockerfile.is_file():
+        found.append(Finding(str(dockerfile), "not found", f"Correct build.dockerfile in {FILE}."))
+    try:
+        release = placeholder(config, environment)
+        found += await _compose(config, release.compose)
+        read_proxy(config, environment)
+    except PortsideError as error:
+        found.append(Finding.of(error))
+    try:
+        await resolve(environment, config.root)
+        await read_accessories(config, environment)
+    except PortsideError as error:
+        found.append(Finding.of(error))
+    return found
+
+
+async def _compose(config: Config, compose: str) -> list[Finding]:
+    """What Compose itself says of the file that a release would have."""
+    if shutil.which("docker") is None:
+        return []
+    with tempfile.TemporaryDirectory(prefix="portside-") as folder:
+        file = Path(folder) / "compose.yaml"
+        file.write_text(compose)
+        (Path(folder) / "env").touch()
+        argv = ["docker", "compose", "--project-name", "check", "--file", str(file), "--env-file", "/dev/null"]
+        try:
+            result = await run_command([*argv, "config", "--quiet"], timeout=QUESTION_SECONDS)
+        except CommandError as error:
+            return [Finding.of(error)]
+        if result.exit_code == 0 or b"is not a docker command" in result.stderr:
+            return []
+        why = tail(result.stderr).replace(str(file), str(config.service.compose))
+        return [Finding(str(config.service.compose), "Compose refuses it", "Correct the file.", why)]
+
+
+async def _hosts(config: Config, environment: Environment, found: Examination, reporter: Reporter) -> None:
+    async with reached(environment) as (hosts, failures):
+        for name, failure in failures.items():
+            if not isinstance(failure, PortsideError):
+                raise failure
+            found.findings.append(Finding.of(failure, name))
+        examined = await asyncio.gather(*(_host(config, environment, host, found, reporter) for host in hosts))
+    found.findings += [finding for findings in examined for finding in findings]
+    if not any(map(busy, found.states.values())):
+        found.findings += fleet_findings(found.states, environment.name)
+
+
+async def _host(
+    config: Config, environment: Environment, host: Host, found: Examination, reporter: Reporter
+) -> list[Finding]:
+    """One host. It being lost meanwhile is a finding too."""
+    findings: list[Finding] = []
+    env, site = environment.name, config.site(environment)
+    try:
+        with timed(reporter, host.name, "examine"):
+            examined = await host.run(script_argv("examine", site), timeout=STATE_DEADLINE)
+            findings += file_findings(host.name, examined.stdout.decode(errors="replace"), env)
+            engine = await host.run(["docker", "version", "--format", "{{.Server.Version}}"], timeout=STATE_DEADLINE)
+            if engine.exit_code != 0:
+                why = tail(engine.stderr, 3)
+                remedy = "invoke deploy starts it" if environment.local else f"invoke host-bootstrap --env {env}"
+                return [*findings, Finding(host.name, "Docker doesn't answer this user", remedy, why)]
+            try:
+                state = (await read_states([host], site, full=True))[host.name]
+            except PortsideError as error:
+                # A damaged file that is named already says more than what can't be parsed because of it.
+                return findings or [Finding.of(error, host.name)]
+            found.states[host.name] = state
+            findings += [
+                Finding(host.name, problem.what, problem.remedy)
+                for problem in problems(state, environment, image_mb=0, now=time.time())
+            ]
+            findings += await _proxy(config, environment, host, state)
+            if busy(state) and state.holder:
+                found.notes.append(f"{host.name}: {state.holder.owner} is at work: {state.holder.operation}")
+            else:
+                findings += site_findings(host.name, state, env, keep_warm=environment.keep_warm)
+    except PortsideError as error:
+        findings.append(Finding.of(error, host.name))
+    return findings
+
+
+async def _proxy(config: Config, environment: Environment, host: Host, state: State) -> list[Finding]:
+    """Does the proxy run, can its socket be reached, and is it set up as the files say?"""
+    apply = f"invoke {'deploy' if environment.local else 'host-bootstrap'} --env {environment.name}"
+    if state.proxy is None or not state.proxy.running:
+        # Before the first release there may be none: that release starts it.
+        if state.proxy is None and state.current is None:
+            return []
+        what = "the proxy isn't running, so nothing is served"
+        return [Finding(host.name, what, f"{apply}; or look at `docker logs portside-proxy-caddy-1` there")]
+    found = []
+    plan = proxy_plan(config, environment, [host], {host.name: state})
+    for change in plan.hosts[host.name]:
+        if change.what in PROXY_CHANGES and (state.current or change.what != "proxy route"):
+            what = f"the {change.what} isn't what compose/proxy.yaml and {FILE} say"
+            found.append(Finding(host.name, what, apply, " ".join(filter(None, (change.before, change.after)))))
+    socket = f"{state.base}/{ADMIN_SOCKET}"
+    try:
+        await host.reach(socket)
+        loaded = await _loaded(host, socket)
+    except PortsideError as error:
+        return [*found, Finding.of(error, host.name)]
+    if loaded != _json(state.proxy_config):
+        what = "the proxy runs with another configuration than the one on disk"
+        found.append(Finding(host.name, what, "docker restart portside-proxy-caddy-1, which drops connections"))
+    return found
+
+
+async def _loaded(host: Host, socket: str) -> object:
+    admin = Admin(await host.tunnel(socket), host.name)
+    try:
+        return await admin.configuration()
+    finally:
+        await admin.close()

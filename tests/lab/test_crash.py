@@ -1,0 +1,113 @@
+"""Whatever kills the deployer, in whichever phase: what was begun is undone or finished, and the lock is free."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+
+import httpx
+import pytest
+
+from tests.lab.holds import free, held, wait_held
+from tests.lab.project import Project, wait_until
+
+PHASES = ("prepare", "before-switch", "start", "switch", "bake")
+COMMITTED = ("commit", "retire")
+
+
+@pytest.fixture
+def shipping(fleet: Project) -> Project:
+    """All phases happen: there is a hook, a bake, and something to retire."""
+    fleet.service["before_switch"] = ["-c", "print('migrated')"]
+    (fleet.root / "compose/app.yaml").write_text(
+        (fleet.root / "compose/app.yaml")
+        .read_text()
+        .replace("  web:\n", '  web:\n    entrypoint: ["/usr/bin/python3.13"]\n    command: ["service.py"]\n')
+    )
+    fleet.environment["bake"] = 1
+    return fleet
+
+
+def one_release_serves(project: Project, release: str) -> None:
+    """Invariant 1, on every host: this release answers, its containers run, nothing else does, the record agrees."""
+    for host in project.hosts:
+        assert httpx.get(project.url(host)).json()["release"] == release
+        running = project.containers(host)
+        assert len(running) == 3, running
+        current = json.loads(project.shell(host, "cat", project.site("current.json")))
+        assert current["release"] == release
+        wait_until(
+            lambda host=host: (
+                not project.shell(host, "bash", "-c", f"ls {project.site('lock')} | grep holder || true")
+            ),
+            what=f"the lock of {host.name} to be free",
+        )
+
+
+@pytest.mark.parametrize("at", ["begin", "end"])
+@pytest.mark.parametrize("phase", PHASES)
+def test_ctrl_c_before_the_commit_undoes(shipping: Project, phase: str, at: str) -> None:
+    first = shipping.deploy().data["release"]
+    host = shipping.hosts[0] if phase == "before-switch" else shipping.hosts[1]
+    with held(shipping, host, phase, at):
+        deploying = shipping.start("deploy", "--env", "lab", "--json", "--image", shipping.image("2"))
+        wait_held(shipping, host)
+        os.killpg(deploying.pid, signal.SIGINT)
+        free(shipping, host)
+        out, err = deploying.communicate(timeout=60)
+    assert deploying.returncode == 130, err
+    assert "Traceback" not in out + err
+    one_release_serves(shipping, first)
+
+
+@pytest.mark.parametrize("phase", COMMITTED)
+def test_ctrl_c_after_the_commit_leaves_the_release(shipping: Project, phase: str) -> None:
+    shipping.deploy()
+    host = shipping.hosts[1]
+    with held(shipping, host, phase, "begin"):
+        deploying = shipping.start("deploy", "--env", "lab", "--json", "--image", shipping.image("2"))
+        wait_held(shipping, host)
+        os.killpg(deploying.pid, signal.SIGINT)
+        free(shipping, host)
+        out, err = deploying.communicate(timeout=60)
+    assert deploying.returncode == 130, err
+    assert "Traceback" not in out + err
+    status = shipping.invoke("status", "--env", "lab", "--json").data
+    (released,) = {state["release"] for state in status["hosts"].values()}
+    one_release_serves(shipping, released)
+
+
+@pytest.mark.parametrize("at", ["begin", "end"])
+@pytest.mark.parametrize("phase", [*PHASES, *COMMITTED])
+def test_after_sigkill_the_next_command_recovers_and_says_how(shipping: Project, phase: str, at: str) -> None:
+    first = shipping.deploy().data["release"]
+    host = shipping.hosts[0] if phase == "before-switch" else shipping.hosts[1]
+    with held(shipping, host, phase, at):
+        deploying = shipping.start("deploy", "--env", "lab", "--json", "--image", shipping.image("2"))
+        wait_held(shipping, host)
+        os.killpg(deploying.pid, signal.SIGKILL)
+        deploying.communicate(timeout=60)
+        free(shipping, host)
+    answered = {httpx.get(shipping.url(each)).status_code for each in shipping.hosts}
+    assert answered == {200}, "even before anybody looks"
+    wait_until(
+        lambda: not shipping.shell(host, "bash", "-c", f"ls {shipping.site('lock')} | grep holder || true"),
+        what="the dead deployer's lock to go",
+    )
+    status = shipping.invoke("status", "--env", "lab", "--json")
+    said = status.data["recovered"]
+    releases = {state["release"] for state in status.data["hosts"].values()}
+    assert len(releases) == 1
+    (serving,) = releases
+    if phase in COMMITTED and (phase, at) != ("commit", "begin"):
+        assert serving != first
+    elif phase not in COMMITTED:
+        assert serving == first
+    if said:
+        assert ("was finished" in said) == (serving != first)
+        assert ("was undone" in said) == (serving == first)
+    else:
+        assert (phase, at) == ("retire", "end"), "everything had been done"
+    one_release_serves(shipping, serving)
+    assert shipping.invoke("status", "--env", "lab", "--json").data["recovered"] == ""

@@ -1,0 +1,65 @@
+"""The release lock: one deployer at a time, and none that is dead."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from tests.lab.holds import free, held, wait_held
+from tests.lab.project import Project, wait_until
+
+
+def test_of_two_deploys_at_once_one_wins_and_the_other_says_who(fleet: Project) -> None:
+    image = fleet.image()
+    both = [fleet.start("deploy", "--env", "lab", "--json", "--image", image) for _ in range(2)]
+    ended = [(process.communicate(timeout=120), process.returncode) for process in both]
+    codes = sorted(code for _, code in ended)
+    errors = "".join(err for (_, err), _ in ended)
+    if codes == [0, 0]:  # the second came when the first had ended
+        assert "unchanged" in "".join(out for (out, _), _ in ended)
+    else:
+        assert codes == [0, 6]
+        assert "holds the release lock since" in errors
+        assert "invoke unlock --env lab" in errors
+
+
+def test_a_second_deploy_is_turned_away_while_the_first_is_at_it(fleet: Project) -> None:
+    image, host = fleet.image(), fleet.hosts[1]
+    with held(fleet, host, "start", "begin"):
+        first = fleet.start("deploy", "--env", "lab", "--json", "--image", image)
+        wait_held(fleet, host)
+        second = fleet.deploy(image=image, code=6)
+        free(fleet, host)
+        first.communicate(timeout=60)
+    assert first.returncode == 0
+    assert "deploy tiny:" in second.data["error"]
+
+
+def test_a_frozen_deployer_loses_its_lease_and_can_do_nothing_more(fleet: Project) -> None:
+    before = fleet.deploy().data["release"]
+    fleet.environment["lock_ttl"] = 5
+    host = fleet.hosts[1]
+    with held(fleet, host, "start", "end"):
+        frozen = fleet.start("deploy", "--env", "lab", "--json", "--image", fleet.image("2"))
+        wait_held(fleet, host)
+        os.killpg(frozen.pid, signal.SIGSTOP)
+        free(fleet, host)
+        time.sleep(6)
+    third = fleet.deploy(image=fleet.image("3")).data
+    os.killpg(frozen.pid, signal.SIGCONT)
+    _, err = frozen.communicate(timeout=90)
+    assert frozen.returncode != 0
+    assert "was lost" in err
+    status = fleet.invoke("status", "--env", "lab", "--json").data
+    assert {state["release"] for state in status["hosts"].values()} == {third["release"]}
+    assert third["previous"] == before
+
+
+def test_lock_keeps_people_out_until_unlock(project: Project) -> None:
+    project.deploy()
+    project.invoke("lock", "--env", "lab", "--message", "database upgrade")
+    refused = project.deploy(image=project.image("2"), code=6)
+    assert "database upgrade" in refused.all
+    project.invoke("unlock", "--env", "lab")
+    wait_until(lambda: project.deploy(image=project.image("2")).code == 0)

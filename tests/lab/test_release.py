@@ -1,0 +1,95 @@
+"""What a release promises, on real hosts: all or nothing, and the old one serves until the new one does."""
+
+from __future__ import annotations
+
+import time
+
+import httpx
+
+from tests.lab.project import Project
+
+
+def test_first_deploy_serves_on_every_host(fleet: Project) -> None:
+    outcome = fleet.deploy().data
+    for host in fleet.hosts:
+        assert httpx.get(fleet.url(host)).json()["release"] == outcome["release"]
+        assert len(fleet.containers(host)) == 3
+
+
+def test_one_host_not_ready_switches_nothing(fleet: Project) -> None:
+    first = fleet.deploy().data["release"]
+    # This host alone keeps its new containers from answering: their port is taken away.
+    sick = fleet.hosts[1]
+    fleet.environment["start_deadline"] = 3
+    fleet.shell(sick, "iptables", "-I", "OUTPUT", "-p", "tcp", "--dport", "8000", "-j", "REJECT")
+    try:
+        failed = fleet.deploy(image=fleet.image("2"), code=7)
+    finally:
+        fleet.shell(sick, "iptables", "-D", "OUTPUT", "-p", "tcp", "--dport", "8000", "-j", "REJECT")
+    assert sick.name in failed.data["why"]
+    assert failed.data["outcome"] == "undone"
+    assert "switch" not in failed.data["seconds"]
+    for host in fleet.hosts:
+        assert httpx.get(fleet.url(host)).json()["release"] == first
+        assert len(fleet.containers(host)) == 3
+
+
+def test_a_container_that_exits_at_start_fails_at_once_with_its_last_words(project: Project) -> None:
+    project.deploy()
+    project.environment["env"] = {"EXIT_AT_START": "1"}
+    project.environment["start_deadline"] = 60
+    failed = project.deploy(image=project.image("2"), code=7)
+    assert failed.data["seconds"]["start"] < 3
+    assert "the moon is in the wrong phase" in failed.data["why"]
+    assert len(project.containers(project.hosts[0])) == 3
+
+
+def test_a_release_that_dies_while_it_bakes_is_undone(project: Project) -> None:
+    first = project.deploy().data["release"]
+    project.environment["env"] = {"EXIT_AFTER": "4"}
+    project.environment["bake"] = 15
+    failed = project.deploy(image=project.image("2"), code=7)
+    assert "bake" in failed.data["seconds"]
+    assert "the stars are right" in failed.data["why"]
+    assert httpx.get(project.url()).json()["release"] == first
+
+
+def test_the_worker_is_never_there_twice(project: Project) -> None:
+    project.deploy()
+    host = project.hosts[0]
+    deploying = project.start("deploy", "--env", "lab", "--json", "--image", project.image("2"))
+    most = 0
+    while deploying.poll() is None:
+        running = [name for name in project.containers(host) if "worker" in name]
+        most = max(most, len(running))
+        time.sleep(0.05)
+    assert deploying.returncode == 0
+    assert most == 1
+    assert [name for name in project.containers(host) if "worker" in name] == ["tiny-lab-green-worker-1"]
+
+
+def test_nothing_to_do_is_said(project: Project) -> None:
+    project.deploy()
+    assert project.deploy().data["outcome"] == "unchanged"
+
+
+def test_plan_exits_2_when_something_would_change_and_0_when_not(project: Project) -> None:
+    image = project.image()
+    project.invoke("plan", "--env", "lab", "--image", image, code=2)
+    project.deploy()
+    project.invoke("plan", "--env", "lab", "--image", image, code=0)
+    project.environment["env"] = {"GREETING": "good-bye", "MORE": "1"}
+    planned = project.invoke("plan", "--env", "lab", "--image", image, "--json", code=2)
+    assert "MORE is added" in planned.out
+    assert "good-bye" not in planned.all
+
+
+def test_old_releases_are_pruned(project: Project) -> None:
+    project.environment["keep"] = 2
+    host = project.hosts[0]
+    for version in "12345":
+        project.deploy(image=project.image(version))
+    kept = project.shell(host, "ls", project.site("releases")).split()
+    assert len(kept) == 2
+    images = project.shell(host, "docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}").split()
+    assert len([image for image in images if image.startswith("tiny:")]) == 2
