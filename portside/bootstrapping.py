@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from portside.command import run_command, tail
 from portside.compose import read_compose
 from portside.config import Config, Environment
 from portside.delivery import Delivery
-from portside.engine import debian_mirror
+from portside.engine import debian_mirror, ensure_engine
 from portside.errors import CommandError, ConfigError, HostError, PreflightError
 from portside.facts import State
 from portside.fleet import connected, everywhere, read_states
@@ -32,7 +32,7 @@ from portside.report import Reporter, timed
 from portside.site import Site, operation_id
 from portside.surroundings import Surroundings
 
-ROOT = "root"
+HERE = "localhost"
 # What a plan calls the things that a bootstrap changes and a release doesn't.
 PROXY_CHANGES = ("proxy", "proxy route")
 RESTARTED = "restart the proxy with its new settings: open connections drop for a moment"
@@ -63,10 +63,10 @@ def bootstrap_command(
     async def act(terminal: Terminal) -> None:
         config = project()
         environment = config.environment(env)
-        names = chosen(environment, host)
-        public = await public_key(Path(key) if key else None)
-        async with _machines(environment, names, user, public, firewall=firewall) as machines:
+        async with _machines(environment, host, user, key, firewall=firewall, say=terminal.reporter.say) as machines:
             plans = {each.name: list(needed(each.facts, each.wish, each.name)) for each in machines}
+            if environment.local:
+                plans = {HERE: []}
             await _add_proxy(plans, config, environment)
             if not any(plans.values()):
                 data = {"env": env, "outcome": "unchanged", "hosts": {name: [] for name in plans}}
@@ -91,12 +91,6 @@ def bootstrap_command(
 
 def chosen(environment: Environment, only: str | None) -> list[str]:
     """The destinations to make hosts of. Raises ConfigError."""
-    if environment.local:
-        raise ConfigError(
-            f"{environment.name} is this machine, which needs no bootstrap",
-            where="--env",
-            remedy=f"invoke deploy --env {environment.name} installs and starts what it needs.",
-        )
     found = [name for name in environment.hosts if only in (None, name, name.rpartition("@")[2])]
     if not found:
         raise ConfigError(
@@ -145,16 +139,28 @@ async def public_key(path: Path | None) -> str:
 
 @contextlib.asynccontextmanager
 async def _machines(
-    environment: Environment, names: Sequence[str], user: str, key: str, *, firewall: bool
+    environment: Environment,
+    only: str | None,
+    user: str,
+    key: str | None,
+    *,
+    firewall: bool,
+    say: Callable[[str], None],
 ) -> AsyncIterator[list[Machine]]:
-    """The machines, connected as `user` and looked at."""
+    """The machines, connected as `user` and looked at. This machine isn't one: of it, only the proxy is set up."""
+    if environment.local:
+        await ensure_engine(say)
+        yield []
+        return
     from portside.host.ssh import login_name  # noqa: PLC0415 - asyncssh is only loaded where SSH is used
 
+    names = chosen(environment, only)
+    public = await public_key(Path(key) if key else None)
     administrators = {f"{user}@{name.rpartition('@')[2]}": name for name in names}
     wishes = {
         name: Wish(
             user=login_name(name, environment.ssh_config),
-            key=key,
+            key=public,
             ports=_ports(environment) if firewall else None,
             mirror=debian_mirror(os.environ),
         )

@@ -42,6 +42,7 @@ def site_findings(host: str, state: State, env: str, *, keep_warm: bool) -> list
         *_current(host, state, env),
         *_containers(host, state, env),
         *_leftovers(host, state, env, keep_warm=keep_warm),
+        *_accessories(host, state, env),
     ]
 
 
@@ -158,6 +159,12 @@ def _leftovers(host: str, state: State, env: str, *, keep_warm: bool) -> Iterato
             f"docker stop {' '.join(each.name for each in beside)}",
             _listed(beside),
         )
+
+
+def _accessories(host: str, state: State, env: str) -> Iterator[Finding]:
+    for name, what in state.accessories.items():
+        if what != "running":
+            yield Finding(host, f"the accessory {name} is {what}", f"invoke accessories --env {env}")
 
 
 def _listed(containers: Iterable[Container]) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -81,7 +81,7 @@ def text_of(found: Examination, env: str) -> str:
         lines.append(f"✗ {finding.where}: {finding.what}")
         lines.extend(f"  {line}" for line in finding.why.splitlines())
         lines.extend(f"{'→' if not index else ' '} {line}" for index, line in enumerate(finding.remedy.splitlines()))
-    lines.extend(f"– {note}" for note in found.notes)
+    lines.extend(f"… {note}" for note in found.notes)
     count = len(found.findings)
     if count:
         lines.append(f"{count} finding{'s' if count > 1 else ''} in {env}.")
@@ -179,7 +179,11 @@ async def _host(
             engine = await host.run(["docker", "version", "--format", "{{.Server.Version}}"], timeout=STATE_DEADLINE)
             if engine.exit_code != 0:
                 why = tail(engine.stderr, 3)
-                remedy = "invoke deploy starts it" if environment.local else f"invoke host-bootstrap --env {env}"
+                remedy = (
+                    f"invoke deploy --env {env} starts it"
+                    if environment.local
+                    else f"invoke host-bootstrap --env {env}"
+                )
                 return [*findings, Finding(host.name, "Docker doesn't answer this user", remedy, why)]
             try:
                 state = (await read_states([host], site, full=True))[host.name]
@@ -203,7 +207,7 @@ async def _host(
 
 async def _proxy(config: Config, environment: Environment, host: Host, state: State) -> list[Finding]:
     """Does the proxy run, can its socket be reached, and is it set up as the files say?"""
-    apply = f"invoke {'deploy' if environment.local else 'host-bootstrap'} --env {environment.name}"
+    apply = f"invoke host-bootstrap --env {environment.name}"
     if state.proxy is None or not state.proxy.running:
         # Before the first release there may be none: that release starts it.
         if state.proxy is None and state.current is None:
@@ -226,6 +230,14 @@ async def _proxy(config: Config, environment: Environment, host: Host, state: St
         what = "the proxy runs with another configuration than the one on disk"
         found.append(Finding(host.name, what, "docker restart portside-proxy-caddy-1, which drops connections"))
     return found
+
+
+def _json(text: str) -> object:
+    """None for what isn't JSON; the examination of files says so."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
 
 
 async def _loaded(host: Host, socket: str) -> object:
