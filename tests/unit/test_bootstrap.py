@@ -1,0 +1,134 @@
+"""Which steps a machine needs, as a value; and what is refused before anything is done."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import asyncssh
+import pytest
+
+from portside.bootstrap import Facts, Wish, firewall_rules, needed, parse_facts
+from portside.bootstrapping import chosen, public_key
+from portside.config import Environment
+from portside.errors import ConfigError, HostError, PreflightError
+
+KEY = asyncssh.generate_private_key("ssh-ed25519", comment="ada@laptop").export_public_key().decode().strip()
+WISH = Wish(user="deploy", key=KEY)
+TRIXIE = {"ID": "debian", "VERSION_ID": "13", "PRETTY_NAME": "Debian GNU/Linux 13 (trixie)"}
+FRESH = Facts(os_release=TRIXIE, systemd=True, ssh_ports=frozenset({22}))
+DONE = Facts(
+    os_release=TRIXIE, systemd=True, installed="26.1.5+dfsg1", engine="26.1.5+dfsg1", compose="2.26.1-4",
+    at_boot=True, user=True, group=True, key=True, folder=True, ssh_ports=frozenset({22}), nft=True,
+)  # fmt: skip
+
+
+def steps(facts: Facts, wish: Wish = WISH) -> list[str]:
+    return [step.name for step in needed(facts, wish, "web-1")]
+
+
+def test_a_fresh_machine_needs_everything_but_a_firewall() -> None:
+    assert steps(FRESH) == ["packages", "engine", "user", "key", "folder"]
+
+
+def test_a_finished_host_needs_nothing() -> None:
+    assert steps(DONE) == []
+
+
+def test_only_what_is_missing_is_done() -> None:
+    assert steps(replace(DONE, key=False)) == ["key"]
+    assert steps(replace(DONE, group=False)) == ["user"]
+    assert steps(replace(DONE, at_boot=False)) == ["engine"]
+    assert steps(replace(DONE, engine="")) == ["engine"]
+
+
+def test_without_systemd_nothing_can_be_enabled_at_boot() -> None:
+    assert steps(replace(DONE, systemd=False, at_boot=False)) == []
+
+
+def test_bookworms_own_engine_is_replaced_by_a_pinned_newer_one() -> None:
+    bookworm = replace(FRESH, os_release={"ID": "debian", "VERSION_ID": "12"}, installed="20.10.24+dfsg1")
+    packages = needed(bookworm, replace(WISH, mirror="http://mirror.example/debian"), "web-1")[0]
+    assert "docker.io/trixie" in packages.arguments
+    files = packages.arguments[packages.arguments.index("--") + 1 :]
+    assert "/etc/apt/preferences.d/portside-trixie" in files
+    assert any("Pin-Priority: 100" in text for text in files)
+    assert any("http://mirror.example/debian" in text for text in files)
+
+
+def test_dockers_own_packages_are_never_mixed_with_the_distributions() -> None:
+    with pytest.raises(PreflightError, match="docker-ce") as refused:
+        steps(replace(FRESH, foreign="docker-ce", installed="24.0.1", compose="2.18.0"))
+    assert "docker-compose-plugin" in refused.value.remedy
+
+
+def test_another_system_is_left_to_its_owner_but_may_have_docker_already() -> None:
+    fedora = {"ID": "fedora", "PRETTY_NAME": "Fedora Linux 43"}
+    with pytest.raises(PreflightError, match="Fedora Linux 43"):
+        steps(replace(FRESH, os_release=fedora))
+    assert steps(replace(DONE, os_release=fedora)) == []
+
+
+def test_a_firewall_keeps_the_port_that_ssh_uses() -> None:
+    odd = replace(DONE, ssh_ports=frozenset({2222}))
+    (step,) = needed(odd, replace(WISH, ports=(80, 443)), "web-1")
+    assert "tcp dport { 80, 443, 2222 } accept" in step.arguments[0]
+
+
+def test_a_firewall_is_refused_when_the_port_of_ssh_is_unknown() -> None:
+    with pytest.raises(PreflightError, match="lock everybody out"):
+        steps(replace(DONE, ssh_ports=frozenset()), replace(WISH, ports=(80, 443)))
+
+
+def test_an_active_ufw_is_used_and_gets_no_second_firewall_beside_it() -> None:
+    (step,) = needed(replace(DONE, ufw=True, ufw_ports=frozenset({22, 80})), replace(WISH, ports=(80, 443)), "web-1")
+    assert (step.name, step.arguments) == ("ufw_allow", ("443",))
+
+
+def test_rules_touch_no_table_but_their_own() -> None:
+    rules = firewall_rules([443, 22])
+    assert "flush" not in rules
+    assert rules.count("table inet portside") == 3
+
+
+def test_a_machine_describes_itself() -> None:
+    text = (
+        'os_release ID=debian\nos_release PRETTY_NAME="Debian GNU/Linux 13"\nuid 0\nsystemd yes\ninstalled 26.1.5\n'
+    )
+    facts = parse_facts(text + "engine \nssh_port 22\nssh_port 2222\nkey yes\n", "web-1")
+    assert facts.os_release["PRETTY_NAME"] == "Debian GNU/Linux 13"
+    assert facts.ssh_ports == {22, 2222}
+    assert (facts.systemd, facts.engine, facts.key, facts.user) == (True, "", True, False)
+
+
+def test_what_makes_no_sense_is_an_error_that_shows_it() -> None:
+    with pytest.raises(HostError) as error:
+        parse_facts("This account is not available.\n", "web-1")
+    assert "not available" in error.value.why
+
+
+async def test_a_private_key_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "id_ed25519"
+    path.write_bytes(asyncssh.generate_private_key("ssh-ed25519").export_private_key())
+    with pytest.raises(ConfigError, match="private key") as refused:
+        await public_key(path)
+    assert "PRIVATE" not in str(refused.value)
+
+
+async def test_a_public_key_is_taken_and_anything_else_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "key.pub"
+    path.write_text(KEY + "\n")
+    assert await public_key(path) == KEY
+    path.write_text("ssh-ed25519 nonsense")
+    with pytest.raises(ConfigError, match="not a public SSH key"):
+        await public_key(path)
+    with pytest.raises(ConfigError, match="can't be read"):
+        await public_key(tmp_path / "missing.pub")
+
+
+def test_a_host_is_named_with_or_without_its_user() -> None:
+    prod = Environment(name="prod", hosts=("deploy@web-1", "deploy@web-2"))
+    assert chosen(prod, None) == ["deploy@web-1", "deploy@web-2"]
+    assert chosen(prod, "web-2") == ["deploy@web-2"]
+    with pytest.raises(ConfigError, match="web-3"):
+        chosen(prod, "web-3")

@@ -1,0 +1,149 @@
+"""What the doctor finds, from what hosts say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from portside.diagnosis import Finding, busy, file_findings, fleet_findings, site_findings
+from portside.doctor import Examination, text_of
+from portside.facts import Container, Holder, State
+from portside.journal import Entry, Operation
+from portside.release import Current, Image, Release, Role
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+CURRENT, PREVIOUS = "20260102-000000-bbbbbb", "20260101-000000-aaaaaa"
+
+
+def release(identity: str) -> Release:
+    return Release(
+        id=identity, service="links", env="prod", image=Image(reference="links:1"), web="web", port=8000,
+        roles=(Role(name="web", replicas=2, stop_first=False), Role(name="worker", replicas=1, stop_first=True)),
+        readiness="/readiness", env_names=(), env_digest="", content="", commit="", created=NOW, created_by="ada",
+        previous=None, compose="",
+    )  # fmt: skip
+
+
+def container(
+    service: str, number: int, *, of: str = CURRENT, slot: str = "green", state: str = "running"
+) -> Container:
+    name = f"links-prod-{slot}-{service}-{number}"
+    return Container(name, slot, of, service, state, name, "Up 2 hours" if state == "running" else "Exited (1)")
+
+
+FINE = State(
+    clock=1000.0,
+    base="/home/deploy/.portside",
+    current=Current(release=CURRENT, slot="green", previous=PREVIOUS, operation="2", committed=NOW),
+    route="green",
+    maintenance=False,
+    proxy_config="",
+    holder=None,
+    journal=(),
+    releases={CURRENT: release(CURRENT), PREVIOUS: release(PREVIOUS)},
+    containers=(
+        container("web", 1),
+        container("web", 2),
+        container("worker", 1),
+        container("web", 1, of=PREVIOUS, slot="blue", state="exited"),
+    ),
+    proxy=None,
+    accessories_fingerprint="",
+    accessories={"postgres": "running"},
+)
+
+
+def found(state: State, *, keep_warm: bool = False) -> list[Finding]:
+    return site_findings("web-1", state, "prod", keep_warm=keep_warm)
+
+
+def test_a_host_as_it_should_be_has_no_findings() -> None:
+    assert found(FINE) == []
+    assert fleet_findings({"web-1": FINE, "web-2": FINE}, "prod") == []
+
+
+def test_a_container_of_the_current_release_that_is_down_is_named() -> None:
+    (finding,) = found(replace(FINE, containers=(container("web", 1), *FINE.containers[2:])))
+    assert "1 of 2 web" in finding.what
+    down = container("worker", 1, state="exited")
+    (finding,) = found(replace(FINE, containers=(*FINE.containers[:2], down)))
+    assert "0 of 1 worker" in finding.what
+    assert "Exited (1)" in finding.why
+
+
+def test_containers_that_no_record_explains_are_named_with_what_removes_them() -> None:
+    (finding,) = found(replace(FINE, containers=(*FINE.containers, container("web", 9, of="ghost", slot="blue"))))
+    assert finding.remedy.endswith("docker rm -f links-prod-blue-web-9")
+
+
+def test_an_older_release_that_still_runs_is_found_unless_it_is_kept_warm() -> None:
+    beside = replace(FINE, containers=(*FINE.containers, container("web", 1, of=PREVIOUS, slot="blue")))
+    assert "another release" in found(beside)[0].what
+    assert found(beside, keep_warm=True) == []
+
+
+def test_traffic_that_goes_to_the_wrong_slot_is_found() -> None:
+    (finding,) = found(replace(FINE, route="blue"))
+    assert "traffic to blue" in finding.what
+
+
+def test_a_lock_that_ran_out_is_found_and_a_live_one_is_somebody_at_work() -> None:
+    stale = replace(FINE, holder=Holder("bob@laptop", "deploy links:2", since=800, expires=900))
+    assert "bob@laptop" in found(stale)[0].what
+    assert not busy(stale)
+    assert busy(replace(FINE, holder=Holder("bob@laptop", "deploy links:2", since=990, expires=1020)))
+
+
+def test_what_a_dead_deployer_left_is_found_once_for_all_hosts() -> None:
+    operation = Operation(id="3", kind="deploy", owner="bob@laptop", release="new")
+    left = replace(FINE, journal=(Entry(at=1, phase="start", event="begin", operation=operation),))
+    (finding,) = fleet_findings({"web-1": left, "web-2": left}, "prod")
+    assert finding.where == "web-1, web-2"
+    assert "left in start" in finding.what
+    assert "undoes" in finding.remedy
+
+
+def test_hosts_that_disagree_are_found() -> None:
+    other = replace(FINE, current=Current(release=PREVIOUS, slot="blue", operation="1", committed=NOW))
+    (finding,) = fleet_findings({"web-1": FINE, "web-2": other}, "prod")
+    assert f"web-2: {PREVIOUS}" in finding.why
+
+
+def test_an_accessory_that_is_down_is_found() -> None:
+    assert "postgres is exited" in found(replace(FINE, accessories={"postgres": "exited"}))[0].what
+
+
+def test_a_damaged_file_is_named() -> None:
+    folder = f"/home/deploy/.portside/sites/links-prod/releases/{CURRENT}"
+    text = (
+        "@@file /home/deploy/.portside/sites/links-prod/current.json\n"
+        f"{FINE.current.model_dump_json() if FINE.current else ''}\n\n"
+        f"@@file {folder}/release.json\n" + '{"id": "2026\n\n'
+        "@@file /home/deploy/.portside/proxy/config/caddy.json\n{}\n"
+    )
+    (finding,) = file_findings("web-1", text, "prod")
+    assert finding.what == f"{folder}/release.json is damaged"
+    assert finding.remedy.endswith(f"rm -r {folder}")
+
+
+def test_an_empty_file_is_a_damaged_one() -> None:
+    (finding,) = file_findings("web-1", "@@file /h/.portside/sites/links-prod/current.json\n\n", "prod")
+    assert "current.json is damaged" in finding.what
+
+
+def test_half_a_journal_line_is_named_by_its_number() -> None:
+    good = Entry(at=1, phase="start", event="begin", operation=Operation(id="1", kind="deploy", owner="a"))
+    text = f"@@file /h/journal.jsonl\n{good.model_dump_json()}\n" + '{"at": 2, "pha\n'
+    (finding,) = file_findings("web-1", text, "prod")
+    assert "line 2" in finding.what
+
+
+def test_secrets_that_others_can_read_are_found() -> None:
+    (finding,) = file_findings("web-1", "@@readable /h/releases/1/env\n", "prod")
+    assert finding.remedy == "chmod 600 /h/releases/1/env"
+
+
+def test_the_report_says_where_what_why_and_how_to_mend_it() -> None:
+    text = text_of(Examination(findings=[Finding("web-1", "it is broken", "mend it", "it said so")]), "prod")
+    assert text.splitlines() == ["✗ web-1: it is broken", "  it said so", "→ mend it", "1 finding in prod."]
+    assert text_of(Examination(states={"web-1": FINE}), "prod").startswith("✓ prod is fine")
