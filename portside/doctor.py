@@ -31,6 +31,7 @@ from portside.secrets import resolve
 HERE = "this machine"
 QUESTION_SECONDS = 30.0
 FOUND = 1
+ENGINE_SOCKET = "/var/run/docker.sock"
 
 
 @dataclass
@@ -223,6 +224,9 @@ async def _proxy(config: Config, environment: Environment, host: Host, state: St
     socket = f"{state.base}/{ADMIN_SOCKET}"
     try:
         await host.reach(socket)
+    except PortsideError as error:
+        return [*found, await _no_tunnel(host, error, local=environment.local)]
+    try:
         loaded = await _loaded(host, socket)
     except PortsideError as error:
         return [*found, Finding.of(error, host.name)]
@@ -230,6 +234,21 @@ async def _proxy(config: Config, environment: Environment, host: Host, state: St
         what = "the proxy runs with another configuration than the one on disk"
         found.append(Finding(host.name, what, "docker restart portside-proxy-caddy-1, which drops connections"))
     return found
+
+
+async def _no_tunnel(host: Host, error: PortsideError, *, local: bool) -> Finding:
+    """Whose fault it is: sshd's, when the Engine's socket can't be reached either, which is surely there."""
+    try:
+        await host.reach(ENGINE_SOCKET)
+    except PortsideError as again:
+        if not local:
+            return Finding(
+                host.name,
+                "sshd doesn't allow tunnels to sockets",
+                "Set `AllowStreamLocalForwarding yes` in /etc/ssh/sshd_config there, then: systemctl reload ssh",
+                "\n".join(filter(None, (f"{error.what}: {error.why}", f"{again.what}: {again.why}"))),
+            )
+    return Finding.of(error, host.name)
 
 
 def _json(text: str) -> object:

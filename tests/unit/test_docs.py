@@ -1,0 +1,70 @@
+"""The pages that repeat what the code says are checked against it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic_core import PydanticUndefined
+
+from portside import errors
+from portside.config import Build, Environment, Images, Service
+from portside.errors import PortsideError
+from portside.secrets import SOURCES
+
+DOCS = Path(__file__).parents[2] / "docs"
+SECTIONS = {"[service]": Service, "[images]": Images, "[build]": Build, "[env.NAME]": Environment}
+
+
+def rows(page: str, section: str = "") -> dict[str, list[str]]:
+    """The table rows of a page's section: first cell to the others, without backticks."""
+    text = (DOCS / page).read_text()
+    if section:
+        text = text.split(f"\n## {section}\n")[1].split("\n## ")[0]
+    cells = (re.split(r"(?<!\\)\|", line.strip("|")) for line in text.splitlines() if line.startswith("|"))
+    return {row[0].strip(" `"): [cell.strip() for cell in row[1:]] for row in cells}
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_key_is_documented_with_its_default(section: str) -> None:
+    documented = rows("configuration.md", section)
+    for name, field in SECTIONS[section].model_fields.items():
+        if section == "[env.NAME]" and name == "name":
+            continue
+        assert name in documented, f"{section} {name} is missing in docs/configuration.md"
+        if field.default in (None, PydanticUndefined, (), {}):
+            continue
+        default = field.default[0] if isinstance(field.default, tuple) else field.default
+        shown = str(default).lower() if isinstance(default, bool) else str(default)
+        assert f"`{shown}`" in documented[name][1], f"{section} {name}: its default is {shown}"
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_no_key_is_documented_that_is_not_there(section: str) -> None:
+    documented = set(rows("configuration.md", section)) - {"key"}
+    assert {name for name in documented if not name.startswith("-")} <= set(SECTIONS[section].model_fields)
+
+
+def test_every_secret_source_is_documented() -> None:
+    assert set(SOURCES) <= set(rows("configuration.md", "Secrets"))
+
+
+def test_exit_codes_are_those_of_the_errors() -> None:
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, PortsideError)]
+    documented = rows("exit-codes.md")
+    for kind in kinds:
+        name, meaning = documented[str(kind.exit_code)][:2]
+        assert name == f"`{kind.__name__}`"
+        if kind is not PortsideError:
+            assert kind.__doc__ == meaning
+    named = [row for row in documented.values() if row[0].startswith("`")]
+    assert len(named) == len(kinds)
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))
+def test_links_between_pages_lead_somewhere(page: str) -> None:
+    text = re.sub(r"```.*?```|`[^`\n]*`", "", (DOCS / page).read_text(), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
+        if "://" not in target:
+            assert (DOCS / target).exists(), f"docs/{page} links to {target}"
