@@ -228,3 +228,11 @@ def lab_down(_: Context, json: bool = False) -> None:
     from portside.playground import lab_down_command
 
     lab_down_command(machine=json)
+
+
+@task(help={"rounds": "how often each pair is measured", **JSON})
+def bench(_: Context, rounds: int = 5, json: bool = False) -> None:
+    """Portside against bare Compose, on three hosts in containers, as ratios. Example: invoke bench"""
+    from bench.command import bench_command
+
+    bench_command(rounds=rounds, machine=json)

@@ -1,0 +1,1 @@
+"""`invoke bench`: Portside against what it replaces, in one run, as ratios."""

@@ -1,0 +1,73 @@
+"""`invoke bench`, with what it prints."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from bench.measure import measure
+from bench.values import Results
+from portside.cli import Terminal, project, run
+from portside.engine import ensure_engine
+from portside.errors import ConfigError
+
+
+def bench_command(*, rounds: int, machine: bool) -> None:
+    async def act(terminal: Terminal) -> None:
+        if rounds < 1:
+            raise ConfigError("nothing is measured in less than one round", where="--rounds")
+        config = project()
+        await ensure_engine(terminal.reporter.say)
+        results = await measure(config, terminal.reporter, rounds=rounds)
+        if terminal.machine:
+            terminal.result(results.as_dict(), "")
+        else:
+            terminal.out.print(rendered(results))
+
+    run(act, machine=machine)
+
+
+def rendered(results: Results) -> RenderableType:
+    return Group(
+        Text(f"\n{results.machine}; {results.rounds} rounds; median (min–max)\n"),
+        _figures(results),
+        Text(),
+        _counts(results),
+        Text(),
+        *(
+            Text(f"{command}: {', '.join(f'{phase} {seconds:.2f} s' for phase, seconds in phases.items())}")
+            for command, phases in results.phases.items()
+        ),
+    )
+
+
+def _figures(results: Results) -> Table:
+    table = _table("", "ours", "theirs", "ratio", "aim", "")
+    for figure in results.figures:
+        ratio = "" if figure.ratio is None else f"{figure.ratio:.2f}×"
+        aim = "" if figure.aim is None else f"≤ {figure.aim:g}{'×' if figure.theirs else ' s'}"
+        theirs = f"{figure.theirs}" if figure.theirs else ""
+        table.add_row(figure.what, str(figure.ours), theirs, ratio, aim, _mark(figure.met))
+    return table
+
+
+def _counts(results: Results) -> Table:
+    table = _table("", "", "aim", "")
+    for count in results.counts:
+        aim = "" if count.aim is None else f"≤ {count.aim}"
+        table.add_row(count.what, f"{count.value:,}", aim, _mark(count.met))
+    return table
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
+    return table
+
+
+def _mark(met: bool | None) -> Text:
+    if met is None:
+        return Text("")
+    return Text("✓", style="green") if met else Text("✗", style="bold red")
