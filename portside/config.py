@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
@@ -69,7 +69,8 @@ class Environment(Model):
     platform: str | None = None
     http: Listen = "127.0.0.1:8080"
     https: Listen | None = None
-    domain: str | None = None
+    domain: Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]+$")] | None = None
+    tls: Literal["acme", "internal"] = "acme"
     replicas: dict[Name, Annotated[int, Field(ge=0, le=64)]] = {}
     env: dict[EnvName, str] = {}
     secrets: dict[EnvName, str] = {}

@@ -242,3 +242,15 @@ async def _ask(*argv: str) -> Result | None:
         return await run_command(argv, timeout=QUESTION_SECONDS)
     except CommandError:
         return None
+
+
+def main() -> None:
+    """`python -m portside.engine`: make sure that this machine has a Docker Engine, or say how to get one."""
+    try:
+        asyncio.run(ensure_engine(print))
+    except PortsideError as error:
+        raise SystemExit(str(error)) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -169,9 +169,19 @@ def with_site(present: str, config: Config, environment: Environment, replicas: 
     if environment.domain and environment.https:
         _add(servers["https"], route)
         _add(servers["http"], _redirect(site, environment.domain))
+        _certify(data, environment.domain, environment.tls)
     else:
         _add(servers["http"], route)
     return json.dumps(data, indent=1, sort_keys=True) + "\n"
+
+
+def _certify(data: dict[str, Any], domain: str, tls: str) -> None:
+    """Caddy gets certificates by ACME unless told otherwise; "internal" is a CA of the proxy's own."""
+    automation = data["apps"].setdefault("tls", {}).setdefault("automation", {})
+    policies = [policy for policy in automation.get("policies", []) if policy["subjects"] != [domain]]
+    if tls == "internal":
+        policies.append({"subjects": [domain], "issuers": [{"module": "internal"}]})
+    automation["policies"] = policies
 
 
 def _add(server: dict[str, Any], route: dict[str, Any]) -> None:

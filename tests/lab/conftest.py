@@ -143,13 +143,19 @@ def _obstacle() -> str:
     return "" if asked.returncode == 0 else asked.stderr.decode(errors="replace").strip().splitlines()[-1]
 
 
+@pytest.fixture(scope="session")
+def tiny_images() -> dict[str, str]:
+    """The tiny service's images by version, each built by the first test that wants it."""
+    return {}
+
+
 @pytest.fixture
-def fleet(clean_hosts: Lab, tmp_path: Path) -> Project:
+def fleet(clean_hosts: Lab, tmp_path: Path, tiny_images: dict[str, str]) -> Project:
     """A project that ships the tiny service to all hosts."""
-    return new_project(tmp_path, clean_hosts, clean_hosts.hosts)
+    return new_project(tmp_path, clean_hosts, clean_hosts.hosts, tiny_images)
 
 
 @pytest.fixture
-def project(clean_hosts: Lab, tmp_path: Path) -> Project:
+def project(clean_hosts: Lab, tmp_path: Path, tiny_images: dict[str, str]) -> Project:
     """A project that ships the tiny service to one host."""
-    return new_project(tmp_path, clean_hosts, clean_hosts.hosts[:1])
+    return new_project(tmp_path, clean_hosts, clean_hosts.hosts[:1], tiny_images)

@@ -126,10 +126,10 @@ class Project:
         return sorted(listing.split())
 
 
-def new_project(root: Path, lab: Lab, hosts: tuple[LabHost, ...]) -> Project:
+def new_project(root: Path, lab: Lab, hosts: tuple[LabHost, ...], images: dict[str, str]) -> Project:
     shutil.copytree(TINY, root, dirs_exist_ok=True)
     shutil.copy(REPOSITORY / "compose/proxy.yaml", root / "compose/proxy.yaml")
-    return Project(root, lab, hosts)
+    return Project(root, lab, hosts, images=images)
 
 
 def wait_until(condition: Any, *, seconds: float = 20, what: str = "") -> Any:

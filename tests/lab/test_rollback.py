@@ -1,0 +1,93 @@
+"""Going back: to the release before, or to a named one, with everything that belonged to it."""
+
+from __future__ import annotations
+
+import subprocess
+
+import httpx
+
+from tests.lab.project import Project
+from tests.lab.servers import Registry
+
+
+def test_rollback_without_argument_goes_back_one_release_at_a_time(fleet: Project) -> None:
+    first, second, third = (fleet.deploy(image=fleet.image(version)).data["release"] for version in "123")
+    assert fleet.invoke("rollback", "--env", "lab", "--json").data["release"] == second
+    assert fleet.invoke("rollback", "--env", "lab", "--json").data["release"] == first
+    for host in fleet.hosts:
+        assert httpx.get(fleet.url(host)).json()["release"] == first
+    refused = fleet.invoke("rollback", "--env", "lab", "--json", code=3)
+    assert third in refused.all, "what there is to go to is named"
+
+
+def test_rollback_to_a_named_release(project: Project) -> None:
+    first, _, _ = (project.deploy(image=project.image(version)).data["release"] for version in "123")
+    project.invoke("rollback", "--env", "lab", "--to", first)
+    assert httpx.get(project.url()).json()["release"] == first
+    unknown = project.invoke("rollback", "--env", "lab", "--to", "nonsense", code=3)
+    assert "names no release" in unknown.all
+
+
+def test_rollback_restores_env_and_compose_of_that_release(project: Project) -> None:
+    project.deploy()
+    project.environment["env"] = {"GREETING": "changed"}
+    project.environment["replicas"] = {"web": 3}
+    compose = project.root / "compose/app.yaml"
+    compose.write_text(compose.read_text().replace("  web:\n", "  web:\n    labels: { changed: 'yes' }\n"))
+    project.deploy()
+    host = project.hosts[0]
+    assert httpx.get(project.url()).json()["greeting"] == "changed"
+    assert len(project.containers(host)) == 4
+    project.invoke("rollback", "--env", "lab")
+    assert httpx.get(project.url()).json()["greeting"] == "hello"
+    assert len(project.containers(host)) == 3
+    assert project.shell(host, "docker", "ps", "-q", "--filter", "label=changed") == ""
+
+
+def test_a_warm_release_is_switched_back_to_without_a_start(fleet: Project) -> None:
+    fleet.environment["keep_warm"] = True
+    first = fleet.deploy().data["release"]
+    fleet.deploy(image=fleet.image("2"))
+    back = fleet.invoke("rollback", "--env", "lab", "--json").data
+    assert "start" not in back["seconds"]
+    for host in fleet.hosts:
+        assert httpx.get(fleet.url(host)).json()["release"] == first
+        assert len([name for name in fleet.containers(host) if "worker" in name]) == 1
+
+
+def test_an_image_that_is_missing_is_sent_again(project: Project) -> None:
+    project.deploy()
+    project.deploy(image=project.image("2"))
+    host = project.hosts[0]
+    project.shell(host, "bash", "-c", "docker rm -f $(docker ps -aq --filter status=exited)")
+    project.shell(host, "docker", "image", "rm", project.image())
+    project.invoke("rollback", "--env", "lab")
+    assert httpx.get(project.url()).status_code == 200
+
+
+def test_an_image_that_only_another_host_has_is_copied_from_there(fleet: Project) -> None:
+    image = fleet.image("only there")
+    fleet.deploy(image=image)
+    fleet.deploy(image=fleet.image("2"))
+    host = fleet.hosts[2]
+    fleet.shell(host, "bash", "-c", "docker rm -f $(docker ps -aq --filter status=exited)")
+    fleet.shell(host, "docker", "image", "rm", image)
+    subprocess.run(["docker", "image", "rm", image], check=True, capture_output=True)
+    del fleet.images["only there"]
+    done = fleet.invoke("rollback", "--env", "lab", "--json")
+    assert "is copied from" in done.err
+    assert httpx.get(fleet.url(host)).status_code == 200
+
+
+def test_with_a_registry_hosts_pull_by_digest_and_pull_again_for_a_rollback(
+    project: Project, registry: Registry
+) -> None:
+    project.environment["registry"] = f"{registry.address}/acme/tiny"
+    first = project.deploy().data["release"]
+    project.deploy(image=project.image("2"))
+    host = project.hosts[0]
+    compose = project.shell(host, "cat", project.site(f"releases/{first}/compose.yaml"))
+    assert f"{registry.address}/acme/tiny@sha256:" in compose
+    project.shell(host, "bash", "-c", "docker rm -f $(docker ps -aq --filter status=exited); docker image prune -af")
+    project.invoke("rollback", "--env", "lab")
+    assert httpx.get(project.url()).json()["release"] == first

@@ -1,0 +1,100 @@
+"""What stands around a release: accessories, the proxy, the maintenance page, going inside."""
+
+from __future__ import annotations
+
+import httpx
+
+from tests.lab.project import Project
+
+ACCESSORIES = """
+services:
+  postgres:
+    image: postgres:17
+    environment: { POSTGRES_USER: tiny, POSTGRES_DB: tiny, POSTGRES_PASSWORD: }
+    volumes: ["postgres:/var/lib/postgresql/data"]
+    healthcheck:
+      test: ["CMD", "pg_isready", "-U", "tiny", "-d", "tiny"]
+      interval: 5s
+      start_period: 60s
+      start_interval: 300ms
+volumes: { postgres: }
+"""
+
+
+def test_an_accessory_survives_ten_deploys_with_its_data(project: Project) -> None:
+    (project.root / "compose/accessories.yaml").write_text(ACCESSORIES)
+    project.service["accessories"] = "compose/accessories.yaml"
+    project.environment["secrets"] = {"POSTGRES_PASSWORD": "generated:POSTGRES_PASSWORD"}
+    host = project.hosts[0]
+
+    def sql(statement: str) -> str:
+        postgres = "tiny-lab-accessories-postgres-1"
+        return project.shell(host, "docker", "exec", postgres, "psql", "-U", "tiny", "-tAc", statement)
+
+    project.deploy()
+    sql("create table kept (n int); insert into kept values (42)")
+    started = project.shell(host, "docker", "inspect", "-f", "{{.State.StartedAt}}", "tiny-lab-accessories-postgres-1")
+    for version in range(10):
+        project.environment["env"] = {"GREETING": str(version)}
+        project.deploy()
+    assert sql("select n from kept") == "42"
+    again = project.shell(host, "docker", "inspect", "-f", "{{.State.StartedAt}}", "tiny-lab-accessories-postgres-1")
+    assert again == started
+
+
+def test_maintenance_answers_503_with_a_page_and_back(fleet: Project) -> None:
+    fleet.deploy()
+    fleet.invoke("maintenance", "--on", "--env", "lab")
+    for host in fleet.hosts:
+        answer = httpx.get(fleet.url(host))
+        assert answer.status_code == 503
+        assert answer.headers["retry-after"]
+        assert "back shortly" in answer.text
+    fleet.invoke("maintenance", "--off", "--env", "lab")
+    assert httpx.get(fleet.url()).status_code == 200
+
+
+def test_metrics_are_not_routed_to_the_outside(project: Project) -> None:
+    project.deploy()
+    assert httpx.get(f"{project.url()}/metrics").status_code == 404
+
+
+def test_a_domain_gets_tls_and_plain_http_is_redirected(project: Project) -> None:
+    project.environment |= {"domain": "tiny.example.com", "https": "0.0.0.0:443", "tls": "internal"}
+    release = project.deploy().data["release"]
+    address = project.hosts[0].address
+    redirected = httpx.get(f"http://{address}/x?y=1", headers={"Host": "tiny.example.com"})
+    assert redirected.status_code == 308
+    assert redirected.headers["location"] == "https://tiny.example.com/x?y=1"
+    with httpx.Client(verify=False) as client:  # noqa: S501 - the certificate is of a CA made just now
+        answer = client.get(
+            f"https://{address}/", headers={"Host": "tiny.example.com"}, extensions={"sni_hostname": "tiny.example.com"}
+        )
+    assert answer.json()["release"] == release
+
+
+def test_logs_and_exec_reach_the_release(fleet: Project) -> None:
+    fleet.deploy()
+    logs = fleet.invoke("logs", "--env", "lab", "--service", "web")
+    for host in fleet.hosts:
+        assert f"{host.name} web-1" in logs.out
+    assert "web up" in logs.out
+    failed = fleet.invoke("exec", "--env", "lab", "/usr/bin/python3.13 -c 'raise SystemExit(5)'", code=5)
+    assert "Traceback" not in failed.all
+
+
+def test_history_tells_who_released_what_and_what_was_undone(project: Project) -> None:
+    first = project.deploy().data["release"]
+    project.environment["env"] = {"EXIT_AT_START": "1"}
+    project.deploy(code=7)
+    told = project.invoke("history", "--env", "lab", "--json").data["history"]
+    assert [row["outcome"] for row in told] == ["undone", "released"]
+    assert told[1]["release"] == first
+    assert "exited" in told[0]["reason"] or "restarting" in told[0]["reason"]
+
+
+def test_a_proxy_that_lost_its_container_comes_back_with_the_next_deploy(project: Project) -> None:
+    project.deploy()
+    project.shell(project.hosts[0], "docker", "rm", "-f", "portside-proxy-caddy-1")
+    release = project.deploy(image=project.image("2")).data["release"]
+    assert httpx.get(project.url()).json()["release"] == release

@@ -1,0 +1,39 @@
+"""Only hosts that are known are talked to, and what is wrong with a connection is said in full."""
+
+from __future__ import annotations
+
+import subprocess
+
+from tests.lab.project import Project
+
+
+def test_an_unknown_host_key_is_refused_with_its_fingerprint(project: Project) -> None:
+    image, host = project.image(), project.hosts[0]
+    empty = project.root / "known_hosts"
+    empty.touch()
+    project.environment["known_hosts"] = str(empty)
+    refused = project.deploy(image=image, code=4)
+    key = project.root / "host.pub"
+    key.write_text(host.public_key + "\n")
+    shown = subprocess.run(["ssh-keygen", "-lf", str(key)], capture_output=True, text=True, check=True).stdout
+    assert shown.split()[1] in refused.all
+    assert "ssh-keyscan" in refused.all
+    assert project.containers(host) == []
+
+
+def test_a_host_that_does_not_answer_is_named_and_nothing_changes(fleet: Project) -> None:
+    first = fleet.deploy().data["release"]
+    fleet.environment["hosts"] = [*(host.name for host in fleet.hosts), "deploy@127.0.0.1:9"]
+    refused = fleet.deploy(image=fleet.image("2"), code=4)
+    assert "127.0.0.1:9" in refused.all
+    del fleet.environment["hosts"]
+    status = fleet.invoke("status", "--env", "lab", "--json").data
+    assert {state["release"] for state in status["hosts"].values()} == {first}
+
+
+def test_status_shows_the_others_when_a_host_is_down(fleet: Project) -> None:
+    release = fleet.deploy().data["release"]
+    fleet.environment["hosts"] = [*(host.name for host in fleet.hosts), "deploy@127.0.0.1:9"]
+    status = fleet.invoke("status", "--env", "lab", "--json", code=4).data
+    assert [state["release"] for state in status["hosts"].values()] == [release] * 3
+    assert list(status["unreachable"]) == ["deploy@127.0.0.1:9"]

@@ -1,0 +1,126 @@
+"""No request fails because of a release: counted, with POSTs, on connections that are kept alive and never retried."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+
+from portside.lab.values import Lab
+from portside.load import Kind, Load, Report, load_process
+from tests.lab.project import REPOSITORY, Finished, Project, new_project
+
+READS = Kind(name="read", weight=3, method="GET", path=lambda: "/", accepted=frozenset({200}))
+WRITES = Kind(name="write", weight=1, method="POST", path=lambda: "/echo", accepted=frozenset({200}), body=lambda: b"x" * 200)
+ENOUGH = 10_000
+
+
+@contextlib.asynccontextmanager
+async def loaded(project: Project, kinds: Sequence[Kind]) -> AsyncIterator[Callable[[], list[Report]]]:
+    """Traffic to every host of the project while the block runs; its reports so far."""
+    async with contextlib.AsyncExitStack() as stack:
+        loads = [
+            await stack.enter_async_context(Load(project.url(host), list(kinds), connections=4, rate=400))
+            for host in project.hosts
+        ]
+        yield lambda: [load.report for load in loads]
+
+
+async def command(project: Project, *arguments: str) -> Finished:
+    process = project.start(*arguments)
+    out, err = await asyncio.to_thread(process.communicate, timeout=120)
+    return Finished(process.returncode, out, err)
+
+
+def total(reports: Sequence[Report]) -> int:
+    return sum(report.requests for report in reports)
+
+
+def failures(reports: Sequence[Report]) -> list[str]:
+    return [str(failure) for report in reports for failure in report.failures]
+
+
+async def test_deploys_rollbacks_and_failed_releases_drop_no_request(fleet: Project) -> None:
+    one, two = fleet.image(), fleet.image("2")
+    first = fleet.deploy(image=one).data["release"]
+    async with loaded(fleet, [READS, WRITES]) as reports:
+        assert (await command(fleet, "deploy", "--env", "lab", "--image", two)).code == 0
+        assert (await command(fleet, "rollback", "--env", "lab")).code == 0
+        fleet.environment["env"] = {"READY": "never"}
+        fleet.environment["start_deadline"] = 2
+        assert (await command(fleet, "deploy", "--env", "lab", "--image", two)).code == 7
+        fleet.environment["env"] = {"GREETING": "again"}
+        fleet.environment["start_deadline"] = 20
+        assert (await command(fleet, "deploy", "--env", "lab", "--image", one)).code == 0
+        while total(reports()) < ENOUGH:
+            await asyncio.sleep(0.2)
+    assert failures(reports()) == []
+    writes = sum(report.kinds["write"].requests for report in reports())
+    assert writes > 1000
+    history = fleet.invoke("history", "--env", "lab", "--json").data["history"]
+    assert history[-1]["release"] == first
+
+
+async def test_a_release_that_dies_under_load_costs_no_read(project: Project) -> None:
+    """It takes traffic, then every process of it ends at once: the proxy goes back by itself, then the deployer undoes."""
+    one, two = project.image(), project.image("2")
+    project.deploy(image=one)
+    project.environment["env"] = {"EXIT_AFTER": "4"}
+    project.environment["bake"] = 20
+    async with loaded(project, [READS]) as reports:
+        failed = await command(project, "deploy", "--env", "lab", "--json", "--image", two)
+        await asyncio.sleep(1)
+    assert failed.code == 7
+    assert "the stars are right" in failed.out
+    assert failures(reports()) == []
+
+
+async def test_slow_requests_are_finished_before_the_old_release_stops(project: Project) -> None:
+    project.deploy()
+    slow = Kind(name="slow", weight=1, method="GET", path=lambda: "/slow", accepted=frozenset({200}))
+    two = project.image("2")
+    async with loaded(project, [slow]) as reports:
+        await asyncio.sleep(0.5)
+        assert (await command(project, "deploy", "--env", "lab", "--image", two)).code == 0
+    assert failures(reports()) == []
+    assert total(reports()) >= 4
+
+
+async def test_the_real_service_is_released_under_its_own_traffic(clean_hosts: Lab, tmp_path: Path) -> None:
+    """The links service with PostgreSQL: migrations, redirects, new links, while the next release ships."""
+    host = clean_hosts.hosts[0]
+    links = links_project(tmp_path, clean_hosts)
+    await asyncio.to_thread(links.invoke, "deploy", "--env", "lab", "--json")
+    with (links.root / "app/main.py").open("a") as file:
+        file.write("\n# the next version\n")
+    async with load_process(links.url(host), connections=6) as load:
+        assert (await command(links, "deploy", "--env", "lab", "--json")).code == 0
+        assert (await command(links, "rollback", "--env", "lab", "--json")).code == 0
+        while load.report.requests < ENOUGH:
+            await asyncio.sleep(0.5)
+    assert load.report.failed == 0, load.report.failures
+    assert {kind for kind, seen in load.report.kinds.items() if seen.requests > 100} == set(load.report.kinds)
+
+
+def links_project(root: Path, lab: Lab) -> Project:
+    """This repository's own service in a copy of the tree, shipped to one host."""
+    project = new_project(root, lab, lab.hosts[:1], {})
+    for name in ("app", "compose"):
+        shutil.copytree(REPOSITORY / name, root / name, dirs_exist_ok=True)
+    for name in ("Dockerfile", ".dockerignore", "pyproject.toml", "uv.lock", "README.md"):
+        if (REPOSITORY / name).exists():
+            shutil.copy(REPOSITORY / name, root / name)
+    project.service |= {
+        "name": "links",
+        "accessories": "compose/accessories.yaml",
+        "before_switch": ["-m", "app.migrate"],
+    }
+    project.environment |= {
+        "bake": 1,
+        "start_deadline": 60,
+        "env": {"DATABASE_URL": "postgresql://links:${POSTGRES_PASSWORD}@postgres:5432/links"},
+        "secrets": {"POSTGRES_PASSWORD": "generated:POSTGRES_PASSWORD"},
+    }
+    return project

@@ -1,0 +1,84 @@
+"""Which slot a release goes to, what an undo restores, what is pruned."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from portside import steps
+from portside.facts import State
+from portside.host.base import Host
+from portside.rollout import to_prune
+from portside.steps import Target, operation_for, switched_route
+from tests.unit import builders
+
+R1, R2, R3 = (f"20261123-15450{n}-aaaaaa" for n in "123")
+
+
+def operation(state: State, identity: str, **changes: Any) -> steps.Operation:
+    return operation_for(
+        state, builders.release(identity), kind="deploy", identity="op", owner="me", fresh=True, **changes
+    )
+
+
+def serving(identity: str, slot: str, route: str = "", **changes: Any) -> State:
+    return builders.state(
+        current=builders.current(identity, slot),
+        route=route or slot,
+        releases={identity: builders.release(identity)},
+        **changes,
+    )
+
+
+def test_the_first_release_goes_to_blue_and_an_undo_leaves_no_route() -> None:
+    found = operation(builders.state(), R1)
+    assert (found.slot, found.route, found.previous) == ("blue", "", None)
+    assert switched_route(found) == "blue"
+
+
+def test_the_next_release_goes_beside_it_with_the_old_one_behind() -> None:
+    found = operation(serving(R1, "blue"), R2)
+    assert (found.slot, found.previous, found.previous_slot) == ("green", R1, "blue")
+    assert switched_route(found) == "green>blue"
+    assert found.route == "blue"
+
+
+def test_what_stands_behind_is_cut_off_while_its_slot_is_replaced() -> None:
+    state = serving(R2, "green", "green>blue")
+    found = operation(state, R3)
+    assert (found.slot, found.route) == ("blue", "green"), "an undo can't bring back what was replaced"
+    target = Target(cast(Host, None), "links-prod", "1", state, found)
+    assert steps.start(target, builders.release(R3), 60).arguments[2] == "green"
+
+
+def test_a_warm_release_is_switched_to_where_it_runs() -> None:
+    warm = (builders.container(R1, "blue"), builders.container(R1, "blue"))
+    found = operation(serving(R2, "green", "green>blue", containers=warm), R1)
+    assert found.warm
+    assert found.slot == "blue"
+    assert found.route == "green>blue"
+
+
+def test_half_a_warm_release_is_not_warm() -> None:
+    found = operation(serving(R2, "green", "green>blue", containers=(builders.container(R1, "blue"),)), R1)
+    assert not found.warm
+
+
+def test_prune_keeps_the_newest_the_current_and_the_previous() -> None:
+    ids = [f"20261123-15450{n}-aaaaaa" for n in range(1, 7)]
+    releases = {
+        identity: builders.release(identity, image=builders.Image(reference=f"links:{identity}")) for identity in ids
+    }
+    state = builders.state(current=builders.current(ids[0], "blue"), route="blue", releases=releases)
+    new = builders.release("20261123-154509-aaaaaa")
+    target = Target(cast(Host, None), "links-prod", "1", state, operation(state, new.id))
+    gone = to_prune(target, new, keep=3)
+    assert set(gone) == set(ids[1:4])
+    assert gone[ids[1]] == f"links:{ids[1]}"
+
+
+def test_an_image_that_a_kept_release_uses_is_not_removed() -> None:
+    releases = {identity: builders.release(identity) for identity in (R1, R2)}
+    state = builders.state(releases=releases)
+    new = builders.release(R3)
+    target = Target(cast(Host, None), "links-prod", "1", state, operation(state, new.id))
+    assert to_prune(target, new, keep=2) == {R1: None}
