@@ -182,19 +182,31 @@ def _ports(environment: Environment) -> tuple[int, ...]:
 
 async def _look(name: str, host: Host, wish: Wish) -> Machine:
     uid = (await host.run(["id", "-u"], timeout=STEP_SECONDS)).check().text
-    sudo = uid != "0"
-    if sudo and (await host.run(["sudo", "-n", "true"], timeout=STEP_SECONDS)).exit_code != 0:
-        raise HostError(
-            "this user may not become root without a password",
-            where=host.name,
-            remedy="Allow it sudo with NOPASSWD, or name another user: --user root",
-        )
+    root = uid == "0"
+    sudo = not root and (await host.run(["sudo", "-n", "true"], timeout=STEP_SECONDS)).exit_code == 0
     looked = await host.run(root_argv("bootstrap", "look", wish.user, wish.key_blob, sudo=sudo), timeout=STEP_SECONDS)
     facts = parse_facts(looked.check("the machine can't be looked at").text, name)
     # client address, client port, server address, server port: what this connection uses must stay open.
     connection = (await host.run(["printenv", "SSH_CONNECTION"], timeout=STEP_SECONDS)).text.split()
     ports = {int(connection[3])} if len(connection) == 4 else set[int]()
-    return Machine(name, host, sudo, wish, replace(facts, ssh_ports=facts.ssh_ports | ports))
+    facts = replace(facts, ssh_ports=facts.ssh_ports | ports)
+    if not root and not sudo:
+        facts = _unprivileged(facts, wish, host.name)
+    return Machine(name, host, sudo, wish, facts)
+
+
+def _unprivileged(facts: Facts, wish: Wish, where: str) -> Facts:
+    """Whoever isn't root can still apply the proxy's settings on a host that lacks nothing else."""
+    facts = replace(facts, key=True)
+    missing = needed(facts, wish, where)
+    if missing:
+        raise HostError(
+            "this user may not become root without a password, which is needed",
+            where=where,
+            why="\n".join(f"{step.name}: {step.what}" for step in missing),
+            remedy="Allow it sudo with NOPASSWD, or name another user: --user root",
+        )
+    return facts
 
 
 async def _do(machine: Machine, plan: Sequence[Step], reporter: Reporter, environment: Environment) -> None:

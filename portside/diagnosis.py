@@ -27,7 +27,7 @@ class Finding:
 
     @classmethod
     def of(cls, error: PortsideError, where: str = "") -> Finding:
-        return cls(error.where or where, error.what, error.remedy, error.why)
+        return cls(error.where or where, error.what, error.remedy or "Correct it there.", error.why)
 
 
 def busy(state: State) -> bool:

@@ -42,9 +42,7 @@ async def reached(
         return_exceptions=True,
     )
     hosts: list[Host] = [result for result in results if not isinstance(result, BaseException)]
-    failures = {
-        name: result for name, result in zip(wanted, results, strict=True) if isinstance(result, BaseException)
-    }
+    failures = {name: result for name, result in zip(wanted, results, strict=True) if isinstance(result, BaseException)}
     try:
         yield hosts, failures
     finally:

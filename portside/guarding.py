@@ -78,9 +78,7 @@ def maintenance_command(env: str, *, on: bool, off: bool, host: str | None, mach
             await everywhere(targets, one)
         terminal.result(
             {"env": env, "maintenance": on},
-            f"{env} shows the maintenance page. Back: invoke maintenance --off --env {env}"
-            if on
-            else f"{env} serves.",
+            f"{env} shows the maintenance page. Back: invoke maintenance --off --env {env}" if on else f"{env} serves.",
         )
 
     run(act, machine=machine)

@@ -46,9 +46,7 @@ class Draft:
 
     def release(self, *, previous: str | None, created: datetime) -> Release:
         """The release as of `created`, following `previous`."""
-        content = content_hash(
-            image=self.image.reference, compose=self._compose(IDENTITY), env_digest=self._env_digest
-        )
+        content = content_hash(image=self.image.reference, compose=self._compose(IDENTITY), env_digest=self._env_digest)
         identity = release_id(created, content)
         service = self.config.service
         return Release(
@@ -129,9 +127,7 @@ async def read_accessories(config: Config, environment: Environment) -> Accessor
     data = read_compose(path)
     for name, service in data["services"].items():
         if "build" in service or not service.get("image"):
-            raise ConfigError(
-                "an accessory needs an image to be had elsewhere", where=f"{path}: services.{name}.image"
-            )
+            raise ConfigError("an accessory needs an image to be had elsewhere", where=f"{path}: services.{name}.image")
     values = await accessory_values(environment, config.root, named_variables(data))
     site = config.site(environment)
     data["networks"] = {"default": {"name": site, "external": True}}

@@ -67,9 +67,7 @@ def _changes(desired: Desired, host: str, state: State) -> list[Change]:
     elif not state.proxy.running:
         found.append(Change("proxy", "stopped", "would be started"))
     elif state.proxy.fingerprint != desired.proxy_fingerprint:
-        found.append(
-            Change("proxy", "another image, port or setting", "by `invoke host-bootstrap`, not by a release")
-        )
+        found.append(Change("proxy", "another image, port or setting", "by `invoke host-bootstrap`, not by a release"))
     wanted = desired.proxy_config[host]
     if state.proxy is not None and state.proxy_config != wanted.rstrip("\n"):
         found.append(Change("proxy route", "", "would be changed, which closes idle keep-alive connections"))

@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import yaml
 
-from portside.config import Config, Environment
+from portside.config import Config, Environment, Service
 from portside.errors import ConfigError, HostError
 from portside.release import Slot, other
 
@@ -56,7 +56,8 @@ def site_route(config: Config, environment: Environment, replicas: int) -> dict[
             "terminal": True,
         }
     )
-    for slot in ("blue", "green"):
+    slots: tuple[Slot, ...] = ("blue", "green")
+    for slot in slots:
         behind = other(slot)
         routes.append(
             {
@@ -64,7 +65,7 @@ def site_route(config: Config, environment: Environment, replicas: int) -> dict[
                 "handle": [
                     {
                         "handler": "subroute",
-                        "routes": [{"handle": [_balanced(site, slot, service.web, replicas, service, "300ms")]}],
+                        "routes": [{"handle": [_balanced(site, slot, replicas, service, "300ms")]}],
                         "errors": {
                             "routes": [
                                 {
@@ -75,15 +76,11 @@ def site_route(config: Config, environment: Environment, replicas: int) -> dict[
                                             "expression": "{http.error.status_code} in [502, 503, 504]",
                                         }
                                     ],
-                                    "handle": [_balanced(site, behind, service.web, replicas, service, "3s")],
+                                    "handle": [_balanced(site, behind, replicas, service, "3s")],
                                     "terminal": True,
                                 },
                                 # Without a route of its own, Caddy would answer an error with an empty 200.
-                                {
-                                    "handle": [
-                                        {"handler": "static_response", "status_code": "{http.error.status_code}"}
-                                    ]
-                                },
+                                {"handle": [{"handler": "static_response", "status_code": "{http.error.status_code}"}]},
                             ]
                         },
                     }
@@ -102,10 +99,10 @@ def site_route(config: Config, environment: Environment, replicas: int) -> dict[
     return route
 
 
-def _balanced(site: str, slot: Slot, web: str, replicas: int, service: Any, patience: str) -> dict[str, Any]:
+def _balanced(site: str, slot: Slot, replicas: int, service: Service, patience: str) -> dict[str, Any]:
     return {
         "handler": "reverse_proxy",
-        "upstreams": [{"dial": dial} for dial in upstreams(site, slot, web, replicas, service.port)],
+        "upstreams": [{"dial": dial} for dial in upstreams(site, slot, service.web, replicas, service.port)],
         "load_balancing": {
             "selection_policy": {"policy": "least_conn"},
             "try_duration": patience,
@@ -272,9 +269,7 @@ class Admin:
 
     async def _request(self, method: str, path: str, body: str | None = None) -> httpx.Response:
         try:
-            return await self._client.request(
-                method, path, content=body, headers={"Content-Type": "application/json"}
-            )
+            return await self._client.request(method, path, content=body, headers={"Content-Type": "application/json"})
         except httpx.HTTPError as error:
             raise HostError(
                 "the proxy's admin socket doesn't answer",

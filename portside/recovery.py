@@ -53,7 +53,7 @@ async def recover(
 
 
 def left_behind(states: Mapping[str, State]) -> Unfinished | None:
-    """What the journals show as begun and not ended, with the word of every host's current.json on what is committed."""
+    """What the journals show as begun and not ended, and what each current.json says is committed."""
     committed = {state.current.operation for state in states.values() if state.current}
     return unfinished({host: state.journal for host, state in states.items()}, committed)
 

@@ -141,9 +141,7 @@ def plan_text(plan: Plan) -> str:
         lines.append(f"{host}: {'no change' if not changes else ''}".rstrip(": ") + (":" if changes else ""))
         for change in changes:
             arrow = (
-                f"{change.before} → {change.after}"
-                if change.before and change.after
-                else change.before or change.after
+                f"{change.before} → {change.after}" if change.before and change.after else change.before or change.after
             )
             first, *rest = arrow.splitlines() or [""]
             lines.append(f"  {change.what}: {first}")

@@ -110,9 +110,7 @@ class Rollout:
     async def _start(self) -> None:
         cold = [target for target in self._targets if not target.operation.warm]
         deadline = self._environment.start_deadline
-        await self._phase(
-            "start", lambda target: run_step(target, steps.start(target, self._release, deadline)), cold
-        )
+        await self._phase("start", lambda target: run_step(target, steps.start(target, self._release, deadline)), cold)
 
     async def _switch(self) -> None:
         deadline = self._environment.start_deadline

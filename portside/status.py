@@ -89,9 +89,7 @@ def history_command(env: str, *, machine: bool) -> None:
 
 def history(state: State) -> list[Entry]:
     """The operations of a host that ended, newest first: releases, rollbacks, and what was undone."""
-    return [
-        entry for entry in reversed(state.journal) if entry.event == "end" and (entry.phase in ("commit", "undo"))
-    ]
+    return [entry for entry in reversed(state.journal) if entry.event == "end" and (entry.phase in ("commit", "undo"))]
 
 
 async def _states(config: Config, environment: Environment) -> tuple[dict[str, State], Mapping[str, BaseException]]:

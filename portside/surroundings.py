@@ -46,7 +46,7 @@ class Surroundings:
             release,
             self.proxy.fingerprint,
             {name: self._configuration(state, release) for name, state in site.states.items()},
-            {name: self.accessories.fingerprint for name in self._accessory_hosts(site)} if self.accessories else {},
+            dict.fromkeys(self._accessory_hosts(site), self.accessories.fingerprint) if self.accessories else {},
         )
 
     async def ensure(

@@ -8,10 +8,13 @@ import os
 import signal
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from portside.command import Result, shown
 from portside.errors import HostError
 from portside.host.base import Channel, Input, Traffic
+
+T = TypeVar("T")
 
 # One line of what a host tells of itself may be long: a proxy configuration, an image's layers.
 LINE_LIMIT = 16 * 1024 * 1024
@@ -23,19 +26,16 @@ class LocalChannel:
         self._process = process
 
     async def readline(self, timeout: float) -> bytes:
-        assert self._process.stdout is not None
         try:
-            return await asyncio.wait_for(self._process.stdout.readline(), timeout)
+            return await asyncio.wait_for(_pipe(self._process.stdout).readline(), timeout)
         except TimeoutError:
-            raise HostError(
-                f"`{shown(self._argv, 80)}` said nothing for {timeout:g} s", where="this machine"
-            ) from None
+            raise HostError(f"`{shown(self._argv, 80)}` said nothing for {timeout:g} s", where="this machine") from None
 
     async def send(self, data: bytes) -> None:
-        assert self._process.stdin is not None
+        stdin = _pipe(self._process.stdin)
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self._process.stdin.write(data)
-            await self._process.stdin.drain()
+            stdin.write(data)
+            await stdin.drain()
 
     async def close(self) -> Result:
         stderr = b""
@@ -63,8 +63,7 @@ class LocalHost:
             async with asyncio.timeout(timeout):
                 feed = asyncio.create_task(_feed(process, stdin, self.traffic))
                 try:
-                    assert process.stdout is not None and process.stderr is not None
-                    stdout, stderr = await asyncio.gather(process.stdout.read(), process.stderr.read())
+                    stdout, stderr = await asyncio.gather(_pipe(process.stdout).read(), _pipe(process.stderr).read())
                     await process.wait()
                 finally:
                     feed.cancel()
@@ -128,6 +127,13 @@ async def _feed(process: asyncio.subprocess.Process, stdin: Input | None, traffi
                 await process.stdin.drain()
         await process.stdin.drain()
     process.stdin.close()
+
+
+def _pipe(stream: T | None) -> T:
+    """A pipe that was asked for when the process was started."""
+    if stream is None:
+        raise HostError("the process has no pipe", where="this machine")
+    return stream
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:

@@ -258,6 +258,6 @@ async def _untrusted(
         "its host key isn't known here, or isn't the one that is known",
         where=name,
         why=f"It presents {fingerprint}. ({why})",
-        remedy="Compare that with `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on the machine's console; if it is "
-        f"the same: ssh-keyscan -t ed25519 {pin}{destination.host} >> {known}",
+        remedy="Compare that with `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on the machine's console; if it "
+        f"is the same: ssh-keyscan -t ed25519 {pin}{destination.host} >> {known}",
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from portside.config import FILE, Environment
 from portside.errors import ConfigError
-from portside.secrets.base import MissingSecret, Source
+from portside.secrets.base import MissingSecretError, Source
 from portside.secrets.dotenv import DotenvFile
 from portside.secrets.generated import Generated
 from portside.secrets.process import ProcessEnvironment
@@ -38,13 +38,14 @@ async def resolve(environment: Environment, root: Path) -> Mapping[str, str]:
             )
         try:
             secrets[name] = await SOURCES[kind](root, environment.name).fetch(reference)
-        except MissingSecret as error:
+        except MissingSecretError as error:
             missing.append(f"{name}: {error}")
     if missing:
         raise ConfigError(
             f"{len(missing)} secret{'s are' if len(missing) > 1 else ' is'} missing or empty",
             where=f"{FILE}: env.{environment.name}.secrets",
             why="\n".join(missing),
+            remedy="Set them there, or name another source: docs/configuration.md, Secrets.",
         )
     values = {}
     for name, text in environment.env.items():

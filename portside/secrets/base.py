@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 
-class MissingSecret(Exception):
+class MissingSecretError(Exception):
     """The source has no such value. The text says where it was looked for, never a value."""
 
 
@@ -16,4 +16,4 @@ class Source(Protocol):
     def __init__(self, root: Path, env: str) -> None: ...
 
     async def fetch(self, reference: str) -> str:
-        """The value behind `reference` (what follows `source:` in portside.toml). Raises MissingSecret."""
+        """The value behind `reference` (what follows `source:` in portside.toml). Raises MissingSecretError."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import stat
 from pathlib import Path
 
 from dotenv import dotenv_values
 
-from portside.secrets.base import MissingSecret
+from portside.secrets.base import MissingSecretError
 
 
 class DotenvFile:
@@ -15,13 +16,16 @@ class DotenvFile:
         self._root = root
 
     async def fetch(self, reference: str) -> str:
+        return await asyncio.to_thread(self._read, reference)
+
+    def _read(self, reference: str) -> str:
         name, _, key = reference.partition("#")
         path = self._root / Path(name).expanduser()
         if not path.is_file():
-            raise MissingSecret(f"there is no file {name}")
+            raise MissingSecretError(f"there is no file {name}")
         if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise MissingSecret(f"{name} is readable by others: chmod 600 {name}")
+            raise MissingSecretError(f"{name} is readable by others: chmod 600 {name}")
         value = dotenv_values(path, interpolate=False).get(key)
         if not value:
-            raise MissingSecret(f"{name} has no value for {key or 'an empty key; write file:PATH#NAME'}")
+            raise MissingSecretError(f"{name} has no value for {key or 'an empty key; write file:PATH#NAME'}")
         return value

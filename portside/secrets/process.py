@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from portside.secrets.base import MissingSecret
+from portside.secrets.base import MissingSecretError
 
 
 class ProcessEnvironment:
@@ -15,5 +15,5 @@ class ProcessEnvironment:
     async def fetch(self, reference: str) -> str:
         value = os.environ.get(reference, "")
         if not value:
-            raise MissingSecret(f"the environment variable {reference} is not set")
+            raise MissingSecretError(f"the environment variable {reference} is not set")
         return value

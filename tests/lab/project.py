@@ -1,4 +1,4 @@
-"""A project as a user has one, in a folder of its own: the tiny service, its portside.toml, and `invoke` run for real."""
+"""A project as a user has one, in a folder of its own: the tiny service, its portside.toml, `invoke` run for real."""
 
 from __future__ import annotations
 
@@ -84,9 +84,7 @@ class Project:
         )
 
     def deploy(self, *arguments: str, image: str | None = None, code: int | None = 0) -> Finished:
-        return self.invoke(
-            "deploy", "--env", "lab", "--json", "--image", image or self.image(), *arguments, code=code
-        )
+        return self.invoke("deploy", "--env", "lab", "--json", "--image", image or self.image(), *arguments, code=code)
 
     def image(self, version: str = "1") -> str:
         """Build a version of the tiny service, which differs from the others in its last layer."""

@@ -195,7 +195,7 @@ async def test_the_worker_deletes_what_has_expired(client: httpx.AsyncClient, sq
 
 async def ready_status_becomes(client: httpx.AsyncClient, status: int) -> httpx.Response:
     async with asyncio.timeout(10):
-        while (answer := await client.get("/readiness")).status_code != status:  # noqa: ASYNC110
+        while (answer := await client.get("/readiness")).status_code != status:
             await asyncio.sleep(0.05)
     return answer
 

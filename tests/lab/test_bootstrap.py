@@ -150,11 +150,18 @@ def test_an_administrator_with_sudo_will_do(plain: Project) -> None:
     assert bootstrap(plain, "--user", "deploy", "--firewall")["outcome"] == "unchanged"
 
 
-def test_an_administrator_without_sudo_is_told(plain: Project) -> None:
+def test_without_root_the_proxy_can_be_set_up_anew_and_the_rest_is_refused(plain: Project) -> None:
     plain.shell(plain.hosts[0], "rm", "/etc/sudoers.d/deploy")
     key = str(plain.lab.key) + ".pub"
-    refused = plain.invoke("host-bootstrap", "--env", "lab", "--user", "deploy", "--key", key, code=4)
+    refused = plain.invoke("host-bootstrap", "--env", "lab", "--user", "deploy", "--key", key, "--firewall", code=4)
     assert "NOPASSWD" in refused.err
+    assert bootstrap(plain, "--user", "deploy")["outcome"] == "unchanged"
+    plain.environment["http"] = "0.0.0.0:81"
+    try:
+        assert bootstrap(plain, "--user", "deploy")["outcome"] == "changed"
+    finally:
+        plain.environment["http"] = "0.0.0.0:80"
+    assert bootstrap(plain, "--user", "deploy")["outcome"] == "changed"
 
 
 def test_a_bootstrapped_host_takes_a_release(plain: Project) -> None:

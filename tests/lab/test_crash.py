@@ -38,9 +38,7 @@ def one_release_serves(project: Project, release: str) -> None:
         current = json.loads(project.shell(host, "cat", project.site("current.json")))
         assert current["release"] == release
         wait_until(
-            lambda host=host: (
-                not project.shell(host, "bash", "-c", f"ls {project.site('lock')} | grep holder || true")
-            ),
+            lambda host=host: not project.shell(host, "bash", "-c", f"ls {project.site('lock')} | grep holder || true"),
             what=f"the lock of {host.name} to be free",
         )
 

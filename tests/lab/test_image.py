@@ -473,9 +473,7 @@ async def test_a_host_that_keeps_images_in_containerd_is_served_as_well(
         driver = await host.run(["docker", "info", "--format", "{{.Driver}}"], timeout=30)
         assert driver.text == "overlayfs"
 
-        whole = await send_image(
-            host, tree.image, present_layers=await present_chains(host), say=print, cache=tmp_path
-        )
+        whole = await send_image(host, tree.image, present_layers=await present_chains(host), say=print, cache=tmp_path)
         assert whole.layers == len(set(tree.image.layers))
         other = await build_image(tree.spec, revision="89abcde", version="9.11", say=print)
         part = await send_image(host, other, present_layers=await present_chains(host), say=print, cache=tmp_path)

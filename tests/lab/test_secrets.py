@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.lab.project import Project
 
 CANARY = "canary-5d1f-yellow"
-HOSTILE = 'a"b\'c $HOME ${PATH} \\ `id` é\nsecond line; rm -rf / #'
+HOSTILE = "a\"b'c $HOME ${PATH} \\ `id` é\nsecond line; rm -rf / #"
 
 
 def test_secrets_are_in_no_process_list_log_journal_or_readable_file(project: Project) -> None:
@@ -52,7 +52,9 @@ def test_secrets_are_in_no_process_list_log_journal_or_readable_file(project: Pr
     assert not [text for text in outputs if CANARY in text]
     assert not [line for line in seen if CANARY in line]
     assert CANARY not in project.shell(host, "cat", "/tmp/ps.log")
-    holding = project.shell(host, "bash", "-c", f"grep -rl {CANARY} /home/deploy /tmp /var/log /run 2>/dev/null || true")
+    holding = project.shell(
+        host, "bash", "-c", f"grep -rl {CANARY} /home/deploy /tmp /var/log /run 2>/dev/null || true"
+    )
     (only,) = holding.split()
     assert only.endswith("/env")
     assert project.shell(host, "stat", "-c", "%a %U", only) == "600 deploy"

@@ -68,7 +68,9 @@ def test_a_domain_gets_tls_and_plain_http_is_redirected(project: Project) -> Non
     assert redirected.headers["location"] == "https://tiny.example.com/x?y=1"
     with httpx.Client(verify=False) as client:  # noqa: S501 - the certificate is of a CA made just now
         answer = client.get(
-            f"https://{address}/", headers={"Host": "tiny.example.com"}, extensions={"sni_hostname": "tiny.example.com"}
+            f"https://{address}/",
+            headers={"Host": "tiny.example.com"},
+            extensions={"sni_hostname": "tiny.example.com"},
         )
     assert answer.json()["release"] == release
 

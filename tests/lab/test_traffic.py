@@ -13,7 +13,9 @@ from portside.load import Kind, Load, Report, load_process
 from tests.lab.project import REPOSITORY, Finished, Project, new_project
 
 READS = Kind(name="read", weight=3, method="GET", path=lambda: "/", accepted=frozenset({200}))
-WRITES = Kind(name="write", weight=1, method="POST", path=lambda: "/echo", accepted=frozenset({200}), body=lambda: b"x" * 200)
+WRITES = Kind(
+    name="write", weight=1, method="POST", path=lambda: "/echo", accepted=frozenset({200}), body=lambda: b"x" * 200
+)
 ENOUGH = 10_000
 
 
@@ -64,7 +66,7 @@ async def test_deploys_rollbacks_and_failed_releases_drop_no_request(fleet: Proj
 
 
 async def test_a_release_that_dies_under_load_costs_no_read(project: Project) -> None:
-    """It takes traffic, then every process of it ends at once: the proxy goes back by itself, then the deployer undoes."""
+    """It takes traffic, then all of it ends at once: the proxy goes back by itself, then the deployer undoes."""
     one, two = project.image(), project.image("2")
     project.deploy(image=one)
     project.environment["env"] = {"EXIT_AFTER": "4"}

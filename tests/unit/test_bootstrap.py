@@ -92,9 +92,7 @@ def test_rules_touch_no_table_but_their_own() -> None:
 
 
 def test_a_machine_describes_itself() -> None:
-    text = (
-        'os_release ID=debian\nos_release PRETTY_NAME="Debian GNU/Linux 13"\nuid 0\nsystemd yes\ninstalled 26.1.5\n'
-    )
+    text = 'os_release ID=debian\nos_release PRETTY_NAME="Debian GNU/Linux 13"\nuid 0\nsystemd yes\ninstalled 26.1.5\n'
     facts = parse_facts(text + "engine \nssh_port 22\nssh_port 2222\nkey yes\n", "web-1")
     assert facts.os_release["PRETTY_NAME"] == "Debian GNU/Linux 13"
     assert facts.ssh_ports == {22, 2222}

@@ -16,9 +16,7 @@ def test_nothing_is_left_when_every_host_has_ended() -> None:
 
 
 def test_without_a_commit_it_is_undone() -> None:
-    found = unfinished(
-        {"a": (*ENDED, entry("switch", "end", OP)), "b": (*ENDED, entry("start", "end", OP))}, {"op-0"}
-    )
+    found = unfinished({"a": (*ENDED, entry("switch", "end", OP)), "b": (*ENDED, entry("start", "end", OP))}, {"op-0"})
     assert found is not None
     assert not found.committed
     assert set(found.operations) == {"a", "b"}

@@ -3,7 +3,8 @@
 # repeated. The engine decides which steps are needed (portside/bootstrap.py). Arguments: the step, then its own.
 set -euo pipefail
 umask 022
-export DEBIAN_FRONTEND=noninteractive LC_ALL=C
+# A user's PATH may lack where dockerd, sshd and nft are.
+export DEBIAN_FRONTEND=noninteractive LC_ALL=C PATH="$PATH:/usr/sbin:/sbin"
 firewall_file=/etc/portside/firewall.nft
 firewall_unit=/etc/systemd/system/portside-firewall.service
 

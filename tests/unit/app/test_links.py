@@ -89,9 +89,7 @@ async def test_no_route_of_the_service_could_be_hidden_by_a_slug(app: Any) -> No
     assert {path for path in paths if "/" not in path and "{" not in path} <= RESERVED
 
 
-@pytest.mark.parametrize(
-    "moment", ["2020-01-01T00:00:00Z", "2999-01-01T00:00:00", "9999-12-31T23:59:59-23:59", "soon"]
-)
+@pytest.mark.parametrize("moment", ["2020-01-01T00:00:00Z", "2999-01-01T00:00:00", "9999-12-31T23:59:59-23:59", "soon"])
 async def test_an_expiry_has_to_be_a_future_time_with_a_zone(client: httpx.AsyncClient, moment: str) -> None:
     assert (await create(client, expires_at=moment)).status_code == 422
 

@@ -52,7 +52,7 @@ async def server(reply: Callable[[int, bytes], Awaitable[bytes | None]]) -> Asyn
 
 async def until(condition: Callable[[], bool], *, seconds: float = 5.0) -> None:
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110
+        while not condition():
             await asyncio.sleep(0.005)
 
 
