@@ -31,7 +31,7 @@ def plain(lab_name: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
     name = f"{lab_name}-plain"
     try:
         lab = asyncio.run(_start(name, tmp_path_factory.mktemp("plain")))
-        project = new_project(tmp_path_factory.mktemp("project"), lab, lab.hosts)
+        project = new_project(tmp_path_factory.mktemp("project"), lab, lab.hosts, {})
         yield project
     finally:
         asyncio.run(stop_hosts(name))
@@ -45,7 +45,8 @@ async def _start(name: str, state_dir: Path) -> Lab:
     address = str(subnet[FIRST_HOST])
     run = [
         "docker", "run", "--detach", "--name", name, "--hostname", name, "--network", name, "--ip", address,
-        "--label", f"{LABEL}={name}", "--env", f"AUTHORIZED_KEY={public}", "--tmpfs", "/run:exec", "--tmpfs", "/tmp:exec",
+        "--label", f"{LABEL}={name}", "--env", f"AUTHORIZED_KEY={public}",
+        "--tmpfs", "/run:exec", "--tmpfs", "/tmp:exec",
         "--mount", f"type=volume,src={name},dst=/var/lib/docker,volume-label={LABEL}={name}", *privileges, IMAGE,
     ]  # fmt: skip
     (await run_command(run, timeout=SECONDS)).check()
