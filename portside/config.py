@@ -96,6 +96,11 @@ class Environment(Model):
             raise ValueError("the same host is listed twice")
         return hosts
 
+    @field_validator("ssh_config", "known_hosts")
+    @classmethod
+    def _home(cls, path: Path | None) -> Path | None:
+        return path.expanduser() if path else None
+
     @field_validator("secrets")
     @classmethod
     def _references(cls, secrets: dict[str, str]) -> dict[str, str]:

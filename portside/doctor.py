@@ -194,7 +194,7 @@ async def _host(
             found.states[host.name] = state
             findings += [
                 Finding(host.name, problem.what, problem.remedy)
-                for problem in problems(state, environment, image_mb=0, now=time.time())
+                for problem in problems(state, environment, now=time.time())
             ]
             findings += await _proxy(config, environment, host, state)
             if busy(state) and state.holder:
@@ -261,7 +261,4 @@ def _json(text: str) -> object:
 
 async def _loaded(host: Host, socket: str) -> object:
     admin = Admin(await host.tunnel(socket), host.name)
-    try:
-        return await admin.configuration()
-    finally:
-        await admin.close()
+    return await admin.configuration()

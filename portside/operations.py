@@ -39,7 +39,7 @@ async def deploy(
         plan = make_plan(surroundings.desired(release, site), chosen)
         if not plan.changes and not force:
             return None
-        preflight.check(chosen, environment, image_mb=0)
+        preflight.check(chosen, environment, draft.image)
         if not confirm(plan):
             return None
         operations = operations_for(site, names, release, kind="deploy", fresh=True)

@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from portside.config import Environment
 from portside.errors import PreflightError
 from portside.facts import State
+from portside.release import Image
 
 # Engine 25 brought health check `start_interval` (API 1.44), Compose 2.20 made it and `deploy` complete.
 MINIMUM_ENGINE = (25, 0)
 MINIMUM_COMPOSE = (2, 20)
 # Past this, journals of several hosts can't be read side by side, and certificates stop working.
 MAXIMUM_CLOCK_SKEW = 60
+# What images call an architecture, and what the kernel calls it.
+MACHINES = {"amd64": "x86_64", "arm64": "aarch64", "arm": "armv7l"}
 BOOTSTRAP = "Install it by hand, or type: invoke host-bootstrap --env {env}"
 
 
@@ -26,16 +29,16 @@ class Problem:
     remedy: str
 
 
-def check(states: Mapping[str, State], environment: Environment, *, image_mb: int, now: float | None = None) -> None:
+def check(states: Mapping[str, State], environment: Environment, image: Image, *, now: float | None = None) -> None:
     """Raise PreflightError with every problem of every host (host name to state). Nothing has changed then.
 
-    `image_mb` is what may have to be stored on a host that lacks the image.
+    `image` may have to be stored on a host that lacks it, and has to run there.
     """
     now = time.time() if now is None else now
     found = [
         f"{host}: {problem.what}"
         for host, state in states.items()
-        for problem in problems(state, environment, image_mb=image_mb, now=now)
+        for problem in problems(state, environment, image, now=now)
     ]
     if found:
         raise PreflightError(
@@ -46,7 +49,7 @@ def check(states: Mapping[str, State], environment: Environment, *, image_mb: in
         )
 
 
-def problems(state: State, environment: Environment, *, image_mb: int, now: float) -> list[Problem]:
+def problems(state: State, environment: Environment, image: Image | None = None, *, now: float) -> list[Problem]:
     """What makes one host unfit, all of it. `now` is this machine's clock, in seconds since the epoch."""
     machine = state.machine
     if machine is None:
@@ -58,7 +61,8 @@ def problems(state: State, environment: Environment, *, image_mb: int, now: floa
     if not at_least(machine.compose, MINIMUM_COMPOSE):
         needed = f"Docker Compose {_dotted(MINIMUM_COMPOSE)} or newer is needed; it says: {machine.compose[:200]}"
         found.append(Problem(needed, BOOTSTRAP.format(env=environment.name)))
-    disk = environment.min_disk_mb + image_mb
+    lacking = image is not None and state.image(image.reference) is None
+    disk = environment.min_disk_mb + (image.size // 1_000_000 if image is not None and lacking else 0)
     if machine.docker_free_mb < disk:
         found.append(
             Problem(
@@ -78,13 +82,11 @@ def problems(state: State, environment: Environment, *, image_mb: int, now: floa
     if abs(skew) > MAXIMUM_CLOCK_SKEW:
         what = f"its clock is {abs(skew):.0f} s {'ahead' if skew > 0 else 'behind'}: set up time synchronisation"
         found.append(Problem(what, "Type there: sudo timedatectl set-ntp true"))
-    if environment.platform and not _runs(machine.arch, environment.platform):
-        found.append(
-            Problem(
-                f"it is {machine.arch}, the image is for {environment.platform}",
-                f"Set env.{environment.name}.platform in portside.toml to what the hosts are.",
-            )
-        )
+    wanted = image.architecture if image else ""
+    if wanted and machine.arch not in (wanted, MACHINES.get(wanted)):
+        what = f"it is {machine.arch}, the image is for {wanted}"
+        remedy = f'Set platform = "linux/{_architecture(machine.arch)}" in [env.{environment.name}].'
+        found.append(Problem(what, remedy))
     return found
 
 
@@ -100,6 +102,5 @@ def _dotted(version: tuple[int, int]) -> str:
     return f"{version[0]}.{version[1]}"
 
 
-def _runs(machine: str, platform: str) -> bool:
-    names = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm/v7"}
-    return platform.removeprefix("linux/") == names.get(machine, machine)
+def _architecture(machine: str) -> str:
+    return next((name for name, known in MACHINES.items() if known == machine), machine)

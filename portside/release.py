@@ -16,7 +16,7 @@ Slot = Literal["blue", "green"]
 
 
 class Image(BaseModel):
-    """The image of a release: how a host names it, and its id in the Engine that built it.
+    """The image of a release: how a host names it, its id in the Engine that built it, its size in bytes.
 
     A host may know it by another id: the classic store uses the config's digest, the containerd store the manifest's.
     """
@@ -25,6 +25,8 @@ class Image(BaseModel):
 
     reference: str
     id: str = ""
+    size: int = 0
+    architecture: str = ""
 
 
 class Role(BaseModel):

@@ -179,11 +179,8 @@ class Rollout:
         if slot is None or known is None:
             return 0
         admin = Admin(await target.host.tunnel(f"{target.state.base}/{ADMIN_SOCKET}"), target.host.name)
-        try:
-            addresses = upstreams(target.site, slot, known.web, known.replicas, known.port)
-            return await admin.drained(addresses, self._environment.drain_deadline)
-        finally:
-            await admin.close()
+        addresses = upstreams(target.site, slot, known.web, known.replicas, known.port)
+        return await admin.drained(addresses, self._environment.drain_deadline)
 
     async def _undo(self, cause: BaseException) -> None:
         """Put every host back, whatever the others do. Raises UnfinishedError naming the hosts where that failed."""

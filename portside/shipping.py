@@ -11,7 +11,7 @@ from portside.report import Reporter, timed
 HERE = "this machine"
 
 
-async def build(config: Config, reporter: Reporter) -> BuiltImage:
+async def build(config: Config, reporter: Reporter, platform: str | None = None) -> BuiltImage:
     """Build the service's image into the local Engine. Raises BuildError."""
     settings = config.build
     spec = BuildSpec(
@@ -22,6 +22,7 @@ async def build(config: Config, reporter: Reporter) -> BuiltImage:
         runtime=config.images.runtime,
         ca_bundle=config.root / settings.ca_bundle if settings.ca_bundle else None,
         build_args=settings.args,
+        platform=platform,
     )
     source = await read_source(spec.context)
     with timed(reporter, HERE, "build"):
@@ -42,7 +43,8 @@ async def shipped(config: Config, environment: Environment, reporter: Reporter, 
     """
     if image is not None and "@sha256:" in image:
         return Image(reference=image)
-    built = await (build(config, reporter) if image is None else inspect_image(image))
-    if environment.registry != "none":
-        return Image(reference=await push(built, environment, reporter))
-    return Image(reference=built.reference, id=built.id)
+    built = await (build(config, reporter, environment.platform) if image is None else inspect_image(image))
+    known = Image(reference=built.reference, id=built.id, size=built.size, architecture=built.architecture)
+    if environment.registry == "none":
+        return known
+    return known.model_copy(update={"reference": await push(built, environment, reporter), "id": ""})

@@ -105,10 +105,7 @@ class Surroundings:
     async def _reload(self, target: Target, configuration: str) -> None:
         state, host = target.state, target.host
         admin = Admin(await host.tunnel(f"{state.base}/{ADMIN_SOCKET}"), host.name)
-        try:
-            await admin.load(configuration)
-        finally:
-            await admin.close()
+        await admin.load(configuration)
         present = f"{state.proxy_config}\n" if state.proxy_config else ""
         argv = script_argv("proxy_config", target.site, target.token, digest(present))
         result = await host.run(argv, stdin=configuration.encode(), timeout=30 + steps.GRACE)

@@ -20,7 +20,7 @@ from portside.image.buildx import build as run_build
 
 Say = Callable[[str], None]
 
-_INSPECT = "[{{json .Id}},{{json .Size}},{{json .RootFS.Layers}},{{json .RepoDigests}}]"
+_INSPECT = "[{{json .Id}},{{json .Size}},{{json .RootFS.Layers}},{{json .RepoDigests}},{{json .Architecture}}]"
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class BuildSpec:
     runtime: str
     ca_bundle: Path | None = None
     build_args: Mapping[str, str] = field(default_factory=dict)
+    platform: str | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class BuiltImage:
     size: int
     layers: tuple[str, ...]
     manifest_digest: str = ""
+    architecture: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,7 @@ def plan_build(spec: BuildSpec, source: Source, *, revision: str, version: str) 
         },
         labels=labels,
         ca_bundle=spec.ca_bundle,
+        platform=spec.platform,
     )
 
 
@@ -144,6 +147,6 @@ async def inspect_image(reference: str) -> BuiltImage:
             why=result.stderr.decode(errors="replace").strip(),
             remedy="Type `invoke build`.",
         )
-    image_id, size, layers, digests = json.loads(result.text)
+    image_id, size, layers, digests, architecture = json.loads(result.text)
     digest = digests[0].rpartition("@")[2] if digests else ""
-    return BuiltImage(reference, image_id, size, tuple(layers or ()), digest)
+    return BuiltImage(reference, image_id, size, tuple(layers or ()), digest, architecture)

@@ -28,6 +28,7 @@ class Build:
     arguments: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     ca_bundle: Path | None = None
+    platform: str | None = None
 
     def argv(self, builder: str, id_file: Path) -> tuple[str, ...]:
         argv = ["docker", "buildx", "build", "--builder", builder, "--load", "--progress", "plain"]
@@ -40,6 +41,8 @@ class Build:
             argv += ["--label", f"{key}={value}"]
         for tag in self.tags:
             argv += ["--tag", tag]
+        if self.platform:
+            argv += ["--platform", self.platform]
         if self.ca_bundle:
             argv += ["--secret", f"id=ca,src={self.ca_bundle}"]
         return (*argv, str(self.context))

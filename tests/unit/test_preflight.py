@@ -8,7 +8,10 @@ import pytest
 
 from portside.errors import PreflightError
 from portside.preflight import check
+from portside.release import Image
 from tests.unit import builders
+
+IMAGE = Image(reference="links:1", size=100_000_000, architecture="amd64")
 
 
 def problems(**changes: Any) -> str:
@@ -18,12 +21,12 @@ def problems(**changes: Any) -> str:
         "b": builders.state(clock=clock, machine=builders.machine(**changes)),
     }
     with pytest.raises(PreflightError) as caught:
-        check(states, builders.environment(platform="linux/amd64"), image_mb=100, now=builders.NOW.timestamp())
+        check(states, builders.environment(), IMAGE, now=builders.NOW.timestamp())
     return caught.value.why
 
 
 def test_a_fit_host_passes() -> None:
-    check({"a": builders.state()}, builders.environment(), image_mb=100, now=builders.NOW.timestamp())
+    check({"a": builders.state()}, builders.environment(), IMAGE, now=builders.NOW.timestamp())
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ look() {
     [ "$(stat -c '%U %a' "$home/.portside" 2>/dev/null)" != "$user 700" ] || printf 'folder yes\n'
   fi
   # Where sshd listens, whatever port this connection came through.
-  if has sshd; then sshd -T 2>/dev/null | sed -n 's/^port /ssh_port /p'; fi
+  if has sshd; then { sshd -T 2>/dev/null || true; } | sed -n 's/^port /ssh_port /p'; fi
   if has ufw && ufw status 2>/dev/null | grep -q '^Status: active'; then
     printf 'ufw active\n'
     ufw status | sed -n 's/^\([0-9]*\)\/tcp *ALLOW.*/ufw_port \1/p'

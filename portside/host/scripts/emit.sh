@@ -25,29 +25,42 @@ emit_state() {
     cat "$release"
     printf '\n'
   done
-  printf '@@containers\n'
-  docker ps -a --no-trunc --filter "label=dev.portside.site=$site_name" \
-    --format '{{.ID}} {{.Label "com.docker.compose.project"}} {{.Label "dev.portside.release"}} {{.Label "com.docker.compose.service"}} {{.State}} {{.Names}} {{.Status}}'
-  printf '@@proxy\n'
-  docker ps -a --filter "label=dev.portside.role=proxy" --format '{{.State}} {{.Label "dev.portside.config"}} {{.Image}}'
-  printf '@@accessories\n'
+  # One look at the Engine for all of it: each costs tens of milliseconds.
+  local all="" owner role project service config id state name image status mine="" proxies="" accessories=""
+  all=$(docker ps -a --no-trunc --format '{{.Label "dev.portside.site"}}|{{.Label "dev.portside.role"}}|{{.Label "com.docker.compose.project"}}|{{.Label "dev.portside.release"}}|{{.Label "com.docker.compose.service"}}|{{.Label "dev.portside.config"}}|{{.ID}}|{{.State}}|{{.Names}}|{{.Image}}|{{.Status}}')
+  while IFS='|' read -r owner role project release service config id state name image status; do
+    if [ "$owner" = "$site_name" ]; then
+      mine+="$id $project $release $service $state $name $status"$'\n'
+    elif [ "$role" = proxy ]; then
+      proxies+="$state $config $image"$'\n'
+    elif [ "$project" = "$site_name-accessories" ]; then
+      accessories+="$service $state"$'\n'
+    fi
+  done <<<"$all"
+  printf '@@containers\n%s@@proxy\n%s@@accessories\n' "$mine" "$proxies"
   cat "$site/accessories/fingerprint" 2>/dev/null || true
-  docker ps -a --filter "label=com.docker.compose.project=$site_name-accessories" \
-    --format '{{.Label "com.docker.compose.service"}} {{.State}}'
+  printf '%s' "$accessories"
 }
 
+# emit_facts FULL: what a preflight judges; and, where FULL is an image's name, what this host has under it.
 emit_facts() {
   printf '@@machine\n'
   printf 'arch %s\ncpus %s\n' "$(uname -m)" "$(nproc)"
   awk '/^MemAvailable:/ {print "memory_kb", $2}' /proc/meminfo
   df -Pk "$HOME" | awk 'NR == 2 {print "home_free_kb", $4}'
-  docker info --format 'engine {{.ServerVersion}}
-docker_root {{.DockerRootDir}}' 2>&1 || true
-  df -Pk "$(docker info --format '{{.DockerRootDir}}' 2>/dev/null)" 2>/dev/null | awk 'NR == 2 {print "docker_free_kb", $4}'
-  printf 'compose %s\n' "$(docker compose version --short 2>&1 | tail -n 1)"
+  local info root
+  # `docker info` asks every plugin for its version anyway.
+  info=$(docker info --format 'engine {{.ServerVersion}}
+docker_root {{.DockerRootDir}}
+{{range .ClientInfo.Plugins}}{{if eq .Name "compose"}}compose {{.Version}}{{end}}{{end}}' 2>&1) || true
+  printf '%s\n' "$info"
+  root=$(sed -n 's/^docker_root //p' <<<"$info")
+  [ -z "$root" ] || df -Pk "$root" 2>/dev/null | awk 'NR == 2 {print "docker_free_kb", $4}'
+  case "$info" in
+  *"compose "*) ;;
+  *) printf 'compose %s\n' "$(docker compose version --short 2>&1 | tail -n 1)" ;;
+  esac
+  [ "$1" != 1 ] || return 0
   printf '@@images\n'
-  # A list of ids, one per word, is what `inspect` takes.
-  # shellcheck disable=SC2046
-  docker image inspect $(docker image ls -q --no-trunc | sort -u) \
-    --format '{{.ID}} {{json .RepoTags}} {{json .RepoDigests}} {{json .RootFS.Layers}}' 2>/dev/null || true
+  docker image inspect --format '{{.ID}} {{json .RepoTags}} {{json .RepoDigests}} {{json .RootFS.Layers}}' "$1" 2>/dev/null || true
 }

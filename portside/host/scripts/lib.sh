@@ -23,6 +23,15 @@ put() {
   mv -f "$1.new" "$1"
 }
 
+# As put, for what the proxy's own user has to read; the folder above all of it is closed to others.
+publish() {
+  (
+    umask 022
+    mkdir -p "$(dirname "$1")"
+    put "$1"
+  )
+}
+
 # Append one journal line: $1 is a JSON object without its time, which only this host's clock may tell.
 record() {
   printf '{"at":%s,%s\n' "$(date -u +%s)" "${1#\{}" >>"$site/journal.jsonl"
@@ -49,8 +58,7 @@ routed() {
 }
 
 route() {
-  mkdir -p "$base/proxy/routes/$site_name"
-  printf '%s\n' "$1" | put "$base/proxy/routes/$site_name/route"
+  printf '%s\n' "$1" | publish "$base/proxy/routes/$site_name/route"
 }
 
 # The containers of one release in one slot, of all services or of those named: ids, one per line.

@@ -3,6 +3,5 @@
 token="$1" begin="$2" end="$3" state="$4"
 guard "$token"
 record "$begin"
-mkdir -p "$base/proxy/routes/$site_name"
-printf '%s\n' "$state" | put "$base/proxy/routes/$site_name/maintenance"
+printf '%s\n' "$state" | publish "$base/proxy/routes/$site_name/maintenance"
 record "$end"

@@ -5,7 +5,6 @@
 token="$1" begin="$2" end="$3" release="$4" image="$5" pull_timeout="$6"
 guard "$token"
 record "$begin"
-mkdir -p "$base/proxy/routes/$site_name"
 
 new="$site/releases/.new-$release"
 rm -rf "$new"

@@ -4,11 +4,19 @@
 token="$1" fingerprint="$2" deadline=$((SECONDS + $3))
 guard "$token"
 mkdir -p "$base/proxy/config" "$base/proxy/data" "$base/proxy/run" "$base/proxy/routes"
+chmod 755 "$base/proxy/config" "$base/proxy/routes"
+uid=$(id -u) gid=$(id -g)
+if [ "$uid" = 0 ]; then
+  # Root can open the admin socket of any user, so the proxy needn't be root.
+  uid=65532 gid=65532
+  chown "$uid:$gid" "$base/proxy/data" "$base/proxy/run"
+fi
 exec 7>"$base/proxy/flock"
 flock -w 60 7 || fail 74 "another portside command is changing the proxy"
 docker network inspect portside >/dev/null 2>&1 || docker network create portside >/dev/null
 tar -x -f - -C "$base/proxy"
-PORTSIDE_UID=$(id -u) PORTSIDE_GID=$(id -g) PORTSIDE_CONFIG="$fingerprint" \
+chmod 644 "$base/proxy/config/caddy.json"
+PORTSIDE_UID="$uid" PORTSIDE_GID="$gid" PORTSIDE_CONFIG="$fingerprint" \
   docker compose -p portside-proxy --project-directory "$base/proxy" -f "$base/proxy/compose.yaml" --env-file /dev/null \
   up -d --no-build --pull never --remove-orphans >"$base/proxy/up.log" 2>&1 || {
   tail -n 15 "$base/proxy/up.log" >&2
