@@ -10,8 +10,7 @@ from portside.errors import CommandError, HostError, PortsideError
 from portside.host.base import Host
 from portside.image.bases import default_ca_bundle, ensure_image
 from portside.image.build import BuiltImage, inspect_image
-from portside.image.layers import chain_ids
-from portside.image.transport import CACHE, present_chains, send_image
+from portside.image.transport import CACHE, image_id, present_chains, send_image
 from portside.release import Image
 from portside.report import Reporter
 from portside.steps import Target
@@ -36,18 +35,18 @@ class Delivery:
 
     async def provide(self, target: Target, image: Image) -> None:
         """Make sure that a host without a registry has the release's image before the release is prepared."""
-        found = target.state.image(image.reference)
-        if found is not None and image.id in ("", found.id):
-            return
         if self._environment.local or self._environment.registry != "none":
             return
-        present = frozenset(chain for known in target.state.images for chain in chain_ids(known.layers))
+        found = target.state.image(image.reference)
+        identity = found.id if found else await image_id(target.host, image.reference)
+        if identity and image.id in ("", identity):
+            return
         try:
             built = await inspect_image(image.reference)
         except PortsideError:
             await self._copy(target.host, image)
             return
-        await self._send(target.host, built, present)
+        await self._send(target.host, built, await present_chains(target.host))
 
     async def provide_named(self, host: Host, reference: str) -> None:
         """Make sure that a host has an image which its Compose files name: a proxy's, an accessory's."""

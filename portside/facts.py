@@ -104,6 +104,11 @@ class State:
         return None
 
 
+def asked(full: bool | str) -> str:
+    """The argument of lease.sh and state.sh: no facts, those of a preflight, or those and an image's by its name."""
+    return full if isinstance(full, str) else "1" if full else "0"
+
+
 def parse_state(text: str, host: str) -> State:
     """Parse what state.sh or lease.sh printed. Raises HostError when it makes no sense."""
     try:

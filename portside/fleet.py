@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from portside.config import Environment
 from portside.errors import HostError, PortsideError
-from portside.facts import STATE_DEADLINE, State, parse_state
+from portside.facts import STATE_DEADLINE, State, asked, parse_state
 from portside.host.base import Host
 from portside.host.local import LocalHost
 from portside.host.script import script_argv
@@ -107,11 +107,11 @@ def together(failures: Sequence[BaseException]) -> BaseException:
     return kind(f"{len(failures)} hosts failed", why="\n\n".join(str(error) for error in failures))
 
 
-async def read_states(hosts: list[Host], site: str, *, full: bool) -> dict[str, State]:
+async def read_states(hosts: list[Host], site: str, *, full: bool | str) -> dict[str, State]:
     """The state of a site on each host, without its lock."""
 
     async def read(host: Host) -> State:
-        result = await host.run(script_argv("state", site, "1" if full else "0"), timeout=STATE_DEADLINE)
+        result = await host.run(script_argv("state", site, asked(full)), timeout=STATE_DEADLINE)
         result.check("the state of the host can't be read")
         return parse_state(result.stdout.decode(errors="replace"), host.name)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from portside.errors import LockError, PortsideError
-from portside.facts import STATE_DEADLINE, State, parse_holder, parse_state
+from portside.facts import STATE_DEADLINE, State, asked, parse_holder, parse_state
 from portside.host.base import Channel, Host
 from portside.host.script import script_argv
 
@@ -48,11 +48,13 @@ class Lease:
 
 
 @contextlib.asynccontextmanager
-async def locked(hosts: Sequence[Host], site: str, claim: Claim, *, full: bool) -> AsyncIterator[Mapping[str, Lease]]:
+async def locked(
+    hosts: Sequence[Host], site: str, claim: Claim, *, full: bool | str
+) -> AsyncIterator[Mapping[str, Lease]]:
     """Hold the lock of `site` on all `hosts`; yields a lease per host name, with the host's state in it.
 
     The first host is asked first, so that of two deployers at once exactly one wins. Raises LockError naming the
-    holder. `full` adds the facts that a preflight needs.
+    holder. `full` adds the facts that a preflight needs, and when it is an image's name, that image's.
     """
     leases: dict[str, Lease] = {}
     try:
@@ -81,7 +83,7 @@ async def locked(hosts: Sequence[Host], site: str, claim: Claim, *, full: bool) 
         await asyncio.gather(*(lease.channel.close() for lease in leases.values()), return_exceptions=True)
 
 
-async def _acquire(host: Host, site: str, claim: Claim, *, full: bool) -> Lease:
+async def _acquire(host: Host, site: str, claim: Claim, *, full: bool | str) -> Lease:
     channel = await host.open(
         script_argv(
             "lease",
@@ -89,7 +91,7 @@ async def _acquire(host: Host, site: str, claim: Claim, *, full: bool) -> Lease:
             str(claim.ttl),
             "1" if claim.force else "0",
             "leave" if claim.leave else "hold",
-            "1" if full else "0",
+            asked(full),
         )
     )
     try:
@@ -111,10 +113,8 @@ async def _acquire(host: Host, site: str, claim: Claim, *, full: bool) -> Lease:
 
 
 async def _read_state(lease: Lease) -> None:
-    lines = []
-    while (line := await lease.channel.readline(STATE_DEADLINE)) and line != b"@@end\n":
-        lines.append(line.decode(errors="replace"))
-    lease.state = parse_state("".join(lines), lease.host.name)
+    text = await lease.channel.read_until(b"@@end\n", STATE_DEADLINE)
+    lease.state = parse_state(text.decode(errors="replace"), lease.host.name)
 
 
 async def _heartbeat(leases: Sequence[Lease], interval: float) -> None:

@@ -32,7 +32,8 @@ async def deploy(
     """Release what `draft` holds; None when nothing would change or the person said no."""
     config, environment = draft.config, draft.environment
     surroundings = await Surroundings.read(config, environment)
-    async with opened(config, environment, reporter, operation=f"deploy {draft.image.reference}", full=True) as site:
+    reference = draft.image.reference
+    async with opened(config, environment, reporter, operation=f"deploy {reference}", full=reference) as site:
         names = site.chosen(only)
         release = draft.release(previous=common_release(site.states), created=datetime.now(UTC))
         chosen = {name: site.states[name] for name in names}
@@ -68,7 +69,7 @@ async def rollback(
     only: str | None = None,
 ) -> Outcome | None:
     """Back to the release before the current one, or to `to` (an id or the beginning of one)."""
-    async with opened(config, environment, reporter, operation=f"rollback {to or ''}".strip(), full=True) as site:
+    async with opened(config, environment, reporter, operation=f"rollback {to or ''}".strip(), full=False) as site:
         names = site.chosen(only)
         release = rollback_target(site, to)
         plan = rollback_plan(release, {name: site.states[name] for name in names})

@@ -85,8 +85,10 @@ class Rollout:
 
     async def _prepare(self) -> None:
         async def act(target: Target) -> None:
+            if target.operation.warm:
+                return
             await self._delivery.provide(target, self._release.image)
-            if target.operation.warm or (self._files is None and self._release.id in target.state.releases):
+            if self._files is None and self._release.id in target.state.releases:
                 return
             files, pull = self._files, self._delivery.pull_seconds
             deadline = self._environment.transfer_deadline

@@ -58,7 +58,7 @@ class Site:
 
 @contextlib.asynccontextmanager
 async def opened(
-    config: Config, environment: Environment, reporter: Reporter, *, operation: str, full: bool
+    config: Config, environment: Environment, reporter: Reporter, *, operation: str, full: bool | str
 ) -> AsyncIterator[Site]:
     """Connect, take the lock on all hosts, and clean up after a deployer that died."""
     site = config.site(environment)

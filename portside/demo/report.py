@@ -115,16 +115,11 @@ def _releases(releases: Iterable[ReleaseReport]) -> Table:
         cells = [release.seconds.get(phase) for release in releases]
         table.add_row(phase, *("" if cell is None else f"{cell:.2f}" for cell in cells))
     table.add_row("whole command", *(f"{release.total:.2f}" for release in releases), style="bold")
-    table.add_row(
-        "requests meanwhile", *(f"{release.requests:,}" if release.requests else "" for release in releases)
-    )
+    table.add_row("requests meanwhile", *(f"{release.requests:,}" if release.requests else "" for release in releases))
     table.add_row("of these failed", *(str(release.failed) if release.requests else "" for release in releases))
     table.add_row(
         "outcome",
-        *(
-            Text(release.outcome, style="green" if release.outcome == "released" else "yellow")
-            for release in releases
-        ),
+        *(Text(release.outcome, style="green" if release.outcome == "released" else "yellow") for release in releases),
     )
     table.add_row("release", *(release.id for release in releases), style="dim")
     return table

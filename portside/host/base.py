@@ -27,6 +27,9 @@ class Channel(Protocol):
     async def readline(self, timeout: float) -> bytes:
         """The next line with its newline; b"" at the end. Raises HostError when `timeout` (seconds) passes."""
 
+    async def read_until(self, marker: bytes, timeout: float) -> bytes:
+        """Everything up to `marker`, with it; less than that at the end. Raises HostError as `readline` does."""
+
     async def send(self, data: bytes) -> None: ...
 
     async def close(self) -> Result:

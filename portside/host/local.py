@@ -31,6 +31,16 @@ class LocalChannel:
         except TimeoutError:
             raise HostError(f"`{shown(self._argv, 80)}` said nothing for {timeout:g} s", where="this machine") from None
 
+    async def read_until(self, marker: bytes, timeout: float) -> bytes:
+        try:
+            return await asyncio.wait_for(_pipe(self._process.stdout).readuntil(marker), timeout)
+        except asyncio.IncompleteReadError as ended:
+            return ended.partial
+        except TimeoutError:
+            raise HostError(
+                f"`{shown(self._argv, 80)}` did not end within {timeout:g} s", where="this machine"
+            ) from None
+
     async def send(self, data: bytes) -> None:
         stdin = _pipe(self._process.stdin)
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):

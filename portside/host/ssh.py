@@ -57,6 +57,18 @@ class SSHChannel:
         self._traffic.received += len(line)
         return line
 
+    async def read_until(self, marker: bytes, timeout: float) -> bytes:
+        try:
+            text = await asyncio.wait_for(self._process.stdout.readuntil(marker), timeout)
+        except asyncio.IncompleteReadError as ended:
+            text = ended.partial
+        except TimeoutError:
+            raise HostError(f"`{shown(self._argv, 80)}` did not end within {timeout:g} s", where=self._where) from None
+        except (asyncssh.Error, OSError) as error:
+            raise HostError("the SSH connection was lost", where=self._where, why=str(error)) from None
+        self._traffic.received += len(text)
+        return text
+
     async def send(self, data: bytes) -> None:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError, asyncssh.Error):
             self._process.stdin.write(data)

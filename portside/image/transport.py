@@ -68,7 +68,7 @@ async def send_image(
     """
     wanted = await inspect_image(image) if isinstance(image, str) else image
     plan = plan_layers(wanted.layers, present_layers)
-    found = await _image_id(host, wanted.reference) if not plan.send else ""
+    found = await image_id(host, wanted.reference) if not plan.send else ""
     if found == wanted.id:
         return Sent(0, 0, len(plan.skip))
     archive = await archive_image(wanted.reference, wanted.id, wanted.layers, cache)
@@ -109,7 +109,7 @@ async def _chunks(archive: Archive, pieces: Collection[Piece]) -> AsyncIterator[
 
 
 async def _verify(host: Host, wanted: BuiltImage, archive: Archive) -> None:
-    found = await _image_id(host, wanted.reference)
+    found = await image_id(host, wanted.reference)
     if found not in archive.ids:
         raise BuildError(
             f"the host has another image under the name {wanted.reference}",
@@ -119,7 +119,8 @@ async def _verify(host: Host, wanted: BuiltImage, archive: Archive) -> None:
         )
 
 
-async def _image_id(host: Host, reference: str) -> str:
+async def image_id(host: Host, reference: str) -> str:
+    """The id of the image that the host has under `reference`; empty when it has none."""
     question = ["docker", "image", "inspect", "--format", "{{.Id}}", reference]
     answer = await host.run(question, timeout=QUESTION_SECONDS)
     return answer.text if answer.exit_code == 0 else ""

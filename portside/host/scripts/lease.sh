@@ -1,9 +1,9 @@
 # shellcheck shell=bash
 # Take the release lock of a site and keep it while the engine keeps this channel open.
 # Arguments: ttl in seconds; force (1 breaks a live lock); mode (hold, leave: a lock that outlives this
-# channel until its ttl); full (1 adds the facts of a preflight,
-# an image's name that image's as well). Standard input: the holder as one line of
-# JSON, then a line per heartbeat. Standard output: "held <holder>" or "token <n>", then the site's state.
+# channel until its ttl); full (1 adds the facts of a preflight, an image's name that image's as well).
+# Standard input: the holder as one line of JSON, then a line per heartbeat.
+# Standard output: "held <holder>" or "token <n>", then the site's state.
 ttl="$1" force="$2" mode="$3" full="$4"
 mkdir -p "$site/lock" "$site/releases"
 IFS= read -r holder || fail 76 "no holder was sent"

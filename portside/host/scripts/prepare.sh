@@ -15,7 +15,7 @@ if ! docker image inspect "$image" >/dev/null 2>&1; then
   [ "$pull_timeout" != 0 ] || fail 76 "image $image is not on this host"
   timeout "$pull_timeout" docker pull -q "$image" || fail 76 "image $image could not be pulled"
 fi
-for network in "$site_name" portside; do
+docker network inspect "$site_name" portside >/dev/null 2>&1 || for network in "$site_name" portside; do
   docker network inspect "$network" >/dev/null 2>&1 || docker network create "$network" >/dev/null
 done
 docker compose -p "$site_name-check" --project-directory "$new" -f "$new/compose.yaml" --env-file /dev/null config -q

@@ -8,7 +8,9 @@ guard "$token"
 record "$begin"
 [ "$new_route" = "-" ] || route "$new_route"
 if [ "$slot" != "-" ] && [ -d "$site/releases/$release" ]; then
-  compose "$slot" "$release" stop >/dev/null 2>&1 || echo "could not stop all of release $release"
+  mapfile -t ids < <(containers "$slot" "$release")
+  # Each container knows its own grace period. Compose would do the same, and read its file first.
+  [ "${#ids[@]}" = 0 ] || setsid -w docker stop "${ids[@]}" >/dev/null 2>&1 || echo "could not stop all of release $release"
 fi
 for pruned in "$@"; do
   old="${pruned%%=*}" image="${pruned#*=}"
