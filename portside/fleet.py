@@ -61,6 +61,8 @@ async def connected(environment: Environment, names: Sequence[str] | None = None
 async def everywhere(items: Iterable[T], act: Callable[[T], Awaitable[R]]) -> list[R]:
     """`act` on all items at once. The first failure cancels the rest and is raised, once all have ended."""
     tasks = [asyncio.ensure_future(act(item)) for item in items]
+    if not tasks:
+        return []
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
     finally:
