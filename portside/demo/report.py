@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -90,6 +92,17 @@ class DemoReport:
                 {"promise": each.promise, "kept": each.kept, "seen": each.seen} for each in self.expectations
             ],
         }
+
+
+def last_words(log: str, lines: int = 3) -> str:
+    """What a container said of its end: the messages above INFO of its JSON log, or else its last lines."""
+    grave = []
+    for line in log.splitlines():
+        with contextlib.suppress(ValueError, AttributeError):
+            record = json.loads(line)
+            if record.get("level") in ("warning", "error", "critical"):
+                grave.append(f"{record['level']}: {record.get('message', '')}")
+    return "\n".join(dict.fromkeys(grave[-lines:] or log.splitlines()[-lines:]))
 
 
 def rendered(report: DemoReport, env: str) -> RenderableType:

@@ -20,7 +20,7 @@ from portside.demo.ground import (
     local_images,
     remember_images,
 )
-from portside.demo.report import DemoReport, Expectation, ReleaseReport
+from portside.demo.report import DemoReport, Expectation, ReleaseReport, last_words
 from portside.demo.variants import GREETING, broken_tree, changed_tree
 from portside.demo.watch import Chapter, Sightings, watched
 from portside.engine import ensure_engine
@@ -117,7 +117,7 @@ async def play(ground: Ground, reporter: Reporter) -> DemoReport:
         latency=load.report.latency_ms,
         failures=tuple(_failure(failure) for failure in load.report.failures),
         undone_because=third.outcome.reason,
-        last_words=_last_words(third.error),
+        last_words=last_words(third.error.why if third.error else ""),
         expectations=expectations(told, load.report, sightings, greeted=greeted, greeted_again=greeted_again),
         seconds=time.monotonic() - began,
     )
@@ -226,8 +226,3 @@ def expectations(
 
 def _failure(failure: Failure) -> str:
     return f"{failure.kind}: {failure.outcome}, {failure.at:.1f} s after the load began"
-
-
-def _last_words(error: ReleaseError | None) -> str:
-    """The end of the container's log: its last three lines."""
-    return "\n".join(error.why.splitlines()[-3:]) if error else ""
