@@ -14,13 +14,16 @@ from bench.project import TAGS, build_tags, write_project
 from bench.typed import REPOSITORY, Typed, invoke, listing
 from bench.values import Count, Figure, Results, Series, medians
 from portside.config import Config
+from portside.demo.variants import changed_tree
 from portside.lab.hosts import start_hosts, stop_hosts
-from portside.lab.values import Lab
+from portside.lab.values import Lab, write_environment
 from portside.load import load_process
-from portside.playground import state_dir
+from portside.playground import environment_file, environment_settings, forget, forget_environment, state_dir
 from portside.report import Reporter
+from portside.shipping import build
 
 NAME = "portside-bench"
+ENV = "bench"
 LISTINGS = 15
 LOAD_RATE = 200.0
 
@@ -39,6 +42,10 @@ async def measure(config: Config, reporter: Reporter, *, rounds: int) -> Results
             await _one_host(results, project, bare, rounds, reporter)
             await _under_load(results, project, bare, lab, reporter)
             await bare.down()
+            await _real_service(
+                results, config=config, bare=bare, lab=lab, scratch=Path(scratch), rounds=rounds, reporter=reporter
+            )
+            await bare.down()
             await _three_hosts(results, project, rounds, reporter)
             await _rollbacks(results, project, rounds, reporter)
     return results
@@ -56,6 +63,7 @@ async def _lab(config: Config, reporter: Reporter) -> AsyncIterator[Lab]:
         yield await start_hosts(3, name=NAME, state_dir=state_dir(config, NAME), say=reporter.say)
     finally:
         await stop_hosts(NAME)
+        forget(config, NAME, ENV)
 
 
 async def _list(results: Results, scratch: Path) -> None:
@@ -67,9 +75,7 @@ async def _list(results: Results, scratch: Path) -> None:
         theirs.append(await listing(empty))
         ours.append(await listing(REPOSITORY))
     results.figures.append(
-        Figure(
-            "invoke --list", Series("invoke --list", tuple(ours)), Series("an empty collection", tuple(theirs)), 1.5
-        )
+        Figure("invoke --list", Series("invoke --list", tuple(ours)), Series("an empty collection", tuple(theirs)), 1.5)
     )
 
 
@@ -116,6 +122,49 @@ async def _under_load(results: Results, project: Path, bare: Bare, lab: Lab, rep
         await settled(1)
     results.counts.append(Count(f"failed of {load.report.requests} requests, 2 × deploy", load.report.failed, 0))
     reporter.say("requests lost under load are counted")
+
+
+async def _real_service(
+    results: Results, *, config: Config, bare: Bare, lab: Lab, scratch: Path, rounds: int, reporter: Reporter
+) -> None:
+    """The repository's own service: two replicas, a worker, migrations before the switch, PostgreSQL beside it.
+
+    Bare Compose gets the same services and the same database, and runs no migrations.
+    """
+    references = []
+    for tree in (config, changed_tree(config, scratch / "changed")):
+        references.append((await build(tree, reporter)).reference)
+    settings = environment_settings(lab) | {
+        "hosts": [lab.hosts[0].name],
+        "accessory_hosts": [lab.hosts[0].name],
+        "domain": "real.example.com",
+        "bake": 0,
+    }
+    write_environment(lab, environment_file(config, ENV), ENV, settings)
+    try:
+        for name, reference in zip("ab", references, strict=True):
+            first = await invoke("deploy", "--env", ENV, "--image", reference, project=config.root)
+            await bare.adopt(f"{config.service.name}-{ENV}", str(first.data["release"]), name)
+            await bare.up(name)
+        deploys, ups = [], []
+        for round_ in range(rounds):
+            await settled()
+            ups.append(await bare.up("ab"[round_ % 2]))
+            await settled()
+            reference = references[round_ % 2]
+            deploys.append(await invoke("deploy", "--env", ENV, "--image", reference, project=config.root))
+            reporter.say(f"the real service: deploy {deploys[-1].seconds:.2f} s, bare Compose {ups[-1]:.2f} s")
+    finally:
+        forget_environment(config, ENV)
+    results.figures.append(
+        Figure(
+            "warm deploy of the real service, 1 host",
+            Series("invoke deploy", tuple(each.seconds for each in deploys)),
+            Series("ssh … docker compose up -d --wait", tuple(ups)),
+        )
+    )
+    results.phases["deploy of the real service"] = medians(each.phases for each in deploys)
+    results.counts.append(Count("exchanges of a deploy of the real service, per host", deploys[-1].exchanges))
 
 
 async def _three_hosts(results: Results, project: Path, rounds: int, reporter: Reporter) -> None:

@@ -91,8 +91,7 @@ class Results:
                 for figure in self.figures
             ],
             "counts": [
-                {"what": count.what, "value": count.value, "aim": count.aim, "met": count.met}
-                for count in self.counts
+                {"what": count.what, "value": count.value, "aim": count.aim, "met": count.met} for count in self.counts
             ],
             "phases": {command: dict(phases) for command, phases in self.phases.items()},
         }

@@ -79,9 +79,13 @@ def lab_down_command(*, machine: bool) -> None:
 
 def forget(config: Config, name: str, env: str) -> None:
     """Remove the files of a lab that is gone, and of its environment."""
+    forget_environment(config, env)
+    shutil.rmtree(state_dir(config, name), ignore_errors=True)
+
+
+def forget_environment(config: Config, env: str) -> None:
     environment_file(config, env).unlink(missing_ok=True)
     secrets_file(config, env).unlink(missing_ok=True)
-    shutil.rmtree(state_dir(config, name), ignore_errors=True)
 
 
 def lab_data(lab: Lab) -> dict[str, Any]:
