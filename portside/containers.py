@@ -15,6 +15,8 @@ from portside.host.base import Host
 # A log that is followed may be silent for long; this only bounds how long a dead connection goes unnoticed.
 SILENCE_SECONDS = 24 * 3600
 EXEC_SECONDS = 3600
+# Compose writes this before every line, asked for colours or not.
+ERASE_LINE = b"\x1b[2K"
 
 
 def logs_command(
@@ -38,7 +40,7 @@ def logs_command(
                 channel = await each.open(argv, stderr_to_stdout=True)
                 prefix = f"{each.name} " if len(hosts) > 1 else ""
                 while text := await channel.readline(SILENCE_SECONDS):
-                    sys.stdout.write(prefix + text.decode(errors="replace"))
+                    sys.stdout.write(prefix + text.replace(ERASE_LINE, b"").decode(errors="replace"))
                     sys.stdout.flush()
                 await channel.close()
 

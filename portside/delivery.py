@@ -28,18 +28,16 @@ class Delivery:
         self._cache: Path = config.root / CACHE
         self._ca_bundle = default_ca_bundle(config.build.ca_bundle, os.environ)
 
-    @property
-    def pull_seconds(self) -> float:
-        """How long a host may pull the release's image itself; 0 where there is no registry to pull from."""
-        return 0 if self._environment.registry == "none" else PULL_SECONDS
-
     async def provide(self, target: Target, image: Image) -> None:
-        """Make sure that a host without a registry has the release's image before the release is prepared."""
-        if self._environment.local or self._environment.registry != "none":
+        """Make sure that a host has the release's image: pulled where there is a registry, else sent."""
+        if self._environment.local:
             return
         found = target.state.image(image.reference)
         identity = found.id if found else await image_id(target.host, image.reference)
         if identity and image.id in ("", identity):
+            return
+        if self._environment.registry != "none":
+            await self._pull(target.host, image.reference)
             return
         try:
             built = await inspect_image(image.reference)
@@ -59,6 +57,13 @@ class Delivery:
         await ensure_image(reference, say=self.reporter.say, ca_bundle=self._ca_bundle)
         if not self._environment.local:
             await self._send(host, await inspect_image(reference), await present_chains(host))
+
+    async def _pull(self, host: Host, reference: str) -> None:
+        pulled = await host.run(["docker", "pull", "--quiet", reference], timeout=PULL_SECONDS)
+        pulled.check(
+            f"{reference} could not be pulled",
+            remedy=f"Try it there by hand: docker pull {reference}. A registry with a login needs `docker login` there.",
+        )
 
     async def _send(self, host: Host, image: BuiltImage, present: frozenset[str]) -> None:
         await send_image(

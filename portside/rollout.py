@@ -18,7 +18,7 @@ from portside.errors import HostError, PortsideError, ReleaseError, UnfinishedEr
 from portside.fleet import everywhere, settle
 from portside.journal import Phase
 from portside.proxy import ADMIN_SOCKET, Admin, upstreams
-from portside.release import Current, Release
+from portside.release import Current, Release, archive
 from portside.report import Reporter, Timings, timed
 from portside.steps import Step, Target
 
@@ -90,15 +90,8 @@ class Rollout:
             await self._delivery.provide(target, self._release.image)
             if self._files is None and self._release.id in target.state.releases:
                 return
-            files, pull = self._files, self._delivery.pull_seconds
-            deadline = self._environment.transfer_deadline
-            if files is not None:
-                step = steps.prepare(self._release, files, pull_seconds=pull, timeout=deadline)
-            else:
-                step = steps.prepare_copy(
-                    self._release, await self._read_elsewhere(), pull_seconds=pull, timeout=deadline
-                )
-            await run_step(target, step)
+            tar = archive(self._files) if self._files is not None else await self._read_elsewhere()
+            await run_step(target, steps.prepare(self._release, tar))
 
         await self._phase("prepare", act)
 

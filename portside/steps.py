@@ -52,15 +52,9 @@ def switched_route(operation: Operation) -> str:
     return f"{operation.slot}>{operation.previous_slot}"
 
 
-def prepare(release: Release, files: Mapping[str, str], *, pull_seconds: float, timeout: float) -> Step:
-    arguments = (release.id, release.image.reference, f"{pull_seconds:.0f}")
-    return Step("prepare", "prepare", arguments, timeout + GRACE, stdin=archive(files))
-
-
-def prepare_copy(release: Release, tar: bytes, *, pull_seconds: float, timeout: float) -> Step:
-    """As prepare, with a directory that was read from another host."""
-    arguments = (release.id, release.image.reference, f"{pull_seconds:.0f}")
-    return Step("prepare", "prepare", arguments, timeout + GRACE, stdin=tar)
+def prepare(release: Release, tar: bytes) -> Step:
+    """`tar` holds the files of the release's directory."""
+    return Step("prepare", "prepare", (release.id, release.image.reference), 60 + GRACE, stdin=tar)
 
 
 def before_switch(release: Release, command: tuple[str, ...], deadline: float) -> Step:

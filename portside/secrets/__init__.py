@@ -19,7 +19,8 @@ SOURCES: dict[str, type[Source]] = {
     "generated": Generated,
 }
 
-_NAMED = re.compile(r"\$\{(\w+)\}")
+# `${NAME}` is a secret; `$${NAME}` is that very text.
+_NAMED = re.compile(r"(?<!\$)\$\{(\w+)\}")
 
 
 async def resolve(environment: Environment, root: Path) -> Mapping[str, str]:
@@ -56,7 +57,7 @@ async def resolve(environment: Environment, root: Path) -> Mapping[str, str]:
                 where=f"{FILE}: env.{environment.name}.env.{name}",
                 remedy=f"Add it to [env.{environment.name}.secrets].",
             )
-        values[name] = _NAMED.sub(lambda match: secrets[match[1]], text)
+        values[name] = _NAMED.sub(lambda match: secrets[match[1]], text).replace("$${", "${")
     # A secret that only takes part in other values isn't handed to the service a second time.
     composed = {named for text in environment.env.values() for named in _NAMED.findall(text)}
     return {**{name: value for name, value in secrets.items() if name not in composed}, **values}
@@ -78,4 +79,4 @@ async def accessory_values(environment: Environment, root: Path, names: set[str]
 
 def plain_variables(environment: Environment) -> Mapping[str, str]:
     """The values that hold no secret, which a Compose file may use as `${NAME}`."""
-    return {name: text for name, text in environment.env.items() if not _NAMED.search(text)}
+    return {name: text.replace("$${", "${") for name, text in environment.env.items() if not _NAMED.search(text)}

@@ -106,6 +106,6 @@ def test_after_sigkill_the_next_command_recovers_and_says_how(shipping: Project,
         assert ("was finished" in said) == (serving != first)
         assert ("was undone" in said) == (serving == first)
     else:
-        assert (phase, at) == ("retire", "end"), "everything had been done"
+        assert phase == "retire", "the step that was under way ended by itself"
     one_release_serves(shipping, serving)
     assert shipping.invoke("status", "--env", "lab", "--json").data["recovered"] == ""

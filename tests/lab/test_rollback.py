@@ -88,6 +88,7 @@ def test_with_a_registry_hosts_pull_by_digest_and_pull_again_for_a_rollback(
     host = project.hosts[0]
     compose = project.shell(host, "cat", project.site(f"releases/{first}/compose.yaml"))
     assert f"{registry.address}/acme/tiny@sha256:" in compose
-    project.shell(host, "bash", "-c", "docker rm -f $(docker ps -aq --filter status=exited); docker image prune -af")
+    project.shell(host, "bash", "-c", "docker rm -f $(docker ps -aq --filter status=exited)")
+    project.shell(host, "docker", "image", "rm", next(line for line in compose.split() if "@sha256:" in line))
     project.invoke("rollback", "--env", "lab")
     assert httpx.get(project.url()).json()["release"] == first

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # Put a release's directory on this host, whole or not at all, and check that it can start.
-# Arguments: token, journal begin line, journal end line, release, image reference, pull time-out in
-# seconds (0: never pull). Standard input: a tar of the directory's files.
-token="$1" begin="$2" end="$3" release="$4" image="$5" pull_timeout="$6"
+# Arguments: token, journal begin line, journal end line, release, image reference.
+# Standard input: a tar of the directory's files.
+token="$1" begin="$2" end="$3" release="$4" image="$5"
 guard "$token"
 record "$begin"
 
@@ -11,10 +11,7 @@ rm -rf "$new"
 mkdir -p "$new"
 tar -x -f - -C "$new"
 
-if ! docker image inspect "$image" >/dev/null 2>&1; then
-  [ "$pull_timeout" != 0 ] || fail 76 "image $image is not on this host"
-  timeout "$pull_timeout" docker pull -q "$image" || fail 76 "image $image could not be pulled"
-fi
+docker image inspect "$image" >/dev/null 2>&1 || fail 76 "image $image is not on this host"
 docker network inspect "$site_name" portside >/dev/null 2>&1 || for network in "$site_name" portside; do
   docker network inspect "$network" >/dev/null 2>&1 || docker network create "$network" >/dev/null
 done

@@ -21,10 +21,14 @@ if [ "${#ids[@]}" -gt 0 ] && [ "$treatment" != warm ]; then
   [ "$treatment" = keep ] || docker rm -f "${ids[@]}" >/dev/null
 fi
 if [ "$#" -gt 0 ] && [ "$old_release" != "-" ] && [ -d "$site/releases/$old_release" ]; then
-  compose "$old_slot" "$old_release" up -d --no-deps --no-build --pull never "$@" >"$site/up.log" 2>&1 || {
-    tail -n 15 "$site/up.log" >&2
-    fail 75 "could not start $* of release $old_release again"
-  }
+  mapfile -t ids < <(containers "$old_slot" "$old_release" "$@")
+  # Those that were stopped for the handover are still there; Compose would look for more to change.
+  if [ "${#ids[@]}" = 0 ] || ! docker start "${ids[@]}" >/dev/null 2>&1; then
+    compose "$old_slot" "$old_release" up -d --no-deps --no-build --pull never "$@" >"$site/up.log" 2>&1 || {
+      tail -n 15 "$site/up.log" >&2
+      fail 75 "could not start $* of release $old_release again"
+    }
+  fi
 fi
 rm -rf "${site:?}/releases/.new-$release"
 [ "$treatment" != remove ] || rm -rf "${site:?}/releases/$release"
