@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -119,14 +119,4 @@ def unfinished(journals: Mapping[str, Sequence[Entry]], committed: Collection[st
         return None
     newest = max(operation.id for operation in open_operations.values())
     mine = {host: operation for host, operation in open_operations.items() if operation.id == newest}
-    order: tuple[Phase, ...] = (
-        "prepare",
-        "before-switch",
-        "start",
-        "switch",
-        "bake",
-        "commit",
-        "retire",
-        "undo",
-    )
-    return Unfinished(mine, newest in committed, max(phases, key=order.index))
+    return Unfinished(mine, newest in committed, max(phases, key=get_args(Phase).index))
