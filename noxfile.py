@@ -57,7 +57,7 @@ def tests(session: nox.Session) -> None:
 def lab(session: nox.Session) -> None:
     """Against real hosts with real Docker Engines, a real registry, a real PostgreSQL. Minutes."""
     install(session, "test", "engine")
-    session.run("python", "-m", "portside.engine")
+    session.run("python", "-m", "portside.engine", "ssh=openssh-client")
     session.run("pytest", "tests/lab", "-n", "2", "--dist", "loadfile", "--quiet", "--durations=15", *session.posargs)
 
 

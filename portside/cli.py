@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ from typing import Any
 from rich.console import Console
 
 from portside.config import Config, Environment, load_config
-from portside.errors import ConfigError, PortsideError
+from portside.errors import ConfigError, PortsideError, UnexpectedError
 from portside.report import Lines, LiveTable, progress
 
 INTERRUPTED = 130
+CRASH_FILE = Path(".portside/crash.txt")
 
 
 class Terminal:
@@ -62,6 +64,28 @@ class Terminal:
             self.err.print("\n".join(f"  {line}" for line in error.why.splitlines()), markup=False)
         if error.remedy:
             self.err.print(f"→ {error.remedy}", markup=False)
+
+
+def _known(error: BaseException) -> PortsideError | None:
+    """The first error in a group that says what a person can do; several tasks failing at once come as a group."""
+    if isinstance(error, PortsideError):
+        return error
+    if isinstance(error, BaseExceptionGroup):
+        return next(filter(None, map(_known, error.exceptions)), None)
+    return None
+
+
+def _unexpected(error: Exception) -> PortsideError:
+    """A mistake of Portside's own: the traceback goes into a file for whoever mends it."""
+    CRASH_FILE.parent.mkdir(exist_ok=True)
+    CRASH_FILE.write_text("".join(traceback.format_exception(error)))
+    CRASH_FILE.chmod(0o600)
+    return UnexpectedError(
+        f"something unexpected happened: {type(error).__name__}",
+        why=str(error)[:300],
+        remedy=f"This is a mistake in Portside; {CRASH_FILE} has its details. What was begun on hosts is finished or "
+        "undone by the next command.",
+    )
 
 
 def _console(*, stderr: bool) -> Console:
@@ -111,6 +135,14 @@ def run(
     except (KeyboardInterrupt, asyncio.CancelledError):
         terminal.err.print("✗ interrupted", style="bold red")
         code = INTERRUPTED
+    except BaseException as error:
+        known = _known(error)
+        if known is None:
+            if not isinstance(error, Exception):
+                raise
+            known = _unexpected(error)
+        terminal.error(known, failed(known))
+        code = known.exit_code
     sys.stdout.flush()
     if code:
         sys.exit(code)

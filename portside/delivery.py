@@ -62,7 +62,7 @@ class Delivery:
         pulled = await host.run(["docker", "pull", "--quiet", reference], timeout=PULL_SECONDS)
         pulled.check(
             f"{reference} could not be pulled",
-            remedy=f"Try it there by hand: docker pull {reference}. A registry with a login needs `docker login` there.",
+            remedy=f"Try it there by hand: docker pull {reference}. A private registry needs `docker login` there.",
         )
 
     async def _send(self, host: Host, image: BuiltImage, present: frozenset[str]) -> None:

@@ -8,6 +8,7 @@ import platform
 import shlex
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -245,9 +246,15 @@ async def _ask(*argv: str) -> Result | None:
 
 
 def main() -> None:
-    """`python -m portside.engine`: make sure that this machine has a Docker Engine, or say how to get one."""
+    """`python -m portside.engine [PROGRAM=PACKAGE …]`: a Docker Engine and these programs on this machine."""
+
+    async def ensure() -> None:
+        await ensure_engine(print)
+        for program, _, package in (argument.partition("=") for argument in sys.argv[1:]):
+            await ensure_program(program, package, print)
+
     try:
-        asyncio.run(ensure_engine(print))
+        asyncio.run(ensure())
     except PortsideError as error:
         raise SystemExit(str(error)) from None
 

@@ -77,3 +77,9 @@ class CommandError(PortsideError):
     """An external command failed, or ran past its time-out."""
 
     exit_code = 10
+
+
+class UnexpectedError(PortsideError):
+    """A mistake in Portside itself. The details are in .portside/crash.txt."""
+
+    exit_code = 70

@@ -100,7 +100,10 @@ class Rollout:
         if not command or self._files is None:
             return
         step = steps.before_switch(self._release, command, self._config.service.before_switch_deadline)
-        await self._phase("before-switch", lambda target: run_step(target, step), self._targets[:1])
+        # Once for each database: where several hosts run accessories, each has one of its own.
+        configured = self._environment.accessory_hosts or ()
+        databases = [target for target in self._targets if target.host.name in configured]
+        await self._phase("before-switch", lambda target: run_step(target, step), databases or self._targets[:1])
 
     async def _start(self) -> None:
         cold = [target for target in self._targets if not target.operation.warm]

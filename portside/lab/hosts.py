@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import asyncssh
+
 from portside.command import Result, run_command
 from portside.errors import CommandError, ConfigError, HostError
 from portside.lab.image import ensure_lab_image
@@ -141,10 +143,12 @@ async def _start_host(container: str, run: Sequence[str]) -> str:
 
 
 async def _make_key(state_dir: Path, name: str) -> str:
-    key = state_dir / KEY
-    argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"lab {name}", "-f", str(key)]
-    (await run_command(argv, timeout=DOCKER_SECONDS)).check()
-    return (await run_command(["ssh-keygen", "-y", "-f", str(key)], timeout=DOCKER_SECONDS)).check().text
+    """A new client key; its public half."""
+    key = asyncssh.generate_private_key("ssh-ed25519", comment=f"lab {name}")
+    path = state_dir / KEY
+    path.touch(mode=0o600)
+    path.write_bytes(key.export_private_key())
+    return key.export_public_key().decode().strip()
 
 
 async def _create_network(name: str) -> ipaddress.IPv4Network:
