@@ -28,13 +28,14 @@ class Bare:
         return f"http://{self._lab.hosts[0].address}:{PORT}"
 
     async def adopt(self, site: str, release: str, name: str) -> None:
-        """Make `name` of the release that Portside put on the host: the same services, the same environment."""
+        """Make `name` of the release that Portside put on the host: the same web service, the same environment."""
         folder = f".portside/sites/{site}/releases/{release}"
         read = await self._ssh("cat", f"{folder}/compose.yaml")
         data = yaml.safe_load(read.check().stdout)
-        for service in data["services"].values():
-            service.pop("labels", None)
+        # `--wait` refuses services without a health check, which a worker may be: bare Compose is spared them.
         web = data["services"]["web"]
+        data["services"] = {"web": web}
+        web.pop("labels", None)
         if web["deploy"]["replicas"] == 1:
             web["ports"] = [f"{PORT}:8000"]
         await self._ssh("mkdir", "-p", f"bare/{name}")

@@ -129,7 +129,7 @@ async def _real_service(
 ) -> None:
     """The repository's own service: two replicas, a worker, migrations before the switch, PostgreSQL beside it.
 
-    Bare Compose gets the same services and the same database, and runs no migrations.
+    Bare Compose gets the web service and the same database; it has no worker to replace, and runs no migrations.
     """
     references = []
     for tree in (config, changed_tree(config, scratch / "changed")):
