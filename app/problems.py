@@ -106,8 +106,7 @@ async def _answer_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class
     # Where and why, never the value: it may be what the caller should not have sent.
     errors = [
-        {"pointer": "/".join(str(part) for part in entry["loc"]), "detail": _reason(entry)}
-        for entry in error.errors()
+        {"pointer": "/".join(str(part) for part in entry["loc"]), "detail": _reason(entry)} for entry in error.errors()
     ]
     problem = Problem(422, "The request is not valid.", "invalid-request", "Invalid request", errors=errors)
     return problem.response(request.url.path)

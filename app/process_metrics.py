@@ -31,9 +31,7 @@ class ProcessMetrics:
         self._workers = gauge("app_workers", "Worker processes that serve.")
         self._memory = gauge("app_resident_memory_bytes", "Resident memory of all workers.")
         self._files = gauge("app_open_fds", "Open file descriptors of all workers.")
-        self._lag = gauge(
-            "app_event_loop_lag_seconds", "How late the slowest worker's event loop wakes up.", "livemax"
-        )
+        self._lag = gauge("app_event_loop_lag_seconds", "How late the slowest worker's event loop wakes up.", "livemax")
         self._connections = gauge("db_pool_connections", "Database connections of all workers.", labels=("state",))
         self._capacity = gauge("db_pool_capacity", "Database connections that all workers may open.")
 

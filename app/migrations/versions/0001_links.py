@@ -19,9 +19,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
     )
-    op.create_index(
-        "ix_links_expires_at", "links", ["expires_at"], postgresql_where=sa.text("expires_at IS NOT NULL")
-    )
+    op.create_index("ix_links_expires_at", "links", ["expires_at"], postgresql_where=sa.text("expires_at IS NOT NULL"))
     support = op.create_table("schema_support", sa.Column("revision", sa.String(32), nullable=False))
     op.bulk_insert(support, [{"revision": "0001"}])
 
