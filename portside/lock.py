@@ -28,7 +28,6 @@ class Claim:
     operation: str
     ttl: int
     message: str = ""
-    force: bool = False
     leave: bool = False
 
     @property
@@ -89,7 +88,6 @@ async def _acquire(host: Host, site: str, claim: Claim, *, full: bool | str) -> 
             "lease",
             site,
             str(claim.ttl),
-            "1" if claim.force else "0",
             "leave" if claim.leave else "hold",
             asked(full),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from portside.config import Config, Environment
 from portside.image.build import BuildSpec, BuiltImage, build_image, inspect_image, read_source
 from portside.image.registry import push_image
+from portside.image.tags import prune_tags
 from portside.release import Image
 from portside.report import Reporter, timed
 
@@ -26,7 +27,9 @@ async def build(config: Config, reporter: Reporter, platform: str | None = None)
     )
     source = await read_source(spec.context)
     with timed(reporter, HERE, "build"):
-        return await build_image(spec, revision=source.revision, version=source.revision[:12], say=reporter.say)
+        image = await build_image(spec, revision=source.revision, version=source.revision[:12], say=reporter.say)
+        await prune_tags(spec.name)
+    return image
 
 
 async def push(image: BuiltImage, environment: Environment, reporter: Reporter) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import signal
 import httpx
 import pytest
 
+from tests.lab.faults import disconnect, reconnect
 from tests.lab.holds import free, held, wait_held
 from tests.lab.project import Project, wait_until
 
@@ -109,3 +111,24 @@ def test_after_sigkill_the_next_command_recovers_and_says_how(shipping: Project,
         assert phase == "retire", "the step that was under way ended by itself"
     one_release_serves(shipping, serving)
     assert shipping.invoke("status", "--env", "lab", "--json").data["recovered"] == ""
+
+
+def test_a_host_cut_off_in_the_middle_is_undone_when_it_is_back(shipping: Project) -> None:
+    first = shipping.deploy().data["release"]
+    lost = shipping.hosts[2]
+    with held(shipping, lost, "start", "end"):
+        deploying = shipping.start("deploy", "--env", "lab", "--json", "--image", shipping.image("2"))
+        wait_held(shipping, lost)
+        asyncio.run(disconnect(shipping.lab, lost))
+        out, err = deploying.communicate(timeout=120)
+        assert deploying.returncode == 8, out + err
+        assert lost.name in out
+        for host in shipping.hosts[:2]:
+            assert httpx.get(shipping.url(host)).json()["release"] == first
+            assert len(shipping.containers(host)) == 3
+        assert shipping.invoke("status", "--env", "lab", "--json", code=4).data["unreachable"].keys() == {lost.name}
+        asyncio.run(reconnect(shipping.lab, lost))
+    wait_until(
+        lambda: "was undone" in shipping.invoke("status", "--env", "lab", "--json").data["recovered"], seconds=60
+    )
+    one_release_serves(shipping, first)

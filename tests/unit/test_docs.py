@@ -73,6 +73,10 @@ def test_links_between_pages_lead_somewhere(page: str) -> None:
             assert (DOCS / target).exists(), f"docs/{page} links to {target}"
 
 
+COMMAND = re.compile(
+    r"invoke ([a-z][a-z-]*)(?![<\w-])"  # the task
+    r"((?: +(?:--?[a-z][a-z-]*|[^-\s`;|&#][^\s`;|&#]*))*)"  # its options and their values
+)
 PAGES = [*DOCS.glob("**/*.md"), DOCS.parent / "README.md", DOCS.parent / "CONTRIBUTING.md"]
 
 
@@ -81,7 +85,7 @@ def test_every_invoke_command_on_a_page_is_a_task_with_these_options(page: Path)
     """Commands in backticks and in code blocks; whether they do what is said is the lab's to test."""
     tasks = Collection.from_module(load_tasks())
     code = "\n".join(re.findall(r"```.*?```|`[^`\n]+`", page.read_text(), flags=re.DOTALL))
-    for name, options in re.findall(r"invoke ([a-z][a-z-]*)(?![<\w-])((?: +(?:--?[a-z][a-z-]*|[^-\s`;|&#][^\s`;|&#]*))*)", code):
+    for name, options in COMMAND.findall(code):
         if name == "list":
             continue
         assert name in tasks.task_names, f"{page.name}: invoke {name}"

@@ -1,10 +1,10 @@
 # shellcheck shell=bash
 # Take the release lock of a site and keep it while the engine keeps this channel open.
-# Arguments: ttl in seconds; force (1 breaks a live lock); mode (hold, leave: a lock that outlives this
+# Arguments: ttl in seconds; mode (hold, leave: a lock that outlives this
 # channel until its ttl); full (1 adds the facts of a preflight, an image's name that image's as well).
 # Standard input: the holder as one line of JSON, then a line per heartbeat.
 # Standard output: "held <holder>" or "token <n>", then the site's state.
-ttl="$1" force="$2" mode="$3" full="$4"
+ttl="$1" mode="$2" full="$3"
 mkdir -p "$site/lock" "$site/releases"
 IFS= read -r holder || fail 76 "no holder was sent"
 
@@ -12,7 +12,7 @@ exec 8>"$site/lock/flock"
 flock -w 10 8 || fail 74 "the lock file of $site_name is busy"
 now=$(date -u +%s)
 expires=$(cat "$site/lock/expires" 2>/dev/null || echo 0)
-if [ -e "$site/lock/holder.json" ] && [ "$expires" -gt "$now" ] && [ "$force" != 1 ]; then
+if [ -e "$site/lock/holder.json" ] && [ "$expires" -gt "$now" ]; then
   printf 'held %s %s %s\n' "$now" "$expires" "$(cat "$site/lock/holder.json")"
   exit 71
 fi
