@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 
@@ -16,6 +17,12 @@ from portside.host.script import script_argv
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+async def ready_to_connect(environment: Environment) -> None:
+    """Load what connecting takes, in a thread: most of what a command waits for beside it is other programs."""
+    if not environment.local:
+        await asyncio.to_thread(importlib.import_module, "portside.host.ssh")
 
 
 @contextlib.asynccontextmanager

@@ -93,6 +93,11 @@ def without_identity(release: Release) -> str:
     return release.compose.replace(release.id, "<release>").replace(release.image.reference, "<image>")
 
 
+def differs_in_image_only(before: Release, after: Release) -> bool:
+    """Whether the two are the same but for id and image: the release that follows a commit, usually."""
+    return without_identity(before) == without_identity(after) and before.env_digest == after.env_digest
+
+
 def diff(before: str, after: str) -> str:
     """A unified diff of two Compose files, one line of context."""
     lines = difflib.unified_diff(before.splitlines(), after.splitlines(), "before", "after", lineterm="", n=1)

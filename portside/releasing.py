@@ -10,7 +10,7 @@ from portside.cli import Terminal, project, run
 from portside.config import Config, Environment
 from portside.engine import ensure_engine
 from portside.errors import ConfigError, PortsideError
-from portside.fleet import connected, read_states
+from portside.fleet import connected, read_states, ready_to_connect
 from portside.image.build import read_source
 from portside.making import Draft, draft
 from portside.operations import common_release, deploy, rollback
@@ -103,8 +103,10 @@ def push_command(env: str, *, image: str | None, machine: bool) -> None:
 async def _draft(config: Config, environment: Environment, terminal: Terminal, image: str | None) -> Draft:
     if image is None or environment.local:
         await ensure_engine(terminal.reporter.say)
-    source, ready = await asyncio.gather(
-        read_source(config.root), shipped(config, environment, terminal.reporter, image=image)
+    source, ready, _ = await asyncio.gather(
+        read_source(config.root),
+        shipped(config, environment, terminal.reporter, image=image),
+        ready_to_connect(environment),
     )
     return await draft(config, environment, image=ready, commit=source.revision, created_by=operator())
 

@@ -17,6 +17,7 @@ from portside.delivery import Delivery
 from portside.errors import HostError, PortsideError, ReleaseError, UnfinishedError
 from portside.fleet import everywhere, settle
 from portside.journal import Phase
+from portside.plan import differs_in_image_only
 from portside.proxy import ADMIN_SOCKET, Admin, upstreams
 from portside.release import Current, Release, archive
 from portside.report import Reporter, Timings, timed
@@ -91,7 +92,9 @@ class Rollout:
             if self._files is None and self._release.id in target.state.releases:
                 return
             tar = archive(self._files) if self._files is not None else await self._read_elsewhere()
-            await run_step(target, steps.prepare(self._release, tar))
+            known = target.state.releases.get(target.operation.previous or "")
+            proven = known is not None and differs_in_image_only(known, self._release)
+            await run_step(target, steps.prepare(self._release, tar, proven=proven))
 
         await self._phase("prepare", act)
 

@@ -52,9 +52,10 @@ def switched_route(operation: Operation) -> str:
     return f"{operation.slot}>{operation.previous_slot}"
 
 
-def prepare(release: Release, tar: bytes) -> Step:
-    """`tar` holds the files of the release's directory."""
-    return Step("prepare", "prepare", (release.id, release.image.reference), 60 + GRACE, stdin=tar)
+def prepare(release: Release, tar: bytes, *, proven: bool) -> Step:
+    """`tar` holds the files of the release's directory; `proven`: Compose knows the same but for the image."""
+    arguments = (release.id, release.image.reference, "1" if proven else "0")
+    return Step("prepare", "prepare", arguments, 60 + GRACE, stdin=tar)
 
 
 def before_switch(release: Release, command: tuple[str, ...], deadline: float) -> Step:

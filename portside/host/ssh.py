@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import asyncssh
-
 from portside.command import Result, shown
 from portside.errors import HostError
 from portside.host.base import Channel, Input, Traffic
 from portside.host.local import LINE_LIMIT
+from portside.host.quick import asyncssh
 
 # Notice within this many seconds that the other side is gone: three unanswered keep-alives.
 KEEPALIVE_SECONDS = 5
