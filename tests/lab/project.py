@@ -20,6 +20,8 @@ from tests.lab.faults import as_root
 REPOSITORY = Path(__file__).parents[2]
 TINY = Path(__file__).parent / "tiny"
 COMMAND_SECONDS = 180
+# A shell starts background jobs deaf to Ctrl-C, and so would be all that a test run in one starts.
+INTERRUPTIBLE = ("env", "--default-signal=INT")
 
 SERVICE = {"name": "tiny", "readiness": "/readiness", "port": 8000}
 ENVIRONMENT: dict[str, Any] = {
@@ -73,7 +75,7 @@ class Project:
         """Start `invoke …` in a session of its own."""
         self.write()
         return subprocess.Popen(
-            [sys.executable, "-m", "invoke", "--search-root", str(REPOSITORY), *arguments],
+            [*INTERRUPTIBLE, sys.executable, "-m", "invoke", "--search-root", str(REPOSITORY), *arguments],
             cwd=self.root,
             env={**os.environ, **(variables or {})},
             stdout=subprocess.PIPE,
