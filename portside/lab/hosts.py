@@ -148,6 +148,7 @@ async def _make_key(state_dir: Path, name: str) -> str:
     path = state_dir / KEY
     path.touch(mode=0o600)
     path.write_bytes(key.export_private_key())
+    path.with_suffix(".pub").write_bytes(key.export_public_key())
     return key.export_public_key().decode().strip()
 
 
