@@ -113,7 +113,8 @@ def retire(operation: Operation, *, keep_warm: bool, prune: Mapping[str, str | N
 
 
 def undo(operation: Operation, reason: str, *, grace: float) -> Step:
-    treatment = "remove" if operation.fresh else "warm" if operation.warm else "keep"
+    warm = f"warm:{','.join(operation.stop_first)}"
+    treatment = "remove" if operation.fresh else warm if operation.warm else "keep"
     arguments = (
         operation.route or "none",
         operation.previous_slot or NONE,

@@ -92,3 +92,23 @@ def test_with_a_registry_hosts_pull_by_digest_and_pull_again_for_a_rollback(
     project.shell(host, "docker", "image", "rm", next(line for line in compose.split() if "@sha256:" in line))
     project.invoke("rollback", "--env", "lab")
     assert httpx.get(project.url()).json()["release"] == first
+
+
+def test_an_undone_warm_rollback_leaves_one_worker_and_the_warm_release_running(project: Project) -> None:
+    project.environment["keep_warm"] = True
+    project.deploy()
+    second = project.deploy(image=project.image("2")).data["release"]
+    host = project.hosts[0]
+    # The worker of the release that we go back to can't be started any more: its container is in the way.
+    project.shell(host, "docker", "rm", "-f", "tiny-lab-blue-worker-1")
+    project.shell(host, "docker", "create", "--name", "tiny-lab-blue-worker-1", project.image())
+    failed = project.invoke("rollback", "--env", "lab", code=7)
+    assert "worker" in failed.all
+    assert httpx.get(project.url()).json()["release"] == second
+    assert project.containers(host) == [
+        "tiny-lab-blue-web-1",
+        "tiny-lab-blue-web-2",
+        "tiny-lab-green-web-1",
+        "tiny-lab-green-web-2",
+        "tiny-lab-green-worker-1",
+    ]

@@ -4,7 +4,7 @@
 token="$1" begin="$2" end="$3" slot="$4" release="$5" seconds="$6"
 guard "$token"
 record "$begin"
-mapfile -t ids < <(containers "$slot" "$release")
+find_containers "$slot" "$release"
 [ "${#ids[@]}" -gt 0 ] || fail 75 "release $release has no containers any more"
 # SECONDS counts whole seconds, which may cut a short bake by half.
 until=$((${EPOCHREALTIME/[.,]/} + seconds * 1000000))

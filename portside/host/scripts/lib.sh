@@ -72,6 +72,15 @@ containers() {
     done
 }
 
+# As containers, into the array `ids`. An Engine that doesn't answer is no Engine without containers.
+# shellcheck disable=SC2034 # whoever calls this uses `ids`
+find_containers() {
+  local found
+  found=$(containers "$@") || fail 76 "the Docker Engine does not answer"
+  ids=()
+  [ -z "$found" ] || mapfile -t ids <<<"$found"
+}
+
 compose() {
   local slot="$1" release="$2"
   shift 2

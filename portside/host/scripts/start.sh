@@ -10,11 +10,11 @@ record "$begin"
 [ "$interim_route" = "-" ] || route "$interim_route"
 compose "$slot" "$release" up -d --no-build --pull never --remove-orphans --quiet-pull "$@" >"$site/up.log" 2>&1 || {
   tail -n 15 "$site/up.log" >&2
-  mapfile -t ids < <(containers "$slot" "$release" "$@")
+  find_containers "$slot" "$release" "$@"
   last_words "${ids[@]}" >&2
   fail 75 "docker compose could not start release $release"
 }
-mapfile -t ids < <(containers "$slot" "$release" "$@")
+find_containers "$slot" "$release" "$@"
 gate "$token" "$deadline" "$port" "$path" "${ids[@]}" >&2
 # The proxy asks each upstream every 200 ms; by then it knows that these answer.
 sleep 0.2

@@ -9,13 +9,16 @@ record "$begin"
 [ "$new_route" = "-" ] || route "$new_route"
 if [ "$#" -gt 0 ]; then
   if [ "$old_release" != "-" ] && [ -d "$site/releases/$old_release" ]; then
-    compose "$old_slot" "$old_release" stop "$@" >/dev/null 2>&1 || true
+    compose "$old_slot" "$old_release" stop "$@" >"$site/up.log" 2>&1 || {
+      tail -n 15 "$site/up.log" >&2
+      fail 75 "$* of release $old_release could not be stopped, and must not run twice"
+    }
   fi
   compose "$slot" "$release" up -d --no-deps --no-build --pull never "$@" >"$site/up.log" 2>&1 || {
     tail -n 15 "$site/up.log" >&2
     fail 75 "docker compose could not start $* of release $release"
   }
-  mapfile -t ids < <(containers "$slot" "$release" "$@")
+  find_containers "$slot" "$release" "$@"
   gate "$token" "$deadline" 0 / "${ids[@]}" >&2
 fi
 record "$end"

@@ -2,7 +2,7 @@
 # Put this host back to what it was before an operation. Safe to repeat.
 # Arguments: token, begin line, end line, route to restore ("-": as it is, "none": no route), old slot, old release
 # ("-": none), new slot, new release, what to do with the new release (remove: it never served; keep: stop it,
-# it is an older release; warm: leave it running, as it was),
+# it is an older release; warm:<services>: leave it running, as it was, but for these, which only the switch started),
 # stop-first services to bring back …
 token="$1" begin="$2" end="$3" old_route="$4" old_slot="$5" old_release="$6" slot="$7" release="$8" treatment="$9"
 shift 9
@@ -14,14 +14,22 @@ none) rm -f "$base/proxy/routes/$site_name/route" ;;
 *) route "$old_route" ;;
 esac
 docker rm -f "$site_name-hook-$release" >/dev/null 2>&1 || true
-mapfile -t ids < <(containers "$slot" "$release")
-if [ "${#ids[@]}" -gt 0 ] && [ "$treatment" != warm ]; then
+ids=()
+case "$treatment" in
+warm:) ;;
+warm:*)
+  IFS=, read -r -a started <<<"${treatment#warm:}"
+  find_containers "$slot" "$release" "${started[@]}"
+  ;;
+*) find_containers "$slot" "$release" ;;
+esac
+if [ "${#ids[@]}" -gt 0 ]; then
   # Requests that the new release has taken on are finished: stop sends SIGTERM and waits for its grace period.
-  docker stop "${ids[@]}" >/dev/null 2>&1 || true
-  [ "$treatment" = keep ] || docker rm -f "${ids[@]}" >/dev/null
+  docker stop "${ids[@]}" >/dev/null || fail 75 "release $release could not be stopped"
+  [ "$treatment" != remove ] || docker rm -f "${ids[@]}" >/dev/null
 fi
 if [ "$#" -gt 0 ] && [ "$old_release" != "-" ] && [ -d "$site/releases/$old_release" ]; then
-  mapfile -t ids < <(containers "$old_slot" "$old_release" "$@")
+  find_containers "$old_slot" "$old_release" "$@"
   # Those that were stopped for the handover are still there; Compose would look for more to change.
   if [ "${#ids[@]}" = 0 ] || ! docker start "${ids[@]}" >/dev/null 2>&1; then
     compose "$old_slot" "$old_release" up -d --no-deps --no-build --pull never "$@" >"$site/up.log" 2>&1 || {
