@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from bench.bare import Bare, settled
-from bench.project import TAGS, build_tags, write_project
+from bench.project import TAGS, build_tags, remove_tags, write_project
 from bench.typed import REPOSITORY, Typed, invoke, listing
 from bench.values import Count, Figure, Results, Series, medians
 from portside.config import Config
@@ -63,6 +63,7 @@ async def _lab(config: Config, reporter: Reporter) -> AsyncIterator[Lab]:
         yield await start_hosts(3, name=NAME, state_dir=state_dir(config, NAME), say=reporter.say)
     finally:
         await stop_hosts(NAME)
+        await remove_tags()
         forget(config, NAME, ENV)
 
 

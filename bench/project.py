@@ -26,6 +26,10 @@ async def build_tags(config: Config, reporter: Reporter) -> None:
         (await run_command([*argv, "--tag", tag, str(SERVICE)], timeout=BUILD_SECONDS)).check()
 
 
+async def remove_tags() -> None:
+    await run_command(["docker", "image", "rm", *TAGS], timeout=BUILD_SECONDS)
+
+
 def write_project(folder: Path, config: Config, lab: Lab) -> None:
     """portside.toml with the environments `one`, `three` and `warm`, and the files that it names."""
     compose = folder / "compose"

@@ -42,6 +42,7 @@ BROKEN_TAIL = """
 # Added by `invoke demo`: two seconds after its first request the service takes itself down.
 import signal
 import threading
+import time
 
 _healthy = app
 _doomed = threading.Event()
@@ -50,8 +51,10 @@ _doomed = threading.Event()
 def _give_up():
     from loguru import logger
 
-    logger.critical("broken on purpose by `invoke demo`: this process ends now")
     os.kill(os.getppid(), signal.SIGTERM)
+    # Said once the last requests are answered, so that it is among the last lines of the log.
+    time.sleep(0.9)
+    logger.critical("broken on purpose by `invoke demo`: this process ends now")
 
 
 async def app(scope, receive, send):
