@@ -72,13 +72,7 @@ def site_route(config: Config, environment: Environment, replicas: int) -> dict[
                         "errors": {
                             "routes": [
                                 {
-                                    # The route may have been put back while this request was tried here.
-                                    "match": [
-                                        {
-                                            "vars": {route_file: [f"{slot}>{behind}", behind, f"{behind}>{slot}"]},
-                                            "expression": "{http.error.status_code} in [502, 503, 504]",
-                                        }
-                                    ],
+                                    "match": _unanswered(route_file, slot, behind),
                                     "handle": [_balanced(site, behind, replicas, service, "3s")],
                                     "terminal": True,
                                 },
@@ -100,6 +94,21 @@ def site_route(config: Config, environment: Environment, replicas: int) -> dict[
     if environment.domain:
         route["match"] = [{"host": [environment.domain]}]
     return route
+
+
+def _unanswered(route_file: str, slot: Slot, behind: Slot) -> list[dict[str, Any]]:
+    """Which failed requests go on to the slot behind: those that may be repeated, and those that nobody has seen yet.
+
+    A POST whose container died while it was at it may have been carried out; only its sender can know what to do.
+    """
+    # The route may have been put back while this request was tried at `slot`.
+    routes = {route_file: [f"{slot}>{behind}", behind, f"{behind}>{slot}"]}
+    failed = "{http.error.status_code} in [502, 503, 504]"
+    unseen = '{http.error.status_code} == 503 || {http.error.message}.contains("dial tcp")'
+    return [
+        {"vars": routes, "method": ["GET", "HEAD", "OPTIONS"], "expression": failed},
+        {"vars": routes, "expression": f"{failed} && ({unseen})"},
+    ]
 
 
 def _balanced(site: str, slot: Slot, replicas: int, service: Service, patience: str) -> dict[str, Any]:

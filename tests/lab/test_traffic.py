@@ -8,9 +8,11 @@ import shutil
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
+import httpx
+
 from portside.lab.values import Lab
 from portside.load import Kind, Load, Report, load_process
-from tests.lab.project import REPOSITORY, Finished, Project, new_project
+from tests.lab.project import REPOSITORY, Finished, Project, new_project, wait_until
 
 READS = Kind(name="read", weight=3, method="GET", path=lambda: "/", accepted=frozenset({200}))
 WRITES = Kind(
@@ -77,6 +79,32 @@ async def test_a_release_that_dies_under_load_costs_no_read(project: Project) ->
     assert failed.code == 7
     assert "the stars are right" in failed.out
     assert failures(reports()) == []
+
+
+async def test_a_write_that_a_dying_release_was_at_is_never_repeated(project: Project) -> None:
+    """Its sender gets an error and decides; a read at the same moment is answered by the release behind."""
+    host = project.hosts[0]
+    first = project.deploy().data["release"]
+    project.environment["bake"] = 30
+    deploying = project.start("deploy", "--env", "lab", "--json", "--image", project.image("2"))
+    route = "/home/deploy/.portside/proxy/routes/tiny-lab/route"
+    await asyncio.to_thread(
+        wait_until, lambda: project.shell(host, "cat", route) == "green>blue", what="the switch", seconds=60
+    )
+    async with httpx.AsyncClient(timeout=30) as client:
+        write, read = (
+            asyncio.create_task(client.request(method, f"{project.url()}/slow")) for method in ("POST", "GET")
+        )
+        await asyncio.sleep(1)
+        names = [name for name in await asyncio.to_thread(project.containers, host) if "green-web" in name]
+        await asyncio.to_thread(project.shell, host, "docker", "kill", *names)
+        assert (await write).status_code == 502
+        answer = await read
+        assert (answer.status_code, answer.json()["release"]) == (200, first)
+        untouched = await client.post(project.url())
+        assert untouched.json()["release"] == first, "nobody had seen this one yet"
+    await asyncio.to_thread(deploying.communicate, timeout=60)
+    assert deploying.returncode == 7
 
 
 async def test_slow_requests_are_finished_before_the_old_release_stops(project: Project) -> None:
