@@ -126,7 +126,7 @@ def test_a_changed_port_of_the_proxy_is_announced_and_applied(plain: Project) ->
 def test_a_firewall_leaves_ssh_and_the_service_open_and_closes_the_rest(plain: Project) -> None:
     host = plain.hosts[0]
     plain.shell(host, "/usr/sbin/sshd", "-p", "2222")
-    assert opens(host, 2222)
+    wait_until(lambda: opens(host, 2222), what="the second sshd to listen")
     bootstrap(plain, "--firewall")
     assert not opens(host, 2222)
     assert as_deploy(plain, "true") == ""
