@@ -27,6 +27,9 @@ from portside.release import Slot, other
 ROUTES = "/routes"
 ADMIN_SOCKET = "proxy/run/admin.sock"
 HEALTH_INTERVAL = "200ms"
+# A second of failed checks in a row: a busy host's readiness may flap for less, on all replicas at the same moment.
+# A container that is gone needs no check: the first refused connection tells.
+HEALTH_FAILS = 5
 ADMIN_SECONDS = 15
 MAINTENANCE_PAGE = """<!doctype html><meta charset=utf-8><title>Back soon</title>
 <p style="font:1.2rem system-ui;margin:20vh auto;max-width:30rem">We are working on it and will be back shortly.</p>
@@ -125,7 +128,7 @@ def _balanced(site: str, slot: Slot, replicas: int, service: Service, patience: 
                 "uri": service.readiness,
                 "interval": HEALTH_INTERVAL,
                 "timeout": "2s",
-                "fails": 2,
+                "fails": HEALTH_FAILS,
                 "headers": {"User-Agent": ["portside-proxy"]},
             },
             "passive": {"fail_duration": "2s"},
@@ -275,11 +278,14 @@ class Admin:
         """Wait until no request is under way at `addresses`, `deadline` seconds at most; how many are left."""
         loop = asyncio.get_running_loop()
         until = loop.time() + deadline
+        quiet = False
         while True:
             active = await self.active_requests()
             left = sum(active.get(address, 0) for address in addresses)
-            if left == 0 or loop.time() >= until:
+            # Twice in a row: one look may fall between two requests that the slot behind still gets.
+            if (left == 0 and quiet) or loop.time() >= until:
                 return left
+            quiet = left == 0
             await asyncio.sleep(0.1)
 
     async def _request(self, method: str, path: str, body: str = "") -> Answer:
