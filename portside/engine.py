@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
@@ -22,6 +23,7 @@ APT_SECONDS = 600.0
 START_SECONDS = 60.0
 DEBIAN_MIRROR = "http://deb.debian.org/debian"
 DEBIAN_PACKAGES = ("docker.io", "docker-cli", "docker-buildx", "docker-compose")
+PID_FILE = Path("/var/run/docker.pid")
 LOG_FILE = Path("/var/log/portside-dockerd.log")
 
 Say = Callable[[str], None]
@@ -231,7 +233,21 @@ def _write(files: tuple[tuple[str, str], ...]) -> None:
         Path(path).write_text(content)
 
 
+def forget_dead_engine(pid_file: Path = PID_FILE, processes: Path = Path("/proc")) -> None:
+    """Remove what an Engine that was killed left behind: its pid may be another process by now, or a zombie."""
+    try:
+        status = (processes / pid_file.read_text().strip() / "status").read_text()
+    except FileNotFoundError:
+        status = ""
+    alive = re.search(r"^Name:\s+dockerd$", status, re.MULTILINE) and not re.search(
+        r"^State:\s+Z", status, re.MULTILINE
+    )
+    if not alive:
+        pid_file.unlink(missing_ok=True)
+
+
 def _start_in_background() -> None:
+    forget_dead_engine()
     with LOG_FILE.open("ab") as log:
         # A session of its own: Ctrl-C in this terminal is not for the Engine.
         subprocess.Popen(["dockerd"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from portside.engine import debian_mirror, installation_for, read_os_release
+import pytest
+
+from portside.engine import debian_mirror, forget_dead_engine, installation_for, read_os_release
 
 
 def test_bookworm_takes_docker_from_trixie_and_nothing_else() -> None:
@@ -45,3 +47,22 @@ def test_os_release_is_read_with_its_quotes(tmp_path: Path) -> None:
     path.write_text('ID=debian\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n\n# note\n')
     assert read_os_release(path)["PRETTY_NAME"] == "Debian GNU/Linux 12 (bookworm)"
     assert read_os_release(tmp_path / "missing") == {}
+
+
+@pytest.mark.parametrize(
+    ("status", "kept"),
+    [
+        ("Name:\tdockerd\nState:\tS (sleeping)\n", True),
+        ("Name:\tdockerd\nState:\tZ (zombie)\n", False),
+        ("Name:\tbash\nState:\tS (sleeping)\n", False),
+        (None, False),
+    ],
+)
+def test_only_a_living_engine_keeps_its_pid_file(tmp_path: Path, status: str | None, kept: bool) -> None:
+    pid_file = tmp_path / "docker.pid"
+    pid_file.write_text("42")
+    if status is not None:
+        (tmp_path / "42").mkdir()
+        (tmp_path / "42/status").write_text(status)
+    forget_dead_engine(pid_file, tmp_path)
+    assert pid_file.exists() == kept
