@@ -6,19 +6,19 @@ emit_state() {
   printf '@@time\n%s\n' "$(date -u +%s.%N)"
   printf '@@base\n%s\n' "$base"
   printf '@@current\n'
-  cat "$site/current.json" 2>/dev/null || true
+  show "$site/current.json"
   printf '\n@@route\n'
   routed
   printf '@@maintenance\n'
-  cat "$base/proxy/routes/$site_name/maintenance" 2>/dev/null || true
+  show "$base/proxy/routes/$site_name/maintenance"
   printf '@@proxy_config\n'
-  cat "$base/proxy/config/caddy.json" 2>/dev/null || true
+  show "$base/proxy/config/caddy.json"
   printf '\n@@lock\n'
   if [ -e "$site/lock/holder.json" ]; then
     printf '%s %s\n' "$(cat "$site/lock/expires" 2>/dev/null || echo 0)" "$(cat "$site/lock/holder.json")"
   fi
   printf '@@journal\n'
-  tail -n 400 "$site/journal.jsonl" 2>/dev/null || true
+  [ ! -e "$site/journal.jsonl" ] || tail -n 400 "$site/journal.jsonl"
   printf '@@releases\n'
   for release in "$site"/releases/*/release.json; do
     [ -e "$release" ] || continue
@@ -38,7 +38,7 @@ emit_state() {
     fi
   done <<<"$all"
   printf '@@containers\n%s@@proxy\n%s@@accessories\n' "$mine" "$proxies"
-  cat "$site/accessories/fingerprint" 2>/dev/null || true
+  show "$site/accessories/fingerprint"
   printf '%s' "$accessories"
 }
 

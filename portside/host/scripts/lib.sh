@@ -32,6 +32,11 @@ publish() {
   )
 }
 
+# A file that may not be there yet. One that is there and can't be read is an error, never "nothing released".
+show() {
+  [ ! -e "$1" ] || cat "$1"
+}
+
 # Append one journal line: $1 is a JSON object without its time, which only this host's clock may tell.
 record() {
   printf '{"at":%s,%s\n' "$(date -u +%s)" "${1#\{}" >>"$site/journal.jsonl"
@@ -54,7 +59,7 @@ guard() {
 
 # Which of the two slots the proxy sends traffic to, and which one stands behind it: "blue", "blue>green", "".
 routed() {
-  cat "$base/proxy/routes/$site_name/route" 2>/dev/null || true
+  show "$base/proxy/routes/$site_name/route"
 }
 
 route() {

@@ -33,9 +33,9 @@ def test_a_line_says_when_what_where_and_from_which_release(log_lines: Lines) ->
 
 
 def test_standard_logging_comes_out_the_same_way(log_lines: Lines) -> None:
-    logging.getLogger("some.library").warning("100%% of {braces} %s", {"a": 1})
+    logging.getLogger("some.package").warning("100%% of {braces} %s", {"a": 1})
     (line,) = log_lines()
-    assert (line["logger"], line["level"]) == ("some.library", "warning")
+    assert (line["logger"], line["level"]) == ("some.package", "warning")
     assert line["message"] == "100% of {braces} {'a': 1}"
 
 
@@ -46,7 +46,7 @@ def test_a_traceback_is_inside_the_line_and_holds_no_values_of_variables(log_lin
     try:
         fail("4111-1111")
     except ValueError:
-        logging.getLogger("some.library").exception("it failed")
+        logging.getLogger("some.package").exception("it failed")
     (line,) = log_lines()
     assert line["exception.type"] == "ValueError"
     assert "in fail" in line["exception.stacktrace"]
