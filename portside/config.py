@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from portside.errors import ConfigError
 
@@ -19,6 +19,9 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
 EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
 Listen = Annotated[str, StringConstraints(pattern=r"^(\d{1,3}(\.\d{1,3}){3}|\[[0-9a-fA-F:]+\]):\d{1,5}$")]
+Address = Annotated[str, StringConstraints(pattern=r"^([\w.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}$")]
+Retention = Annotated[str, StringConstraints(pattern=r"^[1-9]\d{0,3}[hdwy]$")]
+Percent = Annotated[float, Field(gt=0, lt=100)]
 ImageReference = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][\w./:@-]*$")]
 
 
@@ -90,8 +93,7 @@ class Environment(Model):
     @classmethod
     def _destinations(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
         for host in hosts:
-            if not re.fullmatch(r"([\w.-]+@)?[\w.-]+(:\d{1,5})?", host):
-                raise ValueError(f"{host!r} is not an SSH destination like user@host or user@host:port")
+            _destination(host)
         if len(set(hosts)) != len(hosts):
             raise ValueError("the same host is listed twice")
         return hosts
@@ -105,13 +107,69 @@ class Environment(Model):
     @classmethod
     def _references(cls, secrets: dict[str, str]) -> dict[str, str]:
         for name, reference in secrets.items():
-            if not re.fullmatch(r"[a-z0-9]+:.+", reference):
-                raise ValueError(f"{name} needs `source:reference`, for instance `env:{name}`")
+            _source(name, reference)
         return secrets
 
     @property
     def local(self) -> bool:
         return not self.hosts
+
+
+class Slo(Model):
+    """What the service promises over 30 days, in per cent. `latency_threshold` is in seconds."""
+
+    availability: Percent = 99.9
+    latency: Percent = 99.0
+    latency_threshold: Annotated[float, Field(gt=0)] = 0.5
+
+
+class Receiver(Model):
+    """Who is told of an alert. `secret` is a reference as in an environment's secrets."""
+
+    kind: Literal["slack", "pagerduty", "email", "webhook"]
+    secret: str
+    severities: tuple[Literal["critical", "warning"], ...] = ("critical", "warning")
+    envs: tuple[Name, ...] = ()
+
+    @field_validator("secret")
+    @classmethod
+    def _reference(cls, secret: str) -> str:
+        return _source("secret", secret)
+
+
+class Observe(Model):
+    """The central monitoring stack: where it runs, what it opens, how long it remembers."""
+
+    host: str | None = None
+    ssh_config: Path | None = None
+    known_hosts: Path | None = None
+    grafana: Listen = "127.0.0.1:3000"
+    prometheus: Listen = "127.0.0.1:9090"
+    alertmanager: Listen = "127.0.0.1:9093"
+    ingest: Listen | None = None
+    ingest_address: Address | None = None
+    retention: Retention = "15d"
+    log_retention: Retention = "7d"
+    runbooks: str = "docs/runbooks"
+    start_deadline: Seconds = 120
+    slo: Slo = Slo()
+    receivers: dict[Name, Receiver] = {}
+
+    @field_validator("host")
+    @classmethod
+    def _reachable(cls, host: str | None) -> str | None:
+        return _destination(host) if host is not None else None
+
+    @field_validator("ssh_config", "known_hosts")
+    @classmethod
+    def _home(cls, path: Path | None) -> Path | None:
+        return path.expanduser() if path else None
+
+    @model_validator(mode="after")
+    def _addressed(self) -> Observe:
+        if (self.ingest is None) != (self.ingest_address is None):
+            raise ValueError("ingest and ingest_address go together: where it listens, and what other hosts call it")
+        return self
 
 
 class Config(Model):
@@ -121,6 +179,7 @@ class Config(Model):
     service: Service
     images: Images = Images()
     build: Build = Build()
+    observe: Observe = Observe()
     env: dict[Name, Environment]
 
     def environment(self, name: str) -> Environment:
@@ -141,6 +200,18 @@ class Config(Model):
     def site(self, environment: Environment) -> str:
         """The name under which a service's environment lives on a host."""
         return f"{self.service.name}-{environment.name}"
+
+
+def _destination(host: str) -> str:
+    if not re.fullmatch(r"([\w.-]+@)?[\w.-]+(:\d{1,5})?", host):
+        raise ValueError(f"{host!r} is not an SSH destination like user@host or user@host:port")
+    return host
+
+
+def _source(name: str, reference: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]+:.+", reference):
+        raise ValueError(f"{name} needs `source:reference`, for instance `env:{name.upper()}`")
+    return reference
 
 
 def load_config(root: Path) -> Config:
@@ -211,8 +282,10 @@ def _explained(error: ValidationError) -> ConfigError:
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"])
         value = problem["input"]
-        # env.<environment>.env and .secrets may hold what nobody should read in a CI log.
-        private = len(problem["loc"]) > 2 and problem["loc"][2] in ("env", "secrets")
+        # env.<environment>.env and .secrets, and a receiver's, may hold what nobody should read in a CI log.
+        private = len(problem["loc"]) > 2 and (
+            problem["loc"][2] in ("env", "secrets") or problem["loc"][-1] == "secret"
+        )
         shown = "" if isinstance(value, dict) or private else f" (it is {value!r})"
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":

@@ -10,9 +10,10 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "accessories": (),
     "bake": (),
     "bootstrap": (),
-    "commit": (),
+    "commit": ("marks",),
     "examine": (),
     "hook": (),
+    "ingest": (),
     "lease": ("emit",),
     "maintenance": (),
     "prepare": (),
@@ -22,7 +23,7 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "start": ("gate",),
     "state": ("emit",),
     "switch": ("gate",),
-    "undo": (),
+    "undo": ("marks",),
     "unlock": (),
 }
 WITHOUT_LIBRARY = frozenset({"bootstrap"})

@@ -1,0 +1,1 @@
+"""The commands that watch: the central monitoring stack up, down, and how it is."""
