@@ -49,6 +49,9 @@ class Operation(BaseModel):
     previous_stop_first: tuple[str, ...] = ()
     warm: bool = False
     fresh: bool = True
+    # Empty in what was begun before monitoring was told of releases.
+    service: str = ""
+    env: str = ""
 
 
 class Entry(BaseModel):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
 from portside import steps
+from portside.config import Environment
 from portside.errors import UnfinishedError
 from portside.facts import State
 from portside.fleet import everywhere
-from portside.journal import Unfinished, unfinished
+from portside.journal import Operation, Unfinished, unfinished
 from portside.lock import Lease
+from portside.markers import marks
 from portside.release import Current
 from portside.report import Reporter, timed
 from portside.rollout import STOP_GRACE, run_step, undo_all
@@ -22,7 +23,7 @@ async def recover(
     states: Mapping[str, State],
     site: str,
     *,
-    keep_warm: bool,
+    environment: Environment,
     reporter: Reporter,
 ) -> str:
     """Finish or undo what the journals show as begun and not ended; what was done, or "" when there was nothing.
@@ -35,7 +36,7 @@ async def recover(
     operation = found.any
     what = f"a {operation.kind} of {operation.release} by {operation.owner}, left behind in {found.phase},"
     if found.committed:
-        await _finish(found, leases, states, site, keep_warm=keep_warm, reporter=reporter)
+        await _finish(found, leases, states, site, environment=environment, reporter=reporter)
         return f"{what} was finished: every host had committed or was ready to"
     targets = [
         Target(leases[host].host, site, leases[host].token, states[host], each)
@@ -64,13 +65,17 @@ async def _finish(
     states: Mapping[str, State],
     site: str,
     *,
-    keep_warm: bool,
+    environment: Environment,
     reporter: Reporter,
 ) -> None:
+    # As on the host that committed: it is one release, and one line on a dashboard.
+    currents = [state.current for state in states.values() if state.current]
+    committed = next(each.committed for each in currents if each.operation == found.any.id)
+
     async def act(host: str) -> None:
         operation, state, lease = found.operations[host], states[host], leases[host]
         target = Target(lease.host, site, lease.token, state, operation)
-        if state.current is None or state.current.operation != operation.id:
+        if not _recorded(state, operation):
             release = state.releases[operation.release]
             current = Current(
                 release=operation.release,
@@ -78,12 +83,21 @@ async def _finish(
                 previous=operation.previous if operation.kind == "deploy" else release.previous,
                 previous_slot=operation.previous_slot,
                 operation=operation.id,
-                committed=datetime.now(UTC),
+                committed=committed,
             )
             with timed(reporter, host, "commit"):
-                await run_step(target, steps.commit(current))
+                told = marks(release, operation, current, environment, host)
+                await run_step(target, steps.commit(operation, current, told))
         with timed(reporter, host, "retire"):
-            step = steps.retire(operation, keep_warm=keep_warm, prune={}, grace=STOP_GRACE)
+            step = steps.retire(operation, keep_warm=environment.keep_warm, prune={}, grace=STOP_GRACE)
             await run_step(target, step)
 
     await everywhere(list(found.operations), act)
+
+
+def _recorded(state: State, operation: Operation) -> bool:
+    """Whether this host committed to the end: current.json alone leaves monitoring with the release before."""
+    return any(
+        entry.operation.id == operation.id and (entry.phase, entry.event) in (("commit", "end"), ("retire", "begin"))
+        for entry in state.journal
+    )

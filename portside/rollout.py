@@ -17,6 +17,7 @@ from portside.delivery import Delivery
 from portside.errors import HostError, PortsideError, ReleaseError, UnfinishedError
 from portside.fleet import everywhere, settle
 from portside.journal import Phase
+from portside.markers import marks
 from portside.plan import differs_in_image_only
 from portside.proxy import ADMIN_SOCKET, Admin, upstreams
 from portside.release import Current, Release, archive
@@ -140,7 +141,10 @@ class Rollout:
                 operation=operation.id,
                 committed=committed,
             )
-            await run_step(target, steps.commit(current))
+            told = marks(self._release, operation, current, self._environment, target.host.name)
+            said = await run_step(target, steps.commit(operation, current, told))
+            if said:
+                self._note(f"{target.host.name}: {said}")
 
         failures = await self._settled("commit", act)
         if failures:

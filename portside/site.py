@@ -65,7 +65,7 @@ async def opened(
     claim = Claim(environment.name, operator(), operation, environment.lock_ttl)
     async with connected(environment) as hosts, locked(hosts, site, claim, full=full) as leases:
         states = {name: lease.state for name, lease in leases.items() if lease.state is not None}
-        recovered = await recover(leases, states, site, keep_warm=environment.keep_warm, reporter=reporter)
+        recovered = await recover(leases, states, site, environment=environment, reporter=reporter)
         if recovered:
             reporter.say(f"Found {recovered}.")
             states = await read_states(hosts, site, full=full)

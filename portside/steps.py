@@ -10,6 +10,7 @@ from portside.facts import State
 from portside.host.base import Host
 from portside.host.script import script_argv
 from portside.journal import Operation, Phase, line
+from portside.markers import Marks, site_labels
 from portside.release import Current, Release, Slot, archive, other
 
 # How long a step may wait for another one's work lock, on top of its own time (lib.sh waits 60 s).
@@ -96,8 +97,18 @@ def bake(operation: Operation, release: Release, seconds: float) -> Step:
     return Step("bake", "bake", (operation.slot, release.id, f"{seconds:.0f}"), seconds + GRACE)
 
 
-def commit(current: Current) -> Step:
-    return Step("commit", "commit", (current.model_dump_json(),), 30 + GRACE)
+def commit(operation: Operation, current: Current, marks: Marks) -> Step:
+    arguments = (
+        current.model_dump_json(),
+        operation.kind,
+        operation.id,
+        operation.release,
+        site_labels(operation),
+        marks.targets,
+        marks.site,
+        marks.release,
+    )
+    return Step("commit", "commit", arguments, 30 + GRACE)
 
 
 def retire(operation: Operation, *, keep_warm: bool, prune: Mapping[str, str | None], grace: float) -> Step:
@@ -122,6 +133,8 @@ def undo(operation: Operation, reason: str, *, grace: float) -> Step:
         operation.slot,
         operation.release,
         treatment,
+        operation.id,
+        site_labels(operation),
         *operation.previous_stop_first,
     )
     return Step("undo", "undo", arguments, grace + GRACE, reason=reason)
@@ -164,6 +177,8 @@ def operation_for(state: State, release: Release, *, kind: str, identity: str, o
         previous_stop_first=known.stop_first if known else (),
         warm=warm,
         fresh=fresh,
+        service=release.service,
+        env=release.env,
     )
 
 

@@ -1,9 +1,12 @@
 # shellcheck shell=bash
-# Make a release the environment's current one on this host. Arguments: token, begin, end, current.json's text.
+# Make a release the environment's current one on this host, and tell monitoring. Arguments: token, begin, end,
+# current.json's text, kind, operation, release, labels of the counters, the two target files' texts, the textfile's.
 token="$1" begin="$2" end="$3" current="$4"
+shift 4
 guard "$token"
 record "$begin"
 printf '%s\n' "$current" | put "$site/current.json"
+mark_commit "$@" 2>&1 || printf 'monitoring could not be told of this release\n'
 record "$end"
 # A host that loses power after this point must still know what was committed.
 sync -d "$site/current.json" "$site/journal.jsonl"

@@ -3,9 +3,10 @@
 # Arguments: token, begin line, end line, route to restore ("-": as it is, "none": no route), old slot, old release
 # ("-": none), new slot, new release, what to do with the new release (remove: it never served; keep: stop it,
 # it is an older release; warm:<services>: leave it running, as it was, but for these, which only the switch started),
-# stop-first services to bring back …
+# its operation, labels of the counters ("": none), stop-first services to bring back …
 token="$1" begin="$2" end="$3" old_route="$4" old_slot="$5" old_release="$6" slot="$7" release="$8" treatment="$9"
-shift 9
+operation="${10}" labels="${11}"
+shift 11
 guard "$token"
 record "$begin"
 case "$old_route" in
@@ -40,4 +41,5 @@ if [ "$#" -gt 0 ] && [ "$old_release" != "-" ] && [ -d "$site/releases/$old_rele
 fi
 rm -rf "${site:?}/releases/.new-$release"
 [ "$treatment" != remove ] || rm -rf "${site:?}/releases/$release"
+[ -z "$labels" ] || mark_undo "$operation" "$release" "$labels" || true
 record "$end"

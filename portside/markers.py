@@ -1,0 +1,112 @@
+"""What monitoring is told of a release when it is committed, as texts: which containers to scrape, what was released.
+
+Prometheus reads targets/<site>.json and targets/<site>.site.json (file_sd), node exporter metrics/<site>.prom
+(textfile collector). The texts are made here; a host adds only its counters (portside/host/scripts/marks.sh).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from portside.config import Environment
+from portside.journal import Operation
+from portside.proxy import upstreams
+from portside.release import Current, Release
+
+# Where the site is asked from inside the host when nobody gave it a domain.
+PROXY = "portside-proxy-caddy-1"
+
+
+@dataclass(frozen=True)
+class Marks:
+    """`targets` and `site` are files of file_sd, `release` is the part of a textfile that a commit sets."""
+
+    targets: str
+    site: str
+    release: str
+
+
+def marks(release: Release, operation: Operation, current: Current, environment: Environment, host: str) -> Marks:
+    """What committing `release` on `host` (as its connection is called) says to monitoring."""
+    return Marks(
+        targets=targets(release, operation, environment, host),
+        site=site_targets(release, environment, host),
+        release=release_metrics(release, operation, current),
+    )
+
+
+def targets(release: Release, operation: Operation, environment: Environment, host: str) -> str:
+    """The committed release's web containers, and no other's: what runs in the other slot is not named here."""
+    site = f"{release.service}-{environment.name}"
+    addresses = upstreams(site, operation.slot, release.web, release.replicas, release.port)
+    labels = {**_of(release), "release": release.id, "host": host_label(host)}
+    return _file_sd(addresses, {**labels, "__readiness_path": release.readiness})
+
+
+def site_targets(release: Release, environment: Environment, host: str) -> str:
+    """Where people reach the site: through DNS where it has a domain, else the proxy of this host."""
+    module = "site_internal" if environment.https and environment.tls == "internal" else "site"
+    labels = {**_of(release), "host": host_label(host), "__param_module": module}
+    return _file_sd([f"{site_url(environment)}{release.readiness}"], labels)
+
+
+def site_url(environment: Environment) -> str:
+    if not environment.domain:
+        return f"http://{PROXY}"
+    scheme, listen, usual = (
+        ("https", environment.https, "443") if environment.https else ("http", environment.http, "80")
+    )
+    port = str(listen).rpartition(":")[2]
+    return f"{scheme}://{environment.domain}" + ("" if port == usual else f":{port}")
+
+
+def host_label(host: str) -> str:
+    """A host as monitoring calls it: its destination without user and port."""
+    return host.rpartition("@")[2].partition(":")[0]
+
+
+def release_metrics(release: Release, operation: Operation, current: Current) -> str:
+    """The part of metrics/<site>.prom that says what serves, and since when."""
+    told = {**_of(release), "release": release.id}
+    info = {
+        **told,
+        "previous": current.previous or "",
+        "commit": release.commit,
+        "by": operation.owner,
+        "kind": operation.kind,
+    }
+    return "\n".join(
+        (
+            "# HELP portside_release_info The committed release; always 1.",
+            "# TYPE portside_release_info gauge",
+            f"portside_release_info{{{labels(info)}}} 1",
+            "# HELP portside_release_timestamp_seconds When the release was committed.",
+            "# TYPE portside_release_timestamp_seconds gauge",
+            f"portside_release_timestamp_seconds{{{labels({**told, 'kind': operation.kind})}}} "
+            f"{current.committed.timestamp():.3f}",
+        )
+    )
+
+
+def labels(values: Mapping[str, str]) -> str:
+    """Labels in the text format, without braces."""
+    return ",".join(f'{name}="{_escaped(value)}"' for name, value in values.items())
+
+
+def site_labels(operation: Operation) -> str:
+    """The labels of the counters; "" for an operation that was begun before there were any."""
+    return labels({"service": operation.service, "env": operation.env}) if operation.service else ""
+
+
+def _of(release: Release) -> dict[str, str]:
+    return {"service": release.service, "env": release.env}
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+
+
+def _file_sd(addresses: list[str], labels: Mapping[str, str]) -> str:
+    return json.dumps([{"targets": addresses, "labels": dict(labels)}])

@@ -1,0 +1,176 @@
+"""What monitoring is told of a release, and what a host counts."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from portside import markers, steps
+from portside.host.script import script_text
+from portside.markers import Marks, host_label, site_url
+from tests.unit import builders
+
+R2 = "20261123-154502-bbbbbb"
+
+
+def made(**environment: Any) -> Marks:
+    release = builders.release(R2)
+    operation = builders.operation(slot="green", release=R2, service="links", env="prod", owner='a "b" \\ c\nd')
+    current = builders.current(R2, "green", previous="20261123-154501-aaaaaa")
+    return markers.marks(release, operation, current, builders.environment(**environment), "deploy@web-1:2222")
+
+
+def test_only_the_committed_slots_web_containers_are_targets() -> None:
+    (group,) = json.loads(made().targets)
+    assert group["targets"] == ["links-prod-green-web-1:8000", "links-prod-green-web-2:8000"]
+    assert group["labels"] == {
+        "service": "links",
+        "env": "prod",
+        "release": R2,
+        "host": "web-1",
+        "__readiness_path": "/readiness",
+    }
+
+
+def test_what_a_person_is_called_does_not_break_the_textfile() -> None:
+    text = made().release
+    assert r'by="a \"b\" \\ c\nd",kind="deploy"} 1' in text
+    assert f'portside_release_timestamp_seconds{{service="links",env="prod",release="{R2}",kind="deploy"}} ' in text
+    assert text.count("\n") == 5
+
+
+@pytest.mark.parametrize(
+    ("settings", "url"),
+    [
+        ({}, "http://portside-proxy-caddy-1"),
+        ({"domain": "a.example", "http": "0.0.0.0:80"}, "http://a.example"),
+        ({"domain": "a.example", "http": "0.0.0.0:8080"}, "http://a.example:8080"),
+        ({"domain": "a.example", "https": "0.0.0.0:443"}, "https://a.example"),
+        ({"domain": "a.example", "https": "0.0.0.0:8443"}, "https://a.example:8443"),
+    ],
+)
+def test_the_site_is_asked_where_people_reach_it(settings: dict[str, Any], url: str) -> None:
+    assert site_url(builders.environment(**settings)) == url
+    (group,) = json.loads(made(**settings).site)
+    assert group["targets"] == [f"{url}/readiness"]
+
+
+def test_a_certificate_of_the_proxys_own_ca_is_not_held_against_it() -> None:
+    (group,) = json.loads(made(domain="a.example", https="0.0.0.0:443", tls="internal").site)
+    assert group["labels"]["__param_module"] == "site_internal"
+
+
+def test_a_host_has_one_name_whoever_logs_in_and_where() -> None:
+    assert {host_label(name) for name in ("web-1", "deploy@web-1", "deploy@web-1:22")} == {"web-1"}
+
+
+class Machine:
+    """A home folder in which the real scripts run, with a lease that they believe in."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.site = home / ".portside/sites/links-prod"
+        (self.site / "lock").mkdir(parents=True)
+        (self.site / "lock/token").write_text("1\n")
+        (self.site / "lock/holder.json").write_text("{}\n")
+        # No Engine is asked for more than the containers of a release, of which there are none.
+        (home / "bin").mkdir()
+        (home / "bin/docker").write_text("#!/bin/sh\n")
+        (home / "bin/docker").chmod(0o755)
+
+    def run(self, step: steps.Step) -> str:
+        done = subprocess.run(
+            ["bash", "-c", script_text(step.script), "test", "links-prod", "1", '{"a":1}', '{"a":2}', *step.arguments],
+            env={"HOME": str(self.home), "PATH": f"{self.home}/bin:/usr/bin:/bin"},
+            capture_output=True,
+            check=True,
+            text=True,
+        )
+        return done.stdout
+
+    def commit(self, identity: str, **changes: Any) -> str:
+        operation = builders.operation(identity, release=R2, service="links", env="prod", **changes)
+        return self.run(steps.commit(operation, builders.current(R2), made()))
+
+    def undo(self, identity: str, **changes: Any) -> None:
+        values = {"release": R2, "service": "links", "env": "prod", "previous": None} | changes
+        self.run(steps.undo(builders.operation(identity, **values), "why", grace=1))
+
+    @property
+    def metrics(self) -> dict[str, str]:
+        lines = (self.home / ".portside/metrics/links-prod.prom").read_text().splitlines()
+        return dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))  # type: ignore[misc]
+
+    def counted(self, kind: str) -> str:
+        return self.metrics[f'portside_rollbacks_total{{service="links",env="prod",kind="{kind}"}}']
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+def test_a_commit_publishes_what_the_engine_made(machine: Machine) -> None:
+    assert machine.commit("op-1") == ""
+    base = machine.home / ".portside"
+    assert json.loads((base / "targets/links-prod.json").read_text()) == json.loads(made().targets)
+    assert json.loads((base / "targets/links-prod.site.json").read_text()) == json.loads(made().site)
+    for file in ("targets/links-prod.json", "targets/links-prod.site.json", "metrics/links-prod.prom"):
+        assert (base / file).stat().st_mode & 0o777 == 0o644
+    assert machine.counted("rollback") == machine.counted("undo") == "0", "both are there from the first release on"
+
+
+def test_a_step_that_is_repeated_counts_once(machine: Machine) -> None:
+    for _ in range(2):
+        machine.commit("op-1", kind="rollback")
+    for _ in range(3):
+        machine.undo("op-2")
+    machine.undo("op-3")
+    machine.commit("op-4", kind="rollback")
+    assert (machine.counted("rollback"), machine.counted("undo")) == ("2", "2")
+
+
+def test_an_undo_leaves_the_release_and_stamps_itself(machine: Machine) -> None:
+    machine.commit("op-1")
+    before = machine.metrics
+    machine.undo("op-2")
+    after = machine.metrics
+    stamp = f'portside_undo_timestamp_seconds{{service="links",env="prod",release="{R2}"}}'
+    changed = {name for name in after if before.get(name) != after[name]}
+    assert changed == {stamp, 'portside_rollbacks_total{service="links",env="prod",kind="undo"}'}
+    assert int(after[stamp]) > 1_700_000_000
+
+
+def test_an_undo_of_the_first_release_is_counted_too(machine: Machine) -> None:
+    machine.undo("op-1")
+    assert machine.counted("undo") == "1"
+    assert not any(name.startswith("portside_release_info") for name in machine.metrics)
+
+
+def test_what_was_begun_by_an_older_engine_is_undone_without_a_count(machine: Machine) -> None:
+    machine.undo("op-1", service="", env="")
+    assert not (machine.home / ".portside/metrics").exists()
+
+
+def test_a_count_that_is_damaged_starts_again_and_a_folder_in_the_way_is_said(machine: Machine) -> None:
+    (machine.site / "marks.counts").write_text("undo x\n")
+    machine.undo("op-1")
+    assert machine.counted("undo") == "1"
+    (machine.home / ".portside/targets/links-prod.json.new").mkdir(parents=True)
+    assert "monitoring could not be told" in machine.commit("op-2")
+    assert json.loads((machine.site / "current.json").read_text())["release"] == R2
+
+
+def test_each_metric_has_its_type_before_it(machine: Machine) -> None:
+    machine.commit("op-1")
+    machine.undo("op-2")
+    families: set[str] = set()
+    for line in (machine.home / ".portside/metrics/links-prod.prom").read_text().splitlines():
+        if line.startswith("# TYPE"):
+            families.add(line.split()[2])
+        elif not line.startswith("#"):
+            assert line.split("{")[0] in families
