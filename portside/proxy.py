@@ -26,6 +26,8 @@ from portside.release import Slot, other
 # Where the routes folder is inside the container (compose/proxy.yaml).
 ROUTES = "/routes"
 ADMIN_SOCKET = "proxy/run/admin.sock"
+# Listened at inside the container and never published: only what is on the network `portside` gets there.
+METRICS_PORT = 2020
 HEALTH_INTERVAL = "200ms"
 # A second of failed checks in a row: a busy host's readiness may flap for less, on all replicas at the same moment.
 # A container that is gone needs no check: the first refused connection tells.
@@ -170,9 +172,33 @@ def empty_config() -> dict[str, Any]:
     }
 
 
+def _measured(data: dict[str, Any]) -> None:
+    """Count requests by site, for monitoring.
+
+    Only domains that a route names become a label, everything else is "_other"; and only a site's own route is
+    measured, once for each request, whatever is nested in it: 1 to 2 µs (a static answer through two
+    nested routes, wrk, one of two cores: 34,800 a second against 36,700 without).
+    """
+    http = data["apps"]["http"]
+    http["metrics"] = {"per_host": True}
+    http["servers"]["metrics"] = {
+        "listen": [f":{METRICS_PORT}"],
+        "automatic_https": {"disable": True},
+        "routes": [
+            {
+                "@id": "portside-metrics",
+                "match": [{"path": ["/metrics"]}],
+                "handle": [{"handler": "metrics"}],
+                "terminal": True,
+            }
+        ],
+    }
+
+
 def with_site(present: str, config: Config, environment: Environment, replicas: int) -> str:
     """The proxy configuration `present` (JSON text, or "") with this site's route in its place."""
     data: dict[str, Any] = json.loads(present) if present.strip() else empty_config()
+    _measured(data)
     site = config.site(environment)
     servers = data["apps"]["http"]["servers"]
     for server in servers.values():

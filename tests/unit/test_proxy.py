@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
-from portside.proxy import upstreams, with_site
+from portside.proxy import proxy_compose, upstreams, with_site
 from tests.unit import builders
+
+ROOT = Path(__file__).parents[2]
 
 
 def sites(text: str) -> dict[str, list[str]]:
     servers = json.loads(text)["apps"]["http"]["servers"]
-    return {name: [route["@id"] for route in server["routes"]] for name, server in servers.items()}
+    return {name: [route["@id"] for route in server["routes"]] for name, server in servers.items() if name != "metrics"}
 
 
 def configuration(present: str = "", service: str = "links", **environment: Any) -> str:
@@ -42,6 +45,20 @@ def test_upstreams_are_the_names_that_compose_gives() -> None:
         "links-prod-green-web-1:8000",
         "links-prod-green-web-2:8000",
     ]
+
+
+def test_a_proxy_from_before_it_was_measured_is_measured_from_its_next_change_on() -> None:
+    before = json.loads(configuration())
+    del before["apps"]["http"]["metrics"], before["apps"]["http"]["servers"]["metrics"]
+    assert configuration(json.dumps(before)) == configuration()
+
+
+def test_metrics_have_a_port_of_their_own_that_is_not_published() -> None:
+    http = json.loads(configuration())["apps"]["http"]
+    assert http["servers"]["metrics"]["listen"] == [":2020"]
+    assert http["metrics"] == {"per_host": True}
+    compose = proxy_compose(ROOT / "compose/proxy.yaml", builders.environment(), "caddy:2.11")
+    assert "2020" not in compose
 
 
 def test_the_admin_api_is_a_socket_never_a_port() -> None:
