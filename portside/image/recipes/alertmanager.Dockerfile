@@ -1,0 +1,22 @@
+# Stands in for prom/alertmanager:v0. Built by portside/image/bases.py from Debian unstable.
+FROM debian:trixie-slim AS lists
+# Package lists live as long as the day they were fetched on; every recipe shares this step.
+ARG DAY
+RUN apt-get update
+
+FROM lists AS sid
+RUN --mount=type=bind,source=sid.sh,target=/sid.sh sh /sid.sh
+
+FROM sid AS files
+RUN --mount=type=bind,source=monitoring.sh,target=/recipe.sh \
+    sh /recipe.sh /rootfs "prometheus-alertmanager tzdata" prometheus-alertmanager=alertmanager amtool=amtool \
+    /etc/alertmanager /alertmanager
+
+FROM scratch
+COPY --from=files /rootfs/ /
+USER nobody
+WORKDIR /alertmanager
+VOLUME /alertmanager
+EXPOSE 9093
+ENTRYPOINT ["/bin/alertmanager"]
+CMD ["--config.file=/etc/alertmanager/alertmanager.yml", "--storage.path=/alertmanager"]
