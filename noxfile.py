@@ -12,7 +12,7 @@ nox.options.default_venv_backend = "uv"
 nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["lint", "types", "tests", "lab"]
 
-PYTHON_FILES = ("app", "portside", "bench", "tests", "tasks.py", "noxfile.py")
+PYTHON_FILES = ("app", "portside", "observability", "bench", "tests", "tasks.py", "noxfile.py")
 
 
 def install(session: nox.Session, *groups: str, service: bool = True) -> None:
@@ -36,7 +36,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", *PYTHON_FILES)
     session.run("ruff", "format", "--check", *PYTHON_FILES)
     session.run("lint-imports")
-    session.run("yamllint", "--strict", "compose", ".github")
+    session.run("yamllint", "--strict", "compose", "observability", ".github")
 
 
 @nox.session
