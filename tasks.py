@@ -198,6 +198,29 @@ def host_bootstrap(
     bootstrap_command(env, host=host, user=user, key=key, firewall=firewall, dry_run=dry_run, yes=yes, machine=json)
 
 
+@task(
+    help={
+        "down": "stop it; what it has gathered is kept",
+        "volumes": "with --down: remove that as well, with its passwords and certificates",
+        "status": "each component, targets down, rules failing, alerts, log lag",
+        "open": "open Grafana in a browser, where there is a desktop (--no-open: don't)",
+        **JSON,
+    }
+)
+def observe(
+    _: Context,
+    down: bool = False,
+    volumes: bool = False,
+    status: bool = False,
+    open: bool = True,
+    json: bool = False,
+) -> None:
+    """The monitoring stack up, or down, or how it is. Example: invoke observe --status"""
+    from portside.observing import observe_command
+
+    observe_command(down=down, volumes=volumes, status=status, browser=open, machine=json)
+
+
 @task(help={**ENV, **JSON})
 def doctor(_: Context, env: str = "local", json: bool = False) -> None:
     """What is wrong with this set-up, and how to mend it. Example: invoke doctor --env prod"""

@@ -8,6 +8,8 @@ from importlib.resources import files
 # What a script needs before it. Everything gets lib.sh, except what runs before there is a site.
 SCRIPTS: dict[str, tuple[str, ...]] = {
     "accessories": (),
+    "agent": (),
+    "ask": (),
     "bake": (),
     "bootstrap": (),
     "commit": ("marks",),
@@ -16,6 +18,9 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "ingest": (),
     "lease": ("emit",),
     "maintenance": (),
+    "observe": (),
+    "observe_down": (),
+    "observe_look": (),
     "prepare": (),
     "proxy": (),
     "proxy_config": (),
