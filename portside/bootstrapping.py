@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from portside.agents import outdated, refresh
 from portside.bootstrap import STEP_SECONDS, Facts, Step, Wish, needed, parse_facts
 from portside.cli import Terminal, project, run
 from portside.command import run_command, tail
@@ -35,6 +36,7 @@ from portside.surroundings import Surroundings
 HERE = "localhost"
 # What a plan calls the things that a bootstrap changes and a release doesn't.
 PROXY_CHANGES = ("proxy", "proxy route")
+AGENT = "agent"
 RESTARTED = "restart the proxy with its new settings: open connections drop for a moment"
 
 
@@ -211,7 +213,7 @@ def _unprivileged(facts: Facts, wish: Wish, where: str) -> Facts:
 
 async def _do(machine: Machine, plan: Sequence[Step], reporter: Reporter, environment: Environment) -> None:
     for step in plan:
-        if step.name in PROXY_CHANGES:
+        if step.name in (*PROXY_CHANGES, AGENT):
             continue
         with timed(reporter, machine.name, step.name):
             await _run(machine, step)
@@ -241,15 +243,21 @@ async def _keep_firewall(machine: Machine, environment: Environment) -> None:
 async def _add_proxy(plans: dict[str, list[Step]], config: Config, environment: Environment) -> None:
     """Add what the proxy needs: exactly where a host can already be asked, as a promise where it can't."""
     finished = [name for name, steps in plans.items() if not steps]
-    plan = None
+    plan, stale = None, set[str]()
     if finished:
         async with connected(environment, finished) as hosts:
             states = await read_states(hosts, config.site(environment), full=False)
             plan = proxy_plan(config, environment, hosts, states)
+            site = Site(config, environment, list(hosts), {}, states, _Silent())
+            stale = await outdated(site)
     for name, steps in plans.items():
         if plan is None or name not in finished:
             steps.append(Step("proxy", "start the proxy, unless it runs as it should"))
+            if "observe" in config.model_fields_set:
+                steps.append(Step(AGENT, "start the agent that watches it, unless it runs as it should"))
             continue
+        if name in stale:
+            steps.append(Step(AGENT, "give it the agent that watches it, as it is now"))
         for change in plan.hosts[name]:
             if change.what in PROXY_CHANGES:
                 steps.append(Step(change.what, _proxy_words(change.what, change.before, change.after)))
@@ -287,6 +295,8 @@ async def _ensure_proxy(config: Config, environment: Environment, names: Sequenc
             await _surroundings(config, environment).ensure(
                 site, targets, placeholder(config, environment), delivery, apply=True
             )
+            for note in await refresh(site, targets, apply=True):
+                reporter.say(note)
 
 
 async def _may_use_docker(host: Host) -> None:

@@ -50,6 +50,15 @@ class Proxy:
 
 
 @dataclass(frozen=True)
+class Agent:
+    """What watches the host. `running`: all of its containers are."""
+
+    running: bool
+    fingerprint: str
+    services: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class HostImage:
     id: str
     tags: tuple[str, ...]
@@ -89,6 +98,7 @@ class State:
     accessories: dict[str, str]
     machine: Machine | None = None
     images: tuple[HostImage, ...] = field(default=())
+    agent: Agent | None = None
 
     @property
     def serving(self) -> Slot | None:
@@ -153,6 +163,7 @@ def _parse(sections: dict[str, list[str]]) -> State:
         },
         machine=_machine(sections["machine"]) if "machine" in sections else None,
         images=tuple(map(_image, sections.get("images", []))),
+        agent=_agent(sections["agent"]),
     )
 
 
@@ -188,6 +199,14 @@ def _proxy(lines: list[str]) -> Proxy | None:
         return None
     state, fingerprint, image = lines[0].split(" ", 2)
     return Proxy(state == "running", fingerprint, image)
+
+
+def _agent(lines: list[str]) -> Agent | None:
+    if not lines:
+        return None
+    states, fingerprints, services = zip(*(line.split(" ", 2) for line in lines), strict=True)
+    running = set(states) == {"running"} and len(set(fingerprints)) == 1
+    return Agent(running, fingerprints[0], tuple(sorted(services)))
 
 
 def _image(line: str) -> HostImage:

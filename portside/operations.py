@@ -22,6 +22,7 @@ from portside.rollout import Outcome, Rollout
 from portside.site import Site, opened, operation_id
 from portside.steps import Target
 from portside.surroundings import Surroundings
+from portside.watch import Watch, refreshed
 
 Confirm = Callable[[Plan], bool]
 
@@ -39,6 +40,7 @@ async def deploy(
         chosen = {name: site.states[name] for name in names}
         plan = make_plan(surroundings.desired(release, site), chosen)
         if not plan.changes and not force:
+            await refreshed(site, names)
             return None
         preflight.check(chosen, environment, draft.image)
         if not confirm(plan):
@@ -49,10 +51,20 @@ async def deploy(
         await surroundings.ensure(site, targets, release, delivery)
         for sidecar in draft.sidecars:
             await everywhere(targets, partial(_provide, delivery, sidecar))
+        watch = Watch.of(site, targets)
         rollout = Rollout(
-            config, environment, release, targets, reporter, files=draft.files(release), delivery=delivery
+            config,
+            environment,
+            release,
+            targets,
+            reporter,
+            files=draft.files(release),
+            delivery=delivery,
+            silence=watch.silence,
         )
-        return await _finished(rollout, site)
+        outcome = await _finished(rollout, site)
+        await watch.announce(outcome)
+        return outcome
 
 
 async def _provide(delivery: Delivery, image: str, target: Target) -> None:
@@ -78,8 +90,13 @@ async def rollback(
         operations = operations_for(site, names, release, kind="rollback", fresh=False)
         targets = [site.target(name, operations[name]) for name in names]
         delivery = Delivery(config, environment, reporter, site.hosts)
-        rollout = Rollout(config, environment, release, targets, reporter, files=None, delivery=delivery)
-        return await _finished(rollout, site)
+        watch = Watch.of(site, targets)
+        rollout = Rollout(
+            config, environment, release, targets, reporter, files=None, delivery=delivery, silence=watch.silence
+        )
+        outcome = await _finished(rollout, site)
+        await watch.announce(outcome)
+        return outcome
 
 
 async def _finished(rollout: Rollout, site: Site) -> Outcome:

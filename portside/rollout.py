@@ -22,6 +22,7 @@ from portside.plan import differs_in_image_only
 from portside.proxy import ADMIN_SOCKET, Admin, upstreams
 from portside.release import Current, Release, archive
 from portside.report import Reporter, Timings, timed
+from portside.silence import Silence
 from portside.steps import Step, Target
 
 # What a stop may take beyond the longest grace period that a Compose file sets (default 10 s).
@@ -55,6 +56,7 @@ class Rollout:
         *,
         files: Mapping[str, str] | None,
         delivery: Delivery,
+        silence: Silence | None = None,
     ) -> None:
         self._config = config
         self._environment = environment
@@ -63,6 +65,7 @@ class Rollout:
         self._reporter = reporter
         self._files = files
         self._delivery = delivery
+        self._silence = silence
         previous = next((target.operation.previous for target in targets if target.operation.previous), None)
         self.outcome = Outcome(release.id, previous, "failed")
 
@@ -75,6 +78,7 @@ class Rollout:
             await self._prepare()
             await self._before_switch()
             await self._start()  # the barrier: all hosts are ready, or nothing is switched
+            self._begin_silence()
             await self._switch()
             await self._bake()
         except (PortsideError, asyncio.CancelledError, KeyboardInterrupt) as error:
@@ -113,6 +117,10 @@ class Rollout:
         cold = [target for target in self._targets if not target.operation.warm]
         deadline = self._environment.start_deadline
         await self._phase("start", lambda target: run_step(target, steps.start(target, self._release, deadline)), cold)
+
+    def _begin_silence(self) -> None:
+        if self._silence:
+            self._silence.begin(self._release.id, self._targets[0].operation.owner)
 
     async def _switch(self) -> None:
         deadline = self._environment.start_deadline
@@ -191,7 +199,10 @@ class Rollout:
         """Put every host back, whatever the others do. Raises UnfinishedError naming the hosts where that failed."""
         self._reporter.say(f"Undoing on {len(self._targets)} host{'s' if len(self._targets) > 1 else ''} …")
         reason = cause.what if isinstance(cause, PortsideError) else "interrupted"
+        lifting = asyncio.create_task(self._silence.lift()) if self._silence else None
         failures = await undo_all(self._targets, reason, self._reporter)
+        if lifting and (problem := await lifting):
+            self._note(problem)
         if failures:
             raise UnfinishedError(
                 f"release {self._release.id} failed and could not be undone on {', '.join(failures)}",

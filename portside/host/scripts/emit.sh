@@ -26,18 +26,20 @@ emit_state() {
     printf '\n'
   done
   # One look at the Engine for all of it: each costs tens of milliseconds.
-  local all="" owner role project service config id state name image status mine="" proxies="" accessories=""
+  local all="" owner role project service config id state name image status mine="" proxies="" agents="" accessories=""
   all=$(docker ps -a --no-trunc --format '{{.Label "dev.portside.site"}}|{{.Label "dev.portside.role"}}|{{.Label "com.docker.compose.project"}}|{{.Label "dev.portside.release"}}|{{.Label "com.docker.compose.service"}}|{{.Label "dev.portside.config"}}|{{.ID}}|{{.State}}|{{.Names}}|{{.Image}}|{{.Status}}')
   while IFS='|' read -r owner role project release service config id state name image status; do
     if [ "$owner" = "$site_name" ]; then
       mine+="$id $project $release $service $state $name $status"$'\n'
     elif [ "$role" = proxy ]; then
       proxies+="$state $config $image"$'\n'
+    elif [ "$role" = agent ]; then
+      agents+="$state $config $service"$'\n'
     elif [ "$project" = "$site_name-accessories" ]; then
       accessories+="$service $state"$'\n'
     fi
   done <<<"$all"
-  printf '@@containers\n%s@@proxy\n%s@@accessories\n' "$mine" "$proxies"
+  printf '@@containers\n%s@@proxy\n%s@@agent\n%s@@accessories\n' "$mine" "$proxies" "$agents"
   show "$site/accessories/fingerprint"
   printf '%s' "$accessories"
 }

@@ -1,0 +1,150 @@
+"""The agent's files as values, and when a host needs them again."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import SecretStr
+
+from portside.agent import NEEDED, OPTIONAL, Agent, credentials, is_current, read_agent
+from portside.errors import ConfigError
+from portside.facts import Agent as Found
+from portside.observe.ingest import Ingest
+from tests.unit import builders
+
+ROOT = Path(__file__).parents[2]
+INGEST = Ingest("https://monitor.example.com:9443", "-----BEGIN CERTIFICATE-----\n", "agent", SecretStr("hush"))
+
+
+@pytest.fixture
+def agent() -> Agent:
+    return read_agent(builders.config(ROOT))
+
+
+def scraping(agent: Agent, ingest: Ingest | None = None, left_out: tuple[str, ...] = ()) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(agent.files(ingest, left_out)["config/prometheus-agent.yml"])
+    return loaded
+
+
+def jobs(data: dict[str, Any]) -> dict[str, Any]:
+    return {job["job_name"]: job for job in data["scrape_configs"]}
+
+
+def test_beside_the_stack_it_writes_over_the_network_inside(agent: Agent) -> None:
+    (write,) = scraping(agent)["remote_write"]
+    assert write["url"] == "http://portside-observability-prometheus-1:9090/api/v1/write"
+    assert "basic_auth" not in write
+    assert agent.files(None, ())["secrets/password"] == ""
+
+
+def test_from_elsewhere_it_writes_by_tls_with_a_password_out_of_a_file(agent: Agent) -> None:
+    (write,) = scraping(agent, INGEST)["remote_write"]
+    assert write["url"] == "https://monitor.example.com:9443/api/v1/write"
+    assert write["basic_auth"] == {"username": "agent", "password_file": "/secrets/password"}
+    assert write["tls_config"] == {"ca_file": "/secrets/ca.pem"}
+    files = agent.files(INGEST, ())
+    assert [name for name, text in files.items() if "hush" in text] == ["secrets/password"]
+
+
+def test_what_has_no_image_is_not_scraped(agent: Agent) -> None:
+    everything = jobs(scraping(agent))
+    assert set(everything) == {
+        "service", "readiness", "site", "node", "cadvisor", "caddy", "alloy", "blackbox", "agent",
+    }  # fmt: skip
+    assert set(everything) - set(jobs(scraping(agent, left_out=("alloy", "cadvisor")))) == {"alloy", "cadvisor"}
+
+
+def test_the_service_names_itself_and_a_sites_own_file_is_not_taken_for_its_containers(agent: Agent) -> None:
+    service = jobs(scraping(agent))["service"]
+    assert service["honor_labels"] is True
+    drop = service["relabel_configs"][0]
+    assert drop["action"] == "drop"
+    assert re.fullmatch(drop["regex"], "/targets/links-prod.site.json")
+    assert not re.fullmatch(drop["regex"], "/targets/links-prod.json")
+
+
+def test_a_fingerprint_changes_with_anything_and_with_where_it_sends(agent: Agent) -> None:
+    others = [
+        agent.fingerprint("https://a:1"),
+        Agent(agent.compose + "\n", agent.config, agent.images, agent.proxy_image).fingerprint(""),
+        Agent(agent.compose, {**agent.config, "a": ""}, agent.images, agent.proxy_image).fingerprint(""),
+        Agent(agent.compose, agent.config, {**agent.images, "node": "x"}, agent.proxy_image).fingerprint(""),
+        Agent(agent.compose, agent.config, agent.images, "caddy:3").fingerprint(""),
+    ]
+    assert len({agent.fingerprint(""), *others}) == len(others) + 1
+
+
+def test_a_host_is_current_when_all_of_its_agent_runs_with_this_fingerprint() -> None:
+    def current(running: bool, fingerprint: str, secrets: str | None = None) -> bool:
+        return is_current(builders.state(agent=Found(running, fingerprint, ("node",))), "f1", secrets)
+
+    assert not is_current(builders.state(), "f1")
+    assert current(True, "f1.-")
+    assert not current(False, "f1.-")
+    assert not current(True, "f2.-")
+    assert current(True, "f1.a", "a")
+    assert not current(True, "f1.a", "b"), "the gateway's password was changed"
+
+
+def test_credentials_are_told_apart_and_not_told() -> None:
+    other = Ingest(INGEST.url, INGEST.ca, INGEST.user, SecretStr("other"))
+    assert len({credentials(None), credentials(INGEST), credentials(other)}) == 3
+    assert "hush" not in credentials(INGEST)
+
+
+def test_every_image_has_a_version_and_a_missing_one_is_named(agent: Agent, tmp_path: Path) -> None:
+    assert set(agent.images) == set(NEEDED | OPTIONAL)
+    assert all(not image.endswith("latest") and ":" in image for image in agent.images.values())
+    (tmp_path / "observability").mkdir()
+    (tmp_path / "observability/versions.env").write_text("PROMETHEUS_IMAGE=prom/prometheus:v3\n")
+    with pytest.raises(ConfigError, match="NODE_EXPORTER_IMAGE is not set"):
+        read_agent(builders.config(tmp_path))
+
+
+def test_nothing_is_published_and_everything_is_confined(agent: Agent) -> None:
+    services = yaml.safe_load(agent.compose)["services"]
+    for name, service in services.items():
+        assert "ports" not in service, name
+        assert service["read_only"] and service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["deploy"]["resources"]["limits"]["memory"], name
+        assert service["logging"]["options"]["max-size"], name
+        assert service["labels"]["dev.portside.role"] == "agent", name
+        assert service.get("user", "root") != "root" or name == "cadvisor", name
+        sockets = [volume for volume in service.get("volumes", []) if "docker.sock" in str(volume)]
+        assert not sockets or name in ("docker-proxy", "cadvisor"), name
+    assert services["docker-proxy"]["networks"] == ["socket"]
+    others = {name for name, service in services.items() if "socket" in service.get("networks", [])}
+    assert others == {"alloy", "docker-proxy"}, "nobody else gets near the Docker API"
+
+
+@pytest.mark.parametrize(
+    ("path", "passes"),
+    [
+        ("/v1.45/containers/json", True),
+        ("/containers/json", True),
+        ("/_ping", True),
+        ("/v1.45/networks", True),
+        ("/v1.45/containers/0123456789ab/logs", True),
+        ("/v1.45/containers/0123456789ab/json", True),
+        ("/v1.45/containers/0123456789ab/archive", False),
+        ("/v1.45/containers/0123456789ab/../../secrets", False),
+        ("/v1.45/containers/create", False),
+        ("/v1.45/exec/0123456789ab/json", False),
+        ("/v1.45/images/json", False),
+        ("/v1.45/containers/json/", False),
+        ("/x/v1.45/containers/json", False),
+    ],
+)
+def test_the_socket_proxy_passes_reads_of_a_few_paths(agent: Agent, path: str, passes: bool) -> None:
+    server = json.loads(agent.config["docker-proxy.json"])["apps"]["http"]["servers"]["docker"]
+    passing, rest = server["routes"]
+    (match,) = passing["match"]
+    assert match["method"] == ["GET", "HEAD"]
+    assert bool(re.search(match["path_regexp"]["pattern"], path)) is passes
+    assert rest["handle"][0]["status_code"] == 403 and "match" not in rest
