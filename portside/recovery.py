@@ -89,7 +89,7 @@ async def _finish(
                 told = marks(release, operation, current, environment, host)
                 await run_step(target, steps.commit(operation, current, told))
         with timed(reporter, host, "retire"):
-            step = steps.retire(operation, keep_warm=environment.keep_warm, prune={}, grace=STOP_GRACE)
+            step = steps.retire(target, keep_warm=environment.keep_warm, prune={}, grace=STOP_GRACE)
             await run_step(target, step)
 
     await everywhere(list(found.operations), act)

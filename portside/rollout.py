@@ -6,8 +6,9 @@ The table in docs/architecture.md is this module; `Rollout.run` has its phases i
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -66,6 +67,7 @@ class Rollout:
         self._files = files
         self._delivery = delivery
         self._silence = silence
+        self._drains: dict[str, asyncio.Task[int]] = {}
         previous = next((target.operation.previous for target in targets if target.operation.previous), None)
         self.outcome = Outcome(release.id, previous, "failed")
 
@@ -85,8 +87,9 @@ class Rollout:
             await self._undo(error)
             raise self._failed(error) from None
         self.outcome.outcome = "released"
-        await self._commit()  # the commit point: from here on a crash is finished, not undone
-        await self._retire()
+        async with self._draining():
+            await self._commit()  # the commit point: from here on a crash is finished, not undone
+            await self._retire()
         return self.outcome
 
     async def _prepare(self) -> None:
@@ -173,23 +176,34 @@ class Rollout:
     async def _retire_one(self, target: Target) -> None:
         operation, environment = target.operation, self._environment
         if operation.previous_slot and not environment.keep_warm:
-            left = await self._drain(target)
+            left = await self._drains[target.host.name]
             if left:
                 self._note(
                     f"{target.host.name}: {left} requests were still under way at {operation.previous} after "
                     f"{environment.drain_deadline:g} s; they get the container's grace period to end"
                 )
         prune = to_prune(target, self._release, environment.keep)
-        step = steps.retire(operation, keep_warm=environment.keep_warm, prune=prune, grace=STOP_GRACE)
+        step = steps.retire(target, keep_warm=environment.keep_warm, prune=prune, grace=STOP_GRACE)
         said = await run_step(target, step)
         if said:
             self._note(f"{target.host.name}: {said}")
+
+    @contextlib.asynccontextmanager
+    async def _draining(self) -> AsyncIterator[None]:
+        """Watch the previous release: on most hosts it is quiet before the commit is on disk."""
+        self._drains = {target.host.name: asyncio.create_task(self._drain(target)) for target in self._targets}
+        try:
+            yield
+        finally:
+            for drain in self._drains.values():
+                drain.cancel()
+            await asyncio.gather(*self._drains.values(), return_exceptions=True)
 
     async def _drain(self, target: Target) -> int:
         """Requests still under way at the previous release when it was quiet, or the deadline had passed."""
         slot, previous = target.operation.previous_slot, target.operation.previous
         known = target.state.releases.get(previous) if previous else None
-        if slot is None or known is None:
+        if slot is None or known is None or self._environment.keep_warm:
             return 0
         admin = Admin(await target.host.tunnel(f"{target.state.base}/{ADMIN_SOCKET}"), target.host.name)
         addresses = upstreams(target.site, slot, known.web, known.replicas, known.port)

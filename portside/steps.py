@@ -111,16 +111,26 @@ def commit(operation: Operation, current: Current, marks: Marks) -> Step:
     return Step("commit", "commit", arguments, 30 + GRACE)
 
 
-def retire(operation: Operation, *, keep_warm: bool, prune: Mapping[str, str | None], grace: float) -> Step:
+def retire(target: Target, *, keep_warm: bool, prune: Mapping[str, str | None], grace: float) -> Step:
     """Stop what served before, unless it stays warm; `prune` maps releases to the image to remove with them."""
-    stop = not keep_warm and operation.previous is not None
+    operation = target.operation
+    slot = None if keep_warm else operation.previous_slot
     arguments = (
         NONE if keep_warm else operation.slot,
-        (operation.previous_slot or NONE) if stop else NONE,
-        (operation.previous or NONE) if stop else NONE,
-        *(f"{release}={image or NONE}" for release, image in prune.items()),
+        _containers(target, operation.previous, slot) if slot else "",
+        # The new release has replaced what was in its slot.
+        *(
+            f"{release}={image or NONE}={_containers(target, release, other(operation.slot))}"
+            for release, image in prune.items()
+        ),
     )
     return Step("retire", "retire", arguments, grace + GRACE)
+
+
+def _containers(target: Target, release: str | None, slot: Slot) -> str:
+    """The ids that the host's state has of a release in a slot: nobody else adds to them while we hold the lock."""
+    known = target.state.containers
+    return " ".join(container.id for container in known if (container.release, container.slot) == (release, slot))
 
 
 def undo(operation: Operation, reason: str, *, grace: float) -> Step:

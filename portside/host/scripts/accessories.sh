@@ -15,5 +15,5 @@ timeout "$seconds" docker compose -p "$site_name-accessories" --project-director
   last_words "${ids[@]}" >&2
   fail 75 "the accessories did not start"
 }
-printf '%s\n' "$fingerprint" | put "$site/accessories/fingerprint"
+put "$site/accessories/fingerprint" "$fingerprint"
 record "$end"

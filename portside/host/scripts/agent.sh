@@ -10,7 +10,7 @@ mkdir -p "$agent/secrets" "$agent/wal" "$agent/alloy"
 exec 7>"$agent/flock"
 flock -w 60 7 || fail 74 "another portside command is changing the agent"
 # What a host of several environments calls itself doesn't change with whoever deployed last.
-[ -e "$agent/env" ] || printf '%s\n' "$env" | put "$agent/env"
+[ -e "$agent/env" ] || put "$agent/env" "$env"
 
 rm -rf "$agent/.new"
 mkdir "$agent/.new"

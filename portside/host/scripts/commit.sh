@@ -5,7 +5,7 @@ token="$1" begin="$2" end="$3" current="$4"
 shift 4
 guard "$token"
 record "$begin"
-printf '%s\n' "$current" | put "$site/current.json"
+put "$site/current.json" "$current"
 mark_commit "$@" 2>&1 || printf 'monitoring could not be told of this release\n'
 record "$end"
 # A host that loses power after this point must still know what was committed.

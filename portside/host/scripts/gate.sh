@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Start containers and wait until they are fit for traffic. Defines functions; used by start.sh and switch.sh.
+# Wait until containers are fit for traffic. Defines functions; used by start.sh and switch.sh.
 
 # One line per container: id, name, status, health, restarts, address at the proxy's network.
 gate_format='{{.ID}} {{.Name}} {{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}} {{.RestartCount}} {{with index .NetworkSettings.Networks "portside"}}{{.IPAddress}}{{end}}'
@@ -14,53 +14,87 @@ ready() {
   case "$status" in 2??) return 0 ;; *) return 1 ;; esac
 }
 
-# Wait half a second, or until the Engine says that one of the containers turned healthy or unhealthy, or died.
-# Asking it every 100 ms instead takes more of a small host's time than the service's start.
+# Look at the containers given by id: fails for one that ended or is unhealthy. Fills `starting` (id to what it waits
+# for) with those whose health isn't known yet, `addresses` (name to address) with those that take requests, and `silent`
+# with those of them that haven't answered.
+look() {
+  local lines
+  lines=$(docker inspect -f "$gate_format" "$@" 2>&1) || { last_words "$@"; fail 75 "a container of the new release is gone"; }
+  starting=() silent=() addresses=()
+  while read -r id name status health restarts address; do
+    case "$status" in
+    running | created) ;;
+    *) last_words "$id"; fail 75 "container ${name#/} is $status" ;;
+    esac
+    [ "$restarts" = 0 ] || { last_words "$id"; fail 75 "container ${name#/} exited and was restarted"; }
+    case "$status $health" in
+    "running healthy" | "running none") ;;
+    "running unhealthy") last_words "$id"; fail 75 "container ${name#/} is unhealthy" ;;
+    *) starting["$id"]="${name#/}: $status, health $health;" ;;
+    esac
+    [ -z "$address" ] || silent["${name#/}"]="$address" addresses["${name#/}"]="$address"
+  done <<<"$lines"
+}
+
+# Wait $1 seconds, or until the Engine says that a container turned healthy or unhealthy, or died.
+# Asking it all the time instead takes more of a small host's time than the service's start.
 next_event() {
-  local code=0
-  read -r -t 0.5 -u 6 _ || code=$?
+  local code=0 action="" id=""
+  read -r -t "$1" -u 6 action id || code=$?
   # Above 128: the time is up. Else the stream has ended.
-  [ "$code" = 0 ] || [ "$code" -gt 128 ] || sleep 0.1
+  [ "$code" -le 128 ] || return 0
+  if [ "$action" = healthy ]; then
+    unset 'starting[$id]'
+    return 0
+  fi
+  [ "$code" = 0 ] || sleep 0.1
+  return 1
 }
 
 # gate <token> <deadline in seconds> <port> <readiness path> <container id …>
+# Leaves in `answered` when the last of them answered first, in microseconds.
+# shellcheck disable=SC2034 # start.sh uses `answered`
 gate() {
-  local token="$1" seconds="$2" deadline=$((SECONDS + $2)) port="$3" path="$4" waiting starting lines
+  local token="$1" seconds="$2" deadline=$((SECONDS + $2)) port="$3" path="$4" name waiting
+  local -A starting=() silent=() addresses=()
   shift 4
   [ "$#" -gt 0 ] || fail 76 "compose started no container"
   exec 6< <(
     exec 9>&-
-    exec timeout "$((seconds + 5))" docker events --since "$EPOCHSECONDS" --format '{{.Action}}' \
+    exec timeout "$((seconds + 5))" docker events --since "$EPOCHSECONDS" \
+      --format '{{if eq .Action "health_status: healthy"}}healthy{{else}}other{{end}} {{.ID}}' \
       --filter event=health_status --filter event=die "${@/#/--filter=container=}" 2>/dev/null
   )
   events=$!
   trap 'kill "$events" 2>/dev/null || true' EXIT
+  look "$@"
+  answered="${EPOCHREALTIME/[.,]/}"
   while :; do
     # The deployer died or was replaced: whoever comes next must not wait for this gate.
     holds "$token" || fail 73 "the release lock of $site_name was lost"
-    waiting="" starting=""
-    lines=$(docker inspect -f "$gate_format" "$@" 2>&1) || { last_words "$@"; fail 75 "a container of the new release is gone"; }
-    while read -r id name status health restarts address; do
-      case "$status" in
-      running | created) ;;
-      *) last_words "$id"; fail 75 "container ${name#/} is $status" ;;
-      esac
-      [ "$restarts" = 0 ] || { last_words "$id"; fail 75 "container ${name#/} exited and was restarted"; }
-      case "$status $health" in
-      "running healthy" | "running none")
-        if [ -n "$address" ] && ! ready "$address" "$port" "$path" 2>/dev/null; then
-          waiting="$waiting ${name#/}: GET $path on port $port does not answer 2xx;"
-        fi
-        ;;
-      "running unhealthy") last_words "$id"; fail 75 "container ${name#/} is unhealthy" ;;
-      *) waiting="$waiting ${name#/}: $status, health $health;" starting=1 ;;
-      esac
-    done <<<"$lines"
-    [ -n "$waiting" ] || return 0
-    if [ "$SECONDS" -ge "$deadline" ]; then
-      last_words "$@"
-      fail 75 "not ready in time:$waiting"
+    # Asked while the Engine's health check hasn't had its turn yet: the proxy, which asks too, is then ready as soon.
+    for name in "${!silent[@]}"; do
+      if ready "${silent[$name]}" "$port" "$path" 2>/dev/null; then
+        unset 'silent[$name]'
+        answered="${EPOCHREALTIME/[.,]/}"
+      fi
+    done
+    if [ "${#starting[@]}" = 0 ] && [ "${#silent[@]}" = 0 ]; then
+      for name in "${!addresses[@]}"; do
+        ready "${addresses[$name]}" "$port" "$path" 2>/dev/null || silent["$name"]="${addresses[$name]}"
+      done
+      [ "${#silent[@]}" -gt 0 ] || return 0
     fi
-    if [ -n "$starting" ]; then next_event; else sleep 0.1; fi
+    if [ "$SECONDS" -ge "$deadline" ]; then
+      look "$@"
+      waiting="${starting[*]}"
+      for name in "${!silent[@]}"; do
+        ready "${silent[$name]}" "$port" "$path" 2>/dev/null ||
+          waiting="$waiting $name: GET $path on port $port does not answer 2xx;"
+      done
+      last_words "$@"
+      fail 75 "not ready in time: $waiting"
+    fi
+    if [ "${#silent[@]}" -gt 0 ]; then next_event 0.1; else next_event 0.5; fi || look "$@"
   done
 }

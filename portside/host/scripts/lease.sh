@@ -5,21 +5,22 @@
 # Standard input: the holder as one line of JSON, then a line per heartbeat.
 # Standard output: "held <holder>" or "token <n>", then the site's state.
 ttl="$1" mode="$2" full="$3"
-mkdir -p "$site/lock" "$site/releases"
+[ -d "$site/lock" ] && [ -d "$site/releases" ] || mkdir -p "$site/lock" "$site/releases"
 IFS= read -r holder || fail 76 "no holder was sent"
 
 exec 8>"$site/lock/flock"
 flock -w 10 8 || fail 74 "the lock file of $site_name is busy"
-now=$(date -u +%s)
-expires=$(cat "$site/lock/expires" 2>/dev/null || echo 0)
+now="$EPOCHSECONDS" expires=0 last=0
+[ ! -e "$site/lock/expires" ] || read -r expires <"$site/lock/expires"
 if [ -e "$site/lock/holder.json" ] && [ "$expires" -gt "$now" ]; then
   printf 'held %s %s %s\n' "$now" "$expires" "$(cat "$site/lock/holder.json")"
   exit 71
 fi
-token=$(($(cat "$site/lock/token" 2>/dev/null || echo 0) + 1))
-printf '%s\n' "$token" | put "$site/lock/token"
-printf '%s\n' "$((now + ttl))" | put "$site/lock/expires"
-printf '{"since":%s,%s\n' "$now" "${holder#\{}" | put "$site/lock/holder.json"
+[ ! -e "$site/lock/token" ] || read -r last <"$site/lock/token"
+token=$((last + 1))
+put "$site/lock/token" "$token"
+put "$site/lock/expires" "$((now + ttl))"
+put "$site/lock/holder.json" "{\"since\":$now,${holder#\{}"
 flock -u 8
 printf 'token %s\n' "$token"
 # Side by side: the Engine takes its time over either.
@@ -40,6 +41,6 @@ trap release_lock EXIT
 while IFS= read -r _; do
   flock -w 10 8
   if ! holds "$token"; then exit 73; fi
-  printf '%s\n' "$(($(date -u +%s) + ttl))" | put "$site/lock/expires"
+  put "$site/lock/expires" "$((EPOCHSECONDS + ttl))"
   flock -u 8
 done

@@ -17,41 +17,45 @@ fail() {
   exit "$code"
 }
 
-# Replace a file in one step, so that a reader or a crash sees the old or the new one, never half.
+# Every program started here costs a small host a millisecond or two, times all hosts at once: what Bash can do by
+# itself, it does.
+
+# Replace file $1 by text $2 in one step, so that a reader or a crash sees the old or the new one, never half.
 put() {
-  cat >"$1.new"
-  mv -f "$1.new" "$1"
+  printf '%s\n' "$2" >"$1.new" && mv -f "$1.new" "$1"
 }
 
-# As put, for what the proxy's own user has to read; the folder above all of it is closed to others.
+# As put, for what other users have to read: the proxy's, say. The folder above all of it is closed to others.
 publish() {
-  (
-    umask 022
-    mkdir -p "$(dirname "$1")"
-    put "$1"
-  )
+  umask 022
+  [ -d "${1%/*}" ] || mkdir -p "${1%/*}"
+  if put "$@"; then umask 077; else umask 077 && return 1; fi
 }
 
 # A file that may not be there yet. One that is there and can't be read is an error, never "nothing released".
 show() {
-  [ ! -e "$1" ] || cat "$1"
+  local text
+  [ -e "$1" ] || return 0
+  text=$(<"$1")
+  [ -z "$text" ] || printf '%s\n' "$text"
 }
 
 # Append one journal line: $1 is a JSON object without its time, which only this host's clock may tell.
 record() {
-  printf '{"at":%s,%s\n' "$(date -u +%s)" "${1#\{}" >>"$site/journal.jsonl"
+  printf '{"at":%s,%s\n' "$EPOCHSECONDS" "${1#\{}" >>"$site/journal.jsonl"
 }
 
 # True while the caller still holds the lease that gave it fencing token $1.
 holds() {
-  [ -e "$site/lock/holder.json" ] && [ "$(cat "$site/lock/token" 2>/dev/null)" = "$1" ]
+  local held=""
+  [ -e "$site/lock/holder.json" ] && [ -e "$site/lock/token" ] && read -r held <"$site/lock/token" && [ "$held" = "$1" ]
 }
 
 # One script at a time works on a site, and only for the holder of the lease. What an interrupted
 # deployer left running is waited for; what it starts late is turned away by its stale token.
 guard() {
   local token="$1"
-  mkdir -p "$site/releases" "$site/lock"
+  [ -d "$site/releases" ] && [ -d "$site/lock" ] || mkdir -p "$site/releases" "$site/lock"
   exec 9>"$site/work.lock"
   flock -w 60 9 || fail 74 "another portside step is still working on $site_name"
   holds "$token" || fail 73 "the release lock of $site_name was lost to another deployer"
@@ -63,7 +67,7 @@ routed() {
 }
 
 route() {
-  printf '%s\n' "$1" | publish "$base/proxy/routes/$site_name/route"
+  publish "$base/proxy/routes/$site_name/route" "$1"
 }
 
 # The containers of one release in one slot, of all services or of those named: ids, one per line.
@@ -86,11 +90,26 @@ find_containers() {
   [ -z "$found" ] || mapfile -t ids <<<"$found"
 }
 
+# Into the array `composing`: how to start Compose. Through `docker compose` the plugin is started twice more.
+# https://docs.docker.com/compose/install/linux/ names the folders.
+# shellcheck disable=SC2034 # whoever calls this uses `composing`
+find_compose() {
+  local folder
+  for folder in "${DOCKER_CONFIG:-$HOME/.docker}" /usr/local/lib/docker /usr/local/libexec/docker /usr/lib/docker /usr/libexec/docker; do
+    if [ -x "$folder/cli-plugins/docker-compose" ]; then
+      composing=("$folder/cli-plugins/docker-compose")
+      return 0
+    fi
+  done
+  composing=(docker compose)
+}
+
 compose() {
-  local slot="$1" release="$2"
+  local slot="$1" release="$2" composing
   shift 2
+  find_compose
   # In a session of its own: a cancelled step must not leave Compose half-way. It keeps the work lock until it ends.
-  setsid -w docker compose -p "$site_name-$slot" --project-directory "$site/releases/$release" \
+  setsid -w "${composing[@]}" -p "$site_name-$slot" --project-directory "$site/releases/$release" \
     -f "$site/releases/$release/compose.yaml" --env-file /dev/null "$@"
 }
 

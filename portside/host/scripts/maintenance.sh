@@ -3,5 +3,5 @@
 token="$1" begin="$2" end="$3" state="$4"
 guard "$token"
 record "$begin"
-printf '%s\n' "$state" | publish "$base/proxy/routes/$site_name/maintenance"
+publish "$base/proxy/routes/$site_name/maintenance" "$state"
 record "$end"

@@ -2,11 +2,6 @@
 # What monitoring reads on this host. Defines functions; used by commit.sh and undo.sh. A file that can't be written is
 # said and no more: nobody loses a release over it.
 
-# As publish, with as few processes as can be: this runs at the commit point.
-expose() {
-  printf '%s\n' "$2" >"$1.new" && chmod 644 "$1.new" && mv -f "$1.new" "$1"
-}
-
 # count KIND OPERATION RELEASE: one more rollback or undo, once for each operation however often its step is repeated.
 # $site/marks.counts has a line per kind: kind, how many, the last one's operation, when (seconds), its release.
 count() {
@@ -52,15 +47,14 @@ mark_folders() {
 
 # mark_commit KIND OPERATION RELEASE LABELS TARGETS SITE_TARGETS TEXT
 mark_commit() {
-  mark_folders && printf '%s\n' "$7" >"$site/marks.release.new" &&
-    mv -f "$site/marks.release.new" "$site/marks.release" &&
+  mark_folders && put "$site/marks.release" "$7" &&
     { [ "$1" != rollback ] || count "$1" "$2" "$3"; } &&
-    expose "$base/targets/$site_name.json" "$5" &&
-    expose "$base/targets/$site_name.site.json" "$6" &&
-    expose "$base/metrics/$site_name.prom" "$(show_marks "$4")"
+    publish "$base/targets/$site_name.json" "$5" &&
+    publish "$base/targets/$site_name.site.json" "$6" &&
+    publish "$base/metrics/$site_name.prom" "$(show_marks "$4")"
 }
 
 # mark_undo OPERATION RELEASE LABELS
 mark_undo() {
-  mark_folders && count undo "$1" "$2" && expose "$base/metrics/$site_name.prom" "$(show_marks "$3")"
+  mark_folders && count undo "$1" "$2" && publish "$base/metrics/$site_name.prom" "$(show_marks "$3")"
 }

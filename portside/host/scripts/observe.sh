@@ -38,18 +38,20 @@ generated() {
 }
 case " $* " in *" grafana "*)
   if [ ! -s "$folder/secrets/grafana/admin-password" ]; then
-    generated | put "$folder/secrets/grafana/admin-password"
+    put "$folder/secrets/grafana/admin-password" "$(generated)"
     cat "$folder/secrets/grafana/admin-password"
   fi
   ;;
 esac
 case " $* " in *" ingest "*)
-  [ -s "$folder/secrets/ingest-password" ] || generated | put "$folder/secrets/ingest-password"
+  [ -s "$folder/secrets/ingest-password" ] || put "$folder/secrets/ingest-password" "$(generated)"
   if [ ! -s "$folder/secrets/ingest/hash" ]; then
     hash=$(timeout 60 docker run --rm --interactive --pull never --network none --read-only --cap-drop ALL \
       --user "$uid:$gid" "$gateway" caddy hash-password --algorithm bcrypt <"$folder/secrets/ingest-password") ||
       fail 75 "the gateway's image can't hash a password"
-    printf '%s' "$hash" | put "$folder/secrets/ingest/hash"
+    # The gateway reads it to its last byte: no newline.
+    printf '%s' "$hash" >"$folder/secrets/ingest/hash.new"
+    mv -f "$folder/secrets/ingest/hash.new" "$folder/secrets/ingest/hash"
   fi
   ;;
 esac

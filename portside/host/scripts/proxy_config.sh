@@ -9,4 +9,4 @@ file="$base/proxy/config/caddy.json"
 actual="-"
 [ ! -e "$file" ] || actual=$(sha256sum <"$file" | cut -d ' ' -f 1)
 [ "$actual" = "$expected" ] || fail 74 "the proxy's configuration was changed meanwhile by another command"
-publish "$file"
+publish "$file" "$(cat)"
