@@ -14,9 +14,8 @@ from portside.config import Config
 from portside.errors import ConfigError
 from portside.facts import State
 from portside.observe.ingest import PUSH_URL, WRITE_URL, Ingest
+from portside.observe.versions import FILE, FOLDER, versions
 
-FOLDER = Path("observability")
-VERSIONS = FOLDER / "versions.env"
 COMPOSE = FOLDER / "agent.yaml"
 # Where each file that people edit is inside the containers, below /etc/agent.
 SOURCES = {
@@ -63,24 +62,17 @@ class Agent:
 
 def read_agent(config: Config) -> Agent:
     """The agent's files. Raises ConfigError for one that is missing."""
-    versions = read_versions(config.root)
-    images = {service: versions.get(name, "") for service, name in (NEEDED | OPTIONAL).items()}
+    known = versions(config.root)
+    images = {service: known.get(name, "") for service, name in (NEEDED | OPTIONAL).items()}
     for service, image in images.items():
         if not image:
-            raise ConfigError(f"{(NEEDED | OPTIONAL)[service]} is not set", where=str(VERSIONS))
+            raise ConfigError(f"{(NEEDED | OPTIONAL)[service]} is not set", where=str(FILE))
     return Agent(
         compose=_text(config.root / COMPOSE),
         config={name: _text(config.root / path) for name, path in SOURCES.items()},
         images=images,
         proxy_image=config.images.proxy,
     )
-
-
-def read_versions(root: Path) -> dict[str, str]:
-    """The images of all that watches, by their name in versions.env."""
-    lines = (line.strip() for line in _text(root / VERSIONS).splitlines())
-    pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
-    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def credentials(ingest: Ingest | None) -> str:
