@@ -17,15 +17,12 @@ SSH_SECONDS = 120.0
 
 
 class Bare:
-    """One service on the lab's first host, brought up with `docker compose up --detach --wait` over ssh."""
+    """One service on one of the lab's hosts, brought up with `docker compose up --detach --wait` over ssh."""
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, lab: Lab, index: int = 0) -> None:
         self._lab = lab
-        self._host = lab.hosts[0].name
-
-    @property
-    def address(self) -> str:
-        return f"http://{self._lab.hosts[0].address}:{PORT}"
+        self._host = lab.hosts[index].name
+        self.address = f"http://{lab.hosts[index].address}:{PORT}"
 
     async def adopt(self, site: str, release: str, name: str) -> None:
         """Make `name` of the release that Portside put on the host: the same web service, the same environment."""
