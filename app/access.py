@@ -1,34 +1,32 @@
-"""The outermost layer: gives each request its ids, one access line, and an answer even when it crashes."""
+"""The outermost layer: gives each request its ids, its place in metrics and log, and an answer even when it crashes."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
 
 from loguru import logger
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.access_log import AccessLog
 from app.probes import PATHS as PROBES
 from app.problems import CUT_OFF, UNEXPECTED
 from app.request_context import REQUEST_ID_HEADER, RequestContext, current_request
-
-
-def _named_access(record: Record) -> None:
-    record["name"] = "access"
-
-
-_log = logger.patch(_named_access)
-
-if TYPE_CHECKING:
-    from loguru import Record
+from app.request_metrics import RequestMetrics
+from app.route_names import RouteNames
 
 
 class AccessMiddleware:
-    """Pure ASGI: it adds no task, no queue and no copy of the body to a request."""
+    """Pure ASGI: it adds no task, no queue and no copy of the body to a request.
 
-    def __init__(self, app: ASGIApp) -> None:
+    One layer for ids, metrics and log, since each needs what the others know: docs/decisions/0005.
+    """
+
+    def __init__(self, app: ASGIApp, *, names: RouteNames, metrics: RequestMetrics, log: AccessLog) -> None:
         self._app = app
+        self._names = names
+        self._metrics = metrics
+        self._log = log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -39,6 +37,10 @@ class AccessMiddleware:
         # Not reset afterwards: the server runs each request in a context of its own, and
         # may still log about it.
         current_request.set(context)
+        root_path: str = scope.get("root_path", "")
+        probe = scope["path"].removeprefix(root_path) in PROBES
+        if not probe:
+            self._metrics.begin()
         started = time.perf_counter()
         status = 0
 
@@ -64,38 +66,9 @@ class AccessMiddleware:
                 await CUT_OFF.response(scope["path"])(scope, receive, answer)
             raise
         finally:
-            if scope["path"] not in PROBES:
-                _write_line(scope, status, time.perf_counter() - started)
-
-
-def _write_line(scope: Scope, status: int, seconds: float) -> None:
-    client = scope.get("client")
-    fields = {
-        # OpenTelemetry's names: https://opentelemetry.io/docs/specs/semconv/http/http-spans/
-        "http.request.method": scope["method"],
-        "http.response.status_code": status,
-        "http.route": route_template(scope),
-        # Without the query, which is the callers' and may hold secrets.
-        "url.path": scope["path"],
-        "http.server.request.duration": round(seconds, 6),
-        "client.address": client[0] if client else None,
-        "user_agent.original": _header(scope, b"user-agent"),
-        "network.protocol.version": scope["http_version"],
-    }
-    # A server error is a warning here: its cause has an error line of its own.
-    level = "WARNING" if status >= 500 or status == 0 else "INFO"
-    _log.bind(**fields).log(level, "{} {} {}", scope["method"], scope["path"], status)
-
-
-def route_template(scope: Scope) -> str | None:
-    """`/links/{slug}` rather than one of its thousands of paths; None when no route matched."""
-    route = scope.get("route")
-    template: str | None = getattr(route, "path", None)
-    return template
-
-
-def _header(scope: Scope, wanted: bytes) -> str | None:
-    for name, value in scope["headers"]:
-        if name == wanted:
-            return bytes(value[:256]).decode("latin-1")
-    return None
+            if not probe:
+                seconds = time.perf_counter() - started
+                route = self._names.of(scope, root_path=root_path)
+                # The server answers 500 for an application that doesn't.
+                self._metrics.end(scope["method"], route, status or 500, seconds)
+                self._log.write(scope, context, route=route, status=status, seconds=seconds)

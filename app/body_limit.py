@@ -17,6 +17,10 @@ class BodyLimitMiddleware:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Nothing here reads the body of a GET.
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
+            await self._app(scope, receive, send)
+            return
         received = 0
 
         async def limited() -> Message:
@@ -28,4 +32,4 @@ class BodyLimitMiddleware:
                     raise HTTPException(413, f"A request body may have {MAX_BODY_BYTES} bytes at most.")
             return message
 
-        await self._app(scope, limited if scope["type"] == "http" else receive, send)
+        await self._app(scope, limited, send)

@@ -7,7 +7,6 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,8 @@ from app.redaction import redact
 from app.request_context import current_request
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from loguru import Logger, Message, Record
 
 STDOUT = 1
@@ -33,7 +34,7 @@ def configure_logging(*, service: str, env: str, release: str, level: str) -> Lo
     """Send loguru, the standard library's logging, warnings and crashes through one sink."""
     identity = {"service": service, "env": env, "release": release}
     logger.remove()
-    logger.add(_json_sink(identity, _write_to_stdout), level=level, format="{message}", catch=True)
+    logger.add(_json_sink(identity), level=level, format="{message}", catch=True)
     logging.basicConfig(handlers=[StandardLogging()], level=level, force=True)
     logging.captureWarnings(True)
     for library in CHATTY:
@@ -59,33 +60,31 @@ class StandardLogging(logging.Handler):
         logger.patch(keep_name).opt(exception=record.exc_info).log(level, "{}", record.getMessage())
 
 
-def _json_sink(identity: dict[str, str], write: Callable[[bytes], None]) -> Callable[[Message], None]:
+def _json_sink(identity: dict[str, str]) -> Callable[[Message], None]:
     def sink(message: Message) -> None:
         record = message.record
         line: dict[str, Any] = {
-            "timestamp": _rfc3339(record["time"]),
+            "timestamp": rfc3339(record["time"].astimezone(UTC)),
             "level": record["level"].name.lower(),
             "message": record["message"],
             "logger": record["name"],
             **identity,
         }
         if context := current_request.get():
-            line["request_id"] = context.request_id
-            if context.trace_id:
-                line["trace_id"] = context.trace_id
-                line["span_id"] = context.span_id
+            line.update(context.fields)
         line.update(record["extra"])
         if error := record["exception"]:
             line["exception.type"] = error.type.__qualname__ if error.type else None
             line["exception.message"] = str(error.value)
             line["exception.stacktrace"] = _stacktrace(error.type, error.value, error.traceback)
-        write(redact(_serialized(line)))
+        write_line(line)
 
     return sink
 
 
-def _rfc3339(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+def rfc3339(moment: datetime) -> str:
+    """Of a time in UTC."""
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 _OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
@@ -104,8 +103,10 @@ def _stacktrace(kind: type[BaseException] | None, error: BaseException | None, t
     return "".join(traceback.format_exception(kind, error, trace))[-MAX_TRACEBACK:]
 
 
-def _write_to_stdout(line: bytes) -> None:
+def write_line(fields: dict[str, Any]) -> None:
+    """The only way to stdout. Raises OSError when nobody reads there any more."""
     # One write per line: workers share this pipe, and a buffered stream would cut lines anywhere.
+    line = redact(_serialized(fields))
     while line:
         line = line[os.write(STDOUT, line) :]
 

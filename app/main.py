@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from app.access import AccessMiddleware
+from app.access_log import AccessLog
 from app.body_limit import BodyLimitMiddleware
 from app.database import Database
 from app.database_metrics import observe_statements
@@ -17,11 +18,12 @@ from app.links.routes import router as links_router
 from app.links.store import LinkStore
 from app.local_schema import prepare_local_schema
 from app.metrics import Metrics
-from app.probes import PATHS as PROBES
 from app.probes import probe_routes
 from app.problems import install_problem_handlers
 from app.process_metrics import ProcessMetrics
 from app.readiness import Readiness, database_checks
+from app.request_metrics import RequestMetrics
+from app.route_names import RouteNames
 from app.settings import Settings
 
 
@@ -63,7 +65,11 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(links_router)
     install_problem_handlers(app)
     app.add_middleware(BodyLimitMiddleware)
-    metrics.instrument(app, excluded=PROBES)
     # Added last, and so outermost: it sees what every other layer answered.
-    app.add_middleware(AccessMiddleware)
+    app.add_middleware(
+        AccessMiddleware,
+        names=RouteNames(app.router.routes),
+        metrics=RequestMetrics(metrics.registry),
+        log=AccessLog(identity=identity, level=settings.log_level),
+    )
     return app

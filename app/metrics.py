@@ -11,18 +11,14 @@ import os
 import platform
 from collections.abc import Iterator
 
-from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
-from prometheus_fastapi_instrumentator import Instrumentator
-from prometheus_fastapi_instrumentator import metrics as instruments
+
+from app.request_metrics import with_totals
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
-# Each threshold that an alert or an objective asks about has to be a bucket: 0.1, 0.25, 0.5 and 1 s.
-LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
 class Metrics:
@@ -40,20 +36,6 @@ class Metrics:
             multiprocess_mode="livemax",
         )
         info.labels(platform.python_version()).set(1)
-
-    def instrument(self, app: FastAPI, *, excluded: frozenset[str]) -> None:
-        """Count and time every request to `app` but those to `excluded` paths."""
-        count = instruments.requests(registry=self.registry)
-        time = instruments.latency(buckets=LATENCY_BUCKETS, should_include_status=True, registry=self.registry)
-        # The library answers None for a name that is taken, and then records nothing.
-        if count is None or time is None:
-            raise RuntimeError("the request metrics are registered already")
-        Instrumentator(
-            should_group_status_codes=False,
-            should_group_untemplated=True,
-            excluded_handlers=[f"^{path}$" for path in sorted(excluded)],
-            registry=self.registry,
-        ).add(count, time).instrument(app)
 
     def render(self) -> bytes:
         """The text that Prometheus scrapes."""
@@ -73,6 +55,6 @@ class _Labelled(Collector):
         self._labels = labels
 
     def collect(self) -> Iterator[Metric]:
-        for metric in self._source.collect():
+        for metric in with_totals(self._source.collect()):
             metric.samples = [sample._replace(labels={**sample.labels, **self._labels}) for sample in metric.samples]
             yield metric

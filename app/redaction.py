@@ -25,7 +25,26 @@ _PATTERN = re.compile(
 
 def redact(line: bytes) -> bytes:
     """The same line with passwords, tokens and credentials replaced by three asterisks."""
-    return _PATTERN.sub(_masked, line)
+    return _PATTERN.sub(_masked, line) if _may_hold_a_secret(line) else line
+
+
+def _may_hold_a_secret(line: bytes) -> bool:
+    """Whatever the pattern masks holds one of these words, or is a URL with an @.
+
+    Looking for them takes 3 µs where the pattern takes 75 for an access line. Spelled out, since a loop takes longer.
+    """
+    low = line.lower()
+    return (
+        (b"@" in low and b"://" in low)
+        or b"pass" in low
+        or b"secret" in low
+        or b"token" in low
+        or b"auth" in low
+        or b"cookie" in low
+        or (b"key" in low and b"api" in low)
+        or b"bearer" in low
+        or b"basic" in low
+    )
 
 
 def _masked(match: re.Match[bytes]) -> bytes:

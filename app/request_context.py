@@ -23,6 +23,13 @@ class RequestContext:
     trace_id: str = ""
     span_id: str = ""
 
+    @property
+    def fields(self) -> dict[str, str]:
+        """As log lines carry them."""
+        if not self.trace_id:
+            return {"request_id": self.request_id}
+        return {"request_id": self.request_id, "trace_id": self.trace_id, "span_id": self.span_id}
+
     @classmethod
     def from_headers(cls, headers: Iterable[tuple[bytes, bytes]]) -> RequestContext:
         """Take over well-formed ids from the caller; anything else could forge a log line."""

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from loguru import logger
 
-from app.redaction import redact
+from app.main import create_app
+from app.redaction import _PATTERN, _masked, redact
+from app.settings import Settings
 
 Lines = Callable[[], list[dict[str, Any]]]
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -95,6 +100,16 @@ def test_what_is_no_secret_is_left_alone(line: bytes) -> None:
     assert redact(line) == line
 
 
+WORDS = ("password", "Passwd", "SECRET", "x-token", "Authorization", "cookie", "api", "key", "Bearer ", "basic ")
+FRAGMENTS = st.sampled_from((*WORDS, *"_-=:@/ ,{}'\"\\", "hunter2", "postgresql://me:"))
+
+
+@given(st.lists(FRAGMENTS, max_size=12).map("".join))
+def test_the_short_look_for_secrets_misses_none_that_the_pattern_finds(text: str) -> None:
+    line = text.encode()
+    assert redact(line) == _PATTERN.sub(_masked, line)
+
+
 async def test_a_request_leaves_one_access_line(client: httpx.AsyncClient, log_lines: Lines) -> None:
     answer = await client.get(
         "/links/unknown?token=hunter2",
@@ -118,6 +133,32 @@ async def test_a_request_leaves_one_access_line(client: httpx.AsyncClient, log_l
 async def test_probes_leave_no_access_line(client: httpx.AsyncClient, log_lines: Lines, path: str) -> None:
     await client.get(path)
     assert [line for line in log_lines() if line["logger"] == "access"] == []
+
+
+@pytest.mark.parametrize(("level", "statuses"), [("INFO", [200, 500]), ("WARNING", [500]), ("ERROR", [])])
+async def test_access_lines_have_levels_like_all_others(
+    settings: Settings, log_lines: Lines, level: str, statuses: list[int]
+) -> None:
+    app = create_app(settings.model_copy(update={"log_level": level}))
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+        await client.get("/links")
+        app.state.links = None
+        await client.get("/links")
+    written = [line for line in log_lines() if line["logger"] == "access"]
+    assert [line["http.response.status_code"] for line in written] == statuses
+    assert {line["level"] for line in written} <= {"info", "warning"}
+
+
+async def test_a_request_is_answered_when_nobody_reads_the_log(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    monkeypatch.setattr("app.logs.STDOUT", writing)
+    answer = await client.get("/links")
+    os.close(writing)
+    assert answer.status_code == 200
 
 
 async def test_a_path_that_is_no_route_has_no_route_template(client: httpx.AsyncClient, log_lines: Lines) -> None:

@@ -11,7 +11,6 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.main import create_app
-from app.metrics import Metrics
 from app.settings import Settings
 
 IDENTITY = {"service": "links", "env": "test", "release": "r1"}
@@ -71,6 +70,15 @@ async def test_probes_are_not_counted(client: httpx.AsyncClient) -> None:
         await client.get(path)
     metrics = await scrape(client)
     assert requests_by(metrics, "handler") == {}
+    assert metrics["http_requests_in_flight"].samples[0].value == 0
+
+
+async def test_probes_behind_a_prefix_are_not_counted(app: Any) -> None:
+    transport = httpx.ASGITransport(app, root_path="/behind")
+    async with httpx.AsyncClient(transport=transport, base_url="http://links.test/behind") as client:
+        for path in ("/health", "/readiness"):
+            assert (await client.get(path)).status_code == 200
+        assert requests_by(await scrape(client), "handler") == {}
 
 
 @pytest.mark.parametrize("root_path", ["", "/behind/a/proxy"])
@@ -117,11 +125,51 @@ async def test_two_applications_in_one_process_count_for_themselves(settings: Se
         assert requests_by(await scrape(client), "handler") == {("/links",): 1}
 
 
-def test_counting_twice_is_refused_instead_of_counting_nothing() -> None:
-    metrics = Metrics(labels=IDENTITY)
-    metrics.instrument(FastAPI(), excluded=frozenset())
-    with pytest.raises(RuntimeError, match="registered already"):
-        metrics.instrument(FastAPI(), excluded=frozenset())
+async def test_the_counter_and_the_histogram_agree(client: httpx.AsyncClient) -> None:
+    for path in ("/links", "/links", "/links/unknown", "/no/such/path"):
+        await client.get(path)
+    metrics = await scrape(client)
+    labels = ("method", "handler", "status")
+    timed = {
+        tuple(sample.labels[label] for label in labels): sample.value
+        for sample in metrics["http_request_duration_seconds"].samples
+        if sample.name.endswith("_count")
+    }
+    assert timed == requests_by(metrics, *labels)
+    assert sum(timed.values()) == 4
+
+
+async def test_methods_that_nobody_heard_of_share_a_label(client: httpx.AsyncClient) -> None:
+    for method in ("PROPFIND", "MADEUP1", "MADEUP2"):
+        await client.request(method, "/links")
+    assert requests_by(await scrape(client), "method", "status") == {("other", "405"): 3}
+
+
+async def test_paths_that_are_no_route_never_become_labels(client: httpx.AsyncClient, app: Any) -> None:
+    mounted = FastAPI()
+    mounted.add_api_route("/items", lambda: "items")
+    app.mount("/mounted", mounted)
+    for number in range(50):
+        await client.get(f"/no/such/path/{number}")
+        await client.get(f"/mounted/{number}/x")
+    assert requests_by(await scrape(client), "handler", "status") == {("none", "404"): 100}
+
+
+async def test_requests_in_flight_are_counted_while_they_last(client: httpx.AsyncClient, app: Any) -> None:
+    async def in_flight() -> float:
+        return (await scrape(client))["http_requests_in_flight"].samples[0].value
+
+    seen = []
+
+    async def look() -> None:
+        seen.append(await in_flight())
+
+    app.add_api_route("/looks/itself/up", look)
+    await client.get("/looks/itself/up")
+    assert seen == [1]
+    app.state.links = None
+    await client.get("/links")
+    assert await in_flight() == 0
 
 
 async def test_processes_tell_what_the_client_library_cannot(client: httpx.AsyncClient) -> None:
