@@ -61,6 +61,7 @@ class Project:
     service: dict[str, Any] = field(default_factory=lambda: dict(SERVICE))
     environment: dict[str, Any] = field(default_factory=lambda: dict(ENVIRONMENT))
     images: dict[str, str] = field(default_factory=dict)
+    observe: dict[str, Any] = field(default_factory=dict)
 
     def invoke(self, *arguments: str, code: int | None = 0, variables: Mapping[str, str] | None = None) -> Finished:
         """Run `invoke …` to its end, and insist on its exit code unless `code` is None."""
@@ -103,8 +104,9 @@ class Project:
             "ssh_config": str(self.lab.ssh_config),
             **self.environment,
         }
+        observe = f"[observe]\n{_table(self.observe)}\n" if self.observe else ""
         (self.root / "portside.toml").write_text(
-            f"[service]\n{_table(self.service)}\n[env.lab]\n{_table(environment)}\n"
+            f"[service]\n{_table(self.service)}\n{observe}[env.lab]\n{_table(environment)}\n"
         )
 
     def url(self, host: LabHost | None = None) -> str:
