@@ -1,4 +1,7 @@
-"""Loki's configuration and its log alerts, as far as they can be judged without Loki; with it: tests/lab/test_loki.py."""
+"""Loki's configuration and its log alerts, as far as they can be judged without Loki.
+
+With it: tests/lab/test_loki.py.
+"""
 
 from __future__ import annotations
 
