@@ -35,7 +35,7 @@ gateway=$(docker network inspect -f '{{range .IPAM.Config}}{{.Gateway}} {{end}}'
 socket=/var/run/docker.sock
 case "${DOCKER_HOST:-}" in unix://*) socket="${DOCKER_HOST#unix://}" ;; esac
 # Mounts that come and go later are seen only where the host shares them, as systemd does.
-propagation=rprivate
+propagation=""
 if grep -qs ' / / .*shared:' /proc/self/mountinfo; then propagation=rslave; fi
 [ "$profiles" != "-" ] || profiles=""
 # A container of a profile that is gone would stay; --remove-orphans takes it only when Compose doesn't know it.
