@@ -17,7 +17,7 @@ from portside.journal import Operation
 from portside.lock import Claim, locked
 from portside.markers import host_label
 from portside.observe.ingest import Ingest, ingest_credentials
-from portside.observe.place import beside
+from portside.observe.place import beside, place
 from portside.operators import operator
 from portside.release import archive
 from portside.report import Reporter, timed
@@ -88,6 +88,21 @@ async def install(config: Config, environment: Environment, reporter: Reporter) 
         operation = Operation(id=operation_id(), kind="maintenance", owner=operator())
         targets = [site.target(host.name, operation) for host in hosts]
         return await refresh(site, targets, apply=True, force=True)
+
+
+async def install_beside(config: Config, reporter: Reporter) -> list[str]:
+    """After the central stack was started: the agent of its own machine, and of the hosts around it; notes."""
+    try:
+        return await install(config, environment_of(config), reporter)
+    except PortsideError as error:
+        return [f"the agent was left as it is: {error.what}{': ' + error.where if error.where else ''}"]
+
+
+def environment_of(config: Config) -> Environment:
+    """The environment that the stack's machine belongs to; one of its own where nothing is released to it."""
+    observe = config.observe
+    mine = (each for each in config.env.values() if (observe.host in each.hosts if observe.host else each.local))
+    return next(mine, place(observe))
 
 
 def _reachable(config: Config, host: Host) -> bool:

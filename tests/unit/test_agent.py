@@ -12,6 +12,7 @@ import yaml
 from pydantic import SecretStr
 
 from portside.agent import NEEDED, OPTIONAL, Agent, credentials, is_current, read_agent
+from portside.agents import environment_of
 from portside.errors import ConfigError
 from portside.facts import Agent as Found
 from portside.observe.ingest import Ingest
@@ -89,6 +90,14 @@ def test_a_host_is_current_when_all_of_its_agent_runs_with_this_fingerprint() ->
     assert not current(True, "f2.-")
     assert current(True, "f1.a", "a")
     assert not current(True, "f1.a", "b"), "the gateway's password was changed"
+
+
+def test_the_stacks_own_machine_is_watched_as_part_of_what_is_released_to_it() -> None:
+    config = builders.config()
+    for host, name in {"deploy@a": "prod", "deploy@monitor": "observability"}.items():
+        there = config.model_copy(update={"observe": config.observe.model_copy(update={"host": host})})
+        assert environment_of(there).name == name
+    assert environment_of(builders.config(hosts=[])).name == "prod", "this machine"
 
 
 def test_credentials_are_told_apart_and_not_told() -> None:

@@ -2,6 +2,8 @@
 # What monitoring reads on this host. Defines functions; used by commit.sh and undo.sh. A file that can't be written is
 # said and no more: nobody loses a release over it.
 
+counters="# HELP portside_rollbacks_total Rollbacks by a person, and releases undone before they were committed."
+
 # count KIND OPERATION RELEASE: one more rollback or undo, once for each operation however often its step is repeated.
 # $site/marks.counts has a line per kind: kind, how many, the last one's operation, when (seconds), its release.
 count() {
@@ -17,12 +19,12 @@ count() {
     done <"$site/marks.counts"
   fi
   [ -n "$found" ] || lines+="$1 1 $2 $EPOCHSECONDS $3"$'\n'
-  printf '%s' "$lines" >"$site/marks.counts.new" && mv -f "$site/marks.counts.new" "$site/marks.counts"
+  put "$site/marks.counts" "${lines%$'\n'}"
 }
 
-# show_marks LABELS: the textfile, made of what the last commit said and of what was counted.
-show_marks() {
-  local labels="$1" kind n operation at release rollbacks=0 undos=0 undone=""
+# publish_marks LABELS TEXT: the textfile, made of TEXT and of what was counted.
+publish_marks() {
+  local labels="$1" text="$2" kind n operation at release rollbacks=0 undos=0 undone=""
   if [ -e "$site/marks.counts" ]; then
     while read -r kind n operation at release; do
       case "$kind" in
@@ -31,30 +33,35 @@ show_marks() {
       esac
     done <"$site/marks.counts"
   fi
-  show "$site/marks.release"
-  printf '%s\n' "# HELP portside_rollbacks_total Rollbacks by a person, and releases undone before they were committed." \
-    "# TYPE portside_rollbacks_total counter" \
-    "portside_rollbacks_total{$labels,kind=\"rollback\"} $rollbacks" \
-    "portside_rollbacks_total{$labels,kind=\"undo\"} $undos"
-  [ -z "$undone" ] || printf '%s\n' "# HELP portside_undo_timestamp_seconds When a release was undone last." \
-    "# TYPE portside_undo_timestamp_seconds gauge" "$undone"
+  text+="$counters
+# TYPE portside_rollbacks_total counter
+portside_rollbacks_total{$labels,kind=\"rollback\"} $rollbacks
+portside_rollbacks_total{$labels,kind=\"undo\"} $undos"
+  [ -z "$undone" ] || text+="
+# HELP portside_undo_timestamp_seconds When a release was undone last.
+# TYPE portside_undo_timestamp_seconds gauge
+$undone"
+  publish "$base/metrics/$site_name.prom" "$text"
 }
 
-# mark_folders: whoever runs in the agent's containers reads here; the folder above is closed to other people.
-mark_folders() {
-  [ -d "$base/metrics" ] || (umask 022 && mkdir -p "$base/targets" "$base/metrics")
+# publish_changed FILE TEXT: as publish, where the file is another.
+publish_changed() {
+  local present=""
+  [ ! -e "$1" ] || IFS= read -r present <"$1" || true
+  [ "$present" = "$2" ] || publish "$1" "$2"
 }
 
 # mark_commit KIND OPERATION RELEASE LABELS TARGETS SITE_TARGETS TEXT
 mark_commit() {
-  mark_folders && put "$site/marks.release" "$7" &&
-    { [ "$1" != rollback ] || count "$1" "$2" "$3"; } &&
-    publish "$base/targets/$site_name.json" "$5" &&
-    publish "$base/targets/$site_name.site.json" "$6" &&
-    publish "$base/metrics/$site_name.prom" "$(show_marks "$4")"
+  { [ "$1" != rollback ] || count "$1" "$2" "$3"; } &&
+    publish_changed "$base/targets/$site_name.json" "$5" &&
+    publish_changed "$base/targets/$site_name.site.json" "$6" &&
+    publish_marks "$4" "$7"$'\n'
 }
 
-# mark_undo OPERATION RELEASE LABELS
+# mark_undo OPERATION RELEASE LABELS: what the last commit said stays as it is.
 mark_undo() {
-  mark_folders && count undo "$1" "$2" && publish "$base/metrics/$site_name.prom" "$(show_marks "$3")"
+  local text=""
+  [ ! -e "$base/metrics/$site_name.prom" ] || IFS= read -r -d '' text <"$base/metrics/$site_name.prom" || true
+  count undo "$1" "$2" && publish_marks "$3" "${text%%"$counters"*}"
 }

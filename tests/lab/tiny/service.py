@@ -12,6 +12,7 @@ import sys
 import time
 
 GRACE = 10
+SITE = ("service", "env", "release")
 state = {"serving": 0, "stopping": False}
 
 
@@ -41,8 +42,13 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
                         "greeting": os.environ.get("GREETING", ""),
                     }
                 ).encode()
+                if path == "/metrics":
+                    labels = ",".join(f'{name}="{os.environ.get(f"APP_{name.upper()}")}"' for name in SITE)
+                    text = f"# TYPE tiny_info gauge\ntiny_info{{{labels}}} 1\n".encode()
                 status = "200 OK" if ready else "503 Service Unavailable"
-                writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(text)}\r\n\r\n".encode() + text)
+                kind = "text/plain" if path == "/metrics" else "application/json"
+                head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(text)}\r\n\r\n"
+                writer.write(head.encode() + text)
                 await writer.drain()
             finally:
                 state["serving"] -= 1
