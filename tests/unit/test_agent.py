@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,11 @@ from portside.agent import NEEDED, OPTIONAL, Agent, credentials, is_current, rea
 from portside.agents import environment_of
 from portside.errors import ConfigError
 from portside.facts import Agent as Found
+from portside.host.script import script_text
 from portside.observe.ingest import Ingest
+from portside.release import archive
 from tests.unit import builders
+from tests.unit.test_markers import Machine
 
 ROOT = Path(__file__).parents[2]
 INGEST = Ingest("https://monitor.example.com:9443", "-----BEGIN CERTIFICATE-----\n", "agent", SecretStr("hush"))
@@ -157,3 +161,33 @@ def test_the_socket_proxy_passes_reads_of_a_few_paths(agent: Agent, path: str, p
     assert match["method"] == ["GET", "HEAD"]
     assert bool(re.search(match["path_regexp"]["pattern"], path)) is passes
     assert rest["handle"][0]["status_code"] == 403 and "match" not in rest
+
+
+STUB = """#!/bin/sh
+case "$*" in
+*"network inspect -f"*) echo "172.18.0.1 " ;;
+*compose*) printf '%s %s %s\\n' "$PORTSIDE_HOST" "$PORTSIDE_ENV" "$PORTSIDE_GATEWAY" >>"$HOME/started" ;;
+esac
+"""
+
+
+def test_environments_of_one_host_share_its_agent_and_its_name(agent: Agent, tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    (tmp_path / "bin/docker").write_text(STUB)
+    for env in ("prod", "staging"):
+        text = script_text("agent")
+        done = subprocess.run(
+            ["bash", "-c", text, "test", "links-prod", "1", "f1.-", "5", "web-1", env, "-"],
+            input=archive(agent.files(INGEST, ())),
+            env={"HOME": str(tmp_path), "PATH": f"{tmp_path}/bin:/usr/bin:/bin"},
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr.decode()
+    assert (tmp_path / "started").read_text().splitlines() == ["web-1 prod 172.18.0.1"] * 2
+    folder = machine.home / ".portside/agent"
+    assert (folder / "secrets/password").read_text() == "hush"
+    assert (folder / "secrets/password").stat().st_mode & 0o777 == 0o600
+    assert (folder / "secrets").stat().st_mode & 0o777 == 0o700
+    for name in agent.config:
+        assert (folder / "config" / name).stat().st_mode & 0o777 == 0o644, "the containers' own users read it"
