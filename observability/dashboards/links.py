@@ -26,6 +26,8 @@ def all_pages() -> list[dict[str, Any]]:
         {
             "type": "dashboards",
             "title": "Portside",
+            "icon": "external link",
+            "tooltip": "The other pages",
             "tags": [TAG],
             "asDropdown": True,
             "includeVars": True,

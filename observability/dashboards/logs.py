@@ -68,8 +68,8 @@ PAGE = Dashboard(
                 number(
                     "Kept for",
                     "Older lines are deleted. Set by log_retention in portside.toml.",
-                    "s",
-                    now("logs:retention:seconds"),
+                    "ns",
+                    now('max(loki_overrides_defaults{job="loki",limit_name="retention_period"})'),
                     width=4,
                     height=8,
                 ),

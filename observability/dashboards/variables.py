@@ -30,7 +30,7 @@ class Variable:
         if not self.expr and not self.choices:
             return {**shared, "type": "textbox", "query": "", "current": {"text": "", "value": ""}, "options": []}
         several = {"multi": self.everything, "includeAll": self.everything, "options": []}
-        chosen: dict[str, Any] = {"current": {}}
+        chosen: dict[str, Any] = {}
         if self.everything:
             several["allValue"] = EVERYTHING
             chosen = {"current": {"text": ["All"], "value": ["$__all"]}}

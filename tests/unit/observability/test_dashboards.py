@@ -21,7 +21,7 @@ GRAFANA = FOLDER.parent
 PROVISIONING = GRAFANA / "provisioning"
 # Of Grafana's packages/grafana-data/src/valueFormats/categories.ts: an unknown unit is shown as a suffix.
 UNITS = {
-    *("none", "short", "percentunit", "percent", "s", "reqps", "cps", "ops", "bytes", "Bps"),
+    *("none", "short", "percentunit", "percent", "s", "ns", "reqps", "cps", "ops", "bytes", "Bps"),
     *("dateTimeAsLocal", "dateTimeFromNow"),
 }
 KINDS = {"timeseries", "stat", "bargauge", "table", "logs"}
