@@ -34,18 +34,23 @@ metrics_dir = Path(
     )
 )
 metrics_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-for stale in metrics_dir.glob("*.db"):
-    stale.unlink()
+# SIGHUP reads this file again, while workers write there.
+if os.environ.get("APP_METRICS_OWNER") != str(os.getpid()):
+    for stale in metrics_dir.glob("*.db"):
+        stale.unlink()
+    os.environ["APP_METRICS_OWNER"] = str(os.getpid())
 
 from app.cpu_quota import workers_for_container
 from app.fork_signals import keep_sigterm_across_fork
 from app.gunicorn_logger import JsonLogger
 from app.gunicorn_worker import worker_class_with
 from app.logs import configure_logging
+from app.worker_exits import WorkerExits
 
 configure_logging(service=settings.service, env=settings.env, release=settings.release, level=settings.log_level)
 
 keep_sigterm_across_fork()
+worker_exits = WorkerExits()
 
 bind = f"0.0.0.0:{settings.port}"
 workers = settings.web_concurrency or workers_for_container()
@@ -83,3 +88,4 @@ def child_exit(_server: object, worker: Any) -> None:
     from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415 - see metrics_dir
 
     mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+    worker_exits.count(worker.last_word, timed_out=worker.aborted)

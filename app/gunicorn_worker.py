@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import signal
+from types import FrameType
 from typing import Any, ClassVar
 
 # Uvicorn imports these by name once a worker runs. Here it happens before the fork, once for all.
@@ -10,6 +12,8 @@ import uvicorn.lifespan.on
 import uvicorn.loops.uvloop
 import uvicorn.protocols.http.httptools_impl  # noqa: F401
 from uvicorn_worker import UvicornWorker  # type: ignore[import-untyped]
+
+from app.worker_exits import LastWord
 
 
 class Worker(UvicornWorker):  # type: ignore[misc]
@@ -22,6 +26,28 @@ class Worker(UvicornWorker):  # type: ignore[misc]
         "server_header": False,
         "ws": "none",
     }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.last_word = LastWord()
+
+    def init_signals(self) -> None:
+        super().init_signals()
+        # Uvicorn puts its own handler in front, and raises the signal again for this one when all is done.
+        signal.signal(signal.SIGTERM, self._end)
+
+    def _end(self, number: int, _frame: FrameType | None) -> None:
+        self.last_word.say("recycled")
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+
+    def run(self) -> None:
+        try:
+            super().run()
+        except BaseException:
+            self.last_word.say("error")
+            raise
+        self.last_word.say("recycled")
 
 
 def worker_class_with(*, request_grace: float) -> type[Worker]:

@@ -35,7 +35,7 @@ def create_app(settings: Settings) -> FastAPI:
     # replicas out of service would only make the others busier.
     probed_database = Database.of_service(settings, pool_size=1)
     readiness = Readiness(database_checks(probed_database, timeout=settings.readiness_timeout))
-    metrics = Metrics(labels=identity)
+    metrics = Metrics(labels=identity, revision=settings.revision)
     observe_statements(database, metrics.registry)
     process_metrics = ProcessMetrics(metrics.registry, database)
 

@@ -32,6 +32,8 @@ class Settings(BaseSettings):
     env: str = Field("local", alias="APP_ENV", pattern=r"^[A-Za-z0-9._-]{1,63}$")
     release: str = Field("dev", alias="APP_RELEASE", pattern=r"^[A-Za-z0-9._+:@-]{1,128}$")
 
+    revision: str = Field("unknown", alias="APP_REVISION", pattern=r"^[A-Za-z0-9._+:@-]{1,128}$")
+
     port: int = Field(8000, alias="PORT", ge=1, le=65535)
     web_concurrency: int | None = Field(None, alias="WEB_CONCURRENCY", ge=1, le=64)
     log_level: LogLevel = Field("INFO", alias="LOG_LEVEL")

@@ -74,6 +74,7 @@ class Draft:
             "APP_SERVICE": self.config.service.name,
             "APP_ENV": self.environment.name,
             "APP_RELEASE": release.id,
+            "APP_REVISION": release.commit,
             "PORT": str(self.config.service.port),
         }
         return release_files(release, {**told, **self.values})

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import threading
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
-from prometheus_client import Metric
+from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import Column, Integer, MetaData, Table, delete, join, select, text
 
+from app.database import Database
+from app.database_metrics import observe_statements
 from app.main import create_app
+from app.metrics import Metrics
+from app.models import Base, Link
 from app.settings import Settings
 
 IDENTITY = {"service": "links", "env": "test", "release": "r1"}
@@ -26,6 +33,15 @@ def requests_by(metrics: dict[str, Metric], *labels: str) -> dict[tuple[str, ...
     counted: dict[tuple[str, ...], float] = {}
     for sample in metrics["http_requests"].samples:
         if sample.name == "http_requests_total":
+            key = tuple(sample.labels[label] for label in labels)
+            counted[key] = counted.get(key, 0) + sample.value
+    return counted
+
+
+def statements_by(metrics: dict[str, Metric], *labels: str) -> dict[tuple[str, ...], float]:
+    counted: dict[tuple[str, ...], float] = {}
+    for sample in metrics["db_statement_duration_seconds"].samples:
+        if sample.name.endswith("_count"):
             key = tuple(sample.labels[label] for label in labels)
             counted[key] = counted.get(key, 0) + sample.value
     return counted
@@ -172,20 +188,56 @@ async def test_requests_in_flight_are_counted_while_they_last(client: httpx.Asyn
     assert await in_flight() == 0
 
 
+def test_a_file_that_a_starting_worker_has_not_written_to_yet_is_waited_for(tmp_path: Path) -> None:
+    empty = tmp_path / "counter_1.db"
+    empty.touch()
+    writing = threading.Timer(0.05, lambda: empty.write_bytes(bytes(8)))
+    writing.start()
+    assert b"app_multiprocess_files" in Metrics(labels=IDENTITY, multiprocess_dir=str(tmp_path)).render()
+    writing.join()
+
+
 async def test_processes_tell_what_the_client_library_cannot(client: httpx.AsyncClient) -> None:
     metrics = await scrape(client)
     assert metrics["app_workers"].samples[0].value == 1
     assert {"app_info", "app_resident_memory_bytes", "app_open_fds", "app_event_loop_lag_seconds"} <= set(metrics)
     assert {"db_pool_connections", "db_pool_capacity"} <= set(metrics)
+    assert metrics["app_info"].samples[0].labels["revision"] == "unknown"
+    assert metrics["app_multiprocess_files"].samples[0].value == 0
 
 
 async def test_statements_are_timed_by_kind_and_outcome(client: httpx.AsyncClient) -> None:
     for _ in range(2):
         await client.post("/links", json={"url": "https://example.com", "slug": "same"})
     await client.get("/same")
-    counted = {
-        (sample.labels["operation"], sample.labels["outcome"]): sample.value
-        for sample in (await scrape(client))["db_statement_duration_seconds"].samples
-        if sample.name.endswith("_count")
+    assert statements_by(await scrape(client), "operation", "table", "outcome") == {
+        ("insert", "links", "ok"): 1,
+        ("insert", "links", "error"): 1,
+        ("update", "links", "ok"): 1,
     }
-    assert counted == {("insert", "ok"): 1, ("insert", "error"): 1, ("update", "ok"): 1}
+
+
+async def test_families_of_statements_are_bounded_whatever_the_statement(settings: Settings) -> None:
+    registry = CollectorRegistry()
+    database = Database.of_service(settings)
+    observe_statements(database, registry)
+    elsewhere = Table("elsewhere", MetaData(), Column("id", Integer))
+    joined = select(Link.id).select_from(join(Link, elsewhere, Link.id == elsewhere.c.id))
+    async with database.engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+        await connection.execute(text("CREATE TABLE elsewhere (id INTEGER)"))
+        await connection.execute(text("SELECT 1"))
+        await connection.exec_driver_sql("SELECT 2")
+        for statement in (select(elsewhere), joined, delete(Link).where(Link.id.in_(select(elsewhere.c.id)))):
+            await connection.execute(statement)
+        await connection.execute(select(select(Link.id).subquery()))
+    await database.close()
+    metrics = {family.name: family for family in registry.collect()}
+    counted = statements_by(metrics, "operation", "table")
+    # Creating the tables, in as many statements as SQLAlchemy likes.
+    assert counted.pop(("other", "other")) > 1
+    assert counted == {
+        ("select", "other"): 3,
+        ("select", "links"): 2,
+        ("delete", "links"): 1,
+    }

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,26 @@ async def app(scope, receive, send):
     await send({"type": "http.response.body", "body": b"done"})
 '''
 
+EXTRA_APP = '''
+"""The service with routes that do what no service should."""
+import asyncio, os, pathlib, sys
+from starlette.responses import PlainTextResponse
+from app.asgi import app
+
+@app.get("/bench/who")
+async def who():
+    return PlainTextResponse(str(os.getpid()))
+
+@app.get("/bench/hang")
+async def hang(mark: str):
+    pathlib.Path(mark).write_text(str(os.getpid()))
+    await asyncio.sleep(60)
+
+@app.get("/bench/exit")
+async def leave():
+    asyncio.get_running_loop().call_later(0.05, sys.exit, 1)
+'''
+
 
 def value(server: Any, family: str, sample: str, **labels: str) -> float:
     families = {found.name: found for found in text_string_to_metric_families(server.get("/metrics").text)}
@@ -52,24 +73,130 @@ def test_it_is_ready_soon_after_the_start(server: Any, eventually: Eventually) -
     eventually(lambda: len(server.worker_pids()) == 2)
 
 
-def test_counts_are_the_sum_over_workers_and_survive_a_killed_one(server: Any, eventually: Eventually) -> None:
+def exits(server: Any) -> dict[str, float]:
+    """By reason, those that have happened. Nothing when the worker that is asked is just ending."""
+    counted = {}
+    for reason in ("signal", "error", "timeout", "recycled"):
+        with suppress(httpx.TransportError):
+            counted[reason] = value(server, "app_worker_exits", "app_worker_exits_total", reason=reason, release="r1")
+    return {reason: number for reason, number in counted.items() if number}
+
+
+def test_sums_survive_a_killed_worker_and_its_gauges_do_not(
+    start_server: Callable[..., Any], tmp_path: Path, eventually: Eventually
+) -> None:
+    server = start_server("extra_app:app", **extra_app(tmp_path), DATABASE_POOL_SIZE="3", APP_REVISION="0a1b2c3d")
+    eventually(lambda: value(server, "app_workers", "app_workers") == 2)
     labels = {"handler": "/links/{slug}", "status": "404", "service": "links", "release": "r1"}
 
-    def counted() -> float:
-        return value(server, "http_requests", "http_requests_total", **labels)
+    def counted() -> tuple[float, float, float]:
+        return (
+            value(server, "http_requests", "http_requests_total", **labels),
+            value(server, "http_request_duration_seconds", "http_request_duration_seconds_count", **labels),
+            value(server, "db_statement_duration_seconds", "db_statement_duration_seconds_count", table="links"),
+        )
 
+    def in_flight() -> float:
+        return value(server, "http_requests_in_flight", "http_requests_in_flight")
+
+    # Each request is a connection of its own and so any worker's: together they have all of them.
+    answered_by = {int(server.get("/bench/who").text) for _ in range(60)}
+    assert answered_by == set(server.worker_pids())
     for _ in range(40):
         server.get("/links/unknown")
-    assert counted() == 40
+    assert counted() == (40, 40, 40)
+    assert (exits(server), in_flight()) == ({}, 0)
+    files = value(server, "app_multiprocess_files", "app_multiprocess_files")
+    memory = value(server, "app_resident_memory_bytes", "app_resident_memory_bytes")
 
-    pids = server.worker_pids()
-    os.kill(pids[0], signal.SIGKILL)
-    eventually(lambda: len(set(server.worker_pids()) - {pids[0]}) == 2)
+    # Killed in the middle of a request, so that its gauges have something to leave behind.
+    victim, thread = hang(server)
+    eventually(lambda: in_flight() == 1)
+    os.kill(victim, signal.SIGKILL)
+    thread.join()
+    eventually(lambda: len(set(server.worker_pids()) - {victim}) == 2)
     eventually(lambda: value(server, "app_workers", "app_workers") == 2)
-    assert counted() == 40
+
+    assert counted() == (40, 40, 40)
+    assert exits(server) == {"signal": 1}
+    assert in_flight() == 0
+    assert value(server, "db_pool_capacity", "db_pool_capacity") == 2 * 3
+    eventually(lambda: 0 < value(server, "app_resident_memory_bytes", "app_resident_memory_bytes") < memory * 1.4)
     for _ in range(10):
         server.get("/links/unknown")
-    assert counted() == 50
+    assert counted() == (50, 50, 50)
+    # What the dead leave and every scrape reads: an alert looks at how it grows.
+    assert value(server, "app_multiprocess_files", "app_multiprocess_files") == files + 2
+    assert value(server, "app_multiprocess_bytes", "app_multiprocess_bytes") > 0
+    assert value(server, "app_info", "app_info", revision="0a1b2c3d") == 1
+
+
+def test_a_worker_that_is_asked_to_end_is_recycled(
+    start_server: Callable[..., Any], tmp_path: Path, eventually: Eventually
+) -> None:
+    server = start_server("extra_app:app", **extra_app(tmp_path))
+    eventually(lambda: len(server.worker_pids()) == 2)
+    for signal_number, reason in ((signal.SIGTERM, "recycled"), (signal.SIGSEGV, "signal")):
+        pid = server.worker_pids()[0]
+        os.kill(pid, signal_number)
+        eventually(lambda pid=pid: len(set(server.worker_pids()) - {pid}) == 2)
+        eventually(lambda reason=reason: exits(server).get(reason) == 1)
+    # An exception that ends the process, rather than one that is answered with a 500.
+    server.get("/bench/exit")
+    eventually(lambda: exits(server) == {"recycled": 1, "signal": 1, "error": 1})
+
+
+def test_a_worker_that_stands_still_is_killed_and_counted(
+    start_server: Callable[..., Any], eventually: Eventually
+) -> None:
+    server = start_server(GUNICORN_CMD_ARGS="--timeout 1")
+    eventually(lambda: len(server.worker_pids()) == 2)
+    stopped = server.worker_pids()[0]
+    os.kill(stopped, signal.SIGSTOP)
+    eventually(lambda: stopped not in server.worker_pids())
+    eventually(lambda: exits(server).get("timeout", 0) >= 1)
+    assert "signal" not in exits(server)
+
+
+def test_a_reload_forgets_nothing(start_server: Callable[..., Any], eventually: Eventually) -> None:
+    server = start_server()
+    for _ in range(5):
+        server.get("/links/unknown")
+    before = set(server.worker_pids())
+    server.process.send_signal(signal.SIGHUP)
+    eventually(lambda: not before & set(server.worker_pids()) and answers(server))
+    eventually(lambda: exits(server) == {"recycled": 2})
+    assert value(server, "http_requests", "http_requests_total", handler="/links/{slug}") == 5
+
+
+def answers(server: Any) -> bool:
+    try:
+        return bool(server.get("/readiness").status_code == 200)
+    except httpx.TransportError:
+        return False
+
+
+def extra_app(home: Path) -> dict[str, str]:
+    (home / "extra_app.py").write_text(EXTRA_APP)
+    return {"PYTHONPATH": f"{Path(__file__).parents[3]}:{home}"}
+
+
+def hang(server: Any) -> tuple[int, threading.Thread]:
+    """A request that doesn't end, and the worker that has it."""
+    home = server.stdout.parent
+    mark = home / "hanging"
+
+    def send() -> None:
+        with suppress(httpx.TransportError):
+            httpx.get(f"{server.url}/bench/hang", params={"mark": str(mark)}, timeout=30)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    deadline = time.monotonic() + 10
+    while not (mark.exists() and mark.read_text()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return int(mark.read_text()), thread
 
 
 def test_metrics_agree_whichever_worker_answers(server: Any) -> None:
