@@ -10,7 +10,7 @@ import nox
 nox.needs_version = ">=2025.10"
 nox.options.default_venv_backend = "uv"
 nox.options.reuse_existing_virtualenvs = True
-nox.options.sessions = ["lint", "types", "tests", "lab"]
+nox.options.sessions = ["lint", "types", "tests", "rules", "lab"]
 
 PYTHON_FILES = ("app", "portside", "observability", "bench", "tests", "tasks.py", "noxfile.py")
 
@@ -51,6 +51,13 @@ def tests(session: nox.Session) -> None:
     """Unit tests: pure, fast, no Docker."""
     install(session, "test", "engine", "lint")
     session.run("pytest", "tests/unit", "-n", "2", "--quiet", *session.posargs)
+
+
+@nox.session
+def rules(session: nox.Session) -> None:
+    """Alerts, routes and messages, as Prometheus and Alertmanager judge them; fetches promtool and amtool."""
+    install(session, "test", "engine")
+    session.run("pytest", "tests/rules", "-n", "2", "--quiet", *session.posargs)
 
 
 @nox.session

@@ -123,18 +123,53 @@ class Slo(Model):
     latency_threshold: Annotated[float, Field(gt=0)] = 0.5
 
 
+# What each kind of receiver takes besides what all take.
+RECEIVER_KEYS: dict[str, tuple[str, ...]] = {
+    "slack": ("channel",),
+    "pagerduty": (),
+    "email": ("to", "from", "smarthost", "username"),
+    "webhook": (),
+}
+
+
 class Receiver(Model):
-    """Who is told of an alert. `secret` is a reference as in an environment's secrets."""
+    """Who is told of alerts. `secret` is a reference as in an environment's secrets: a URL, a key or a password.
+
+    A webhook with `severities = ["none"]` is a heartbeat: it gets the Watchdog, and nothing else.
+    """
 
     kind: Literal["slack", "pagerduty", "email", "webhook"]
-    secret: str
-    severities: tuple[Literal["critical", "warning"], ...] = ("critical", "warning")
+    secret: str | None = None
+    severities: Annotated[tuple[Literal["critical", "warning", "none"], ...], Field(min_length=1)] = (
+        "critical",
+        "warning",
+    )
     envs: tuple[Name, ...] = ()
+    channel: Annotated[str, StringConstraints(pattern=r"^[#@]?[\w.-]+$")] | None = None
+    to: Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$")] | None = None
+    from_: Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$")] | None = Field(None, alias="from")
+    smarthost: Address | None = None
+    username: str | None = None
 
     @field_validator("secret")
     @classmethod
-    def _reference(cls, secret: str) -> str:
-        return _source("secret", secret)
+    def _reference(cls, secret: str | None) -> str | None:
+        return None if secret is None else _source("secret", secret)
+
+    @model_validator(mode="after")
+    def _complete(self) -> Receiver:
+        given = {"from" if name == "from_" else name for name in self.model_fields_set}
+        for key in sorted(given & {key for keys in RECEIVER_KEYS.values() for key in keys}):
+            if key not in RECEIVER_KEYS[self.kind]:
+                raise ValueError(f"{key} is no key of kind {self.kind}")
+        needed = {"to", "from", "smarthost"} if self.kind == "email" else {"secret"}
+        if self.kind == "email" and given & {"secret", "username"}:
+            needed |= {"secret", "username"}
+        if needed - given:
+            raise ValueError(f"kind {self.kind} also needs {', '.join(sorted(needed - given))}")
+        if "none" in self.severities and (self.kind != "webhook" or len(self.severities) > 1):
+            raise ValueError('severities = ["none"] is for a heartbeat: a webhook that gets nothing else')
+        return self
 
 
 class Observe(Model):
@@ -224,9 +259,17 @@ def load_config(root: Path) -> Config:
         environments |= _table(_read(generated), "env", generated)
     data["env"] = {name: _resolved(name, environments, defaults) for name in environments}
     try:
-        return Config.model_validate({"root": root, **data})
+        config = Config.model_validate({"root": root, **data})
     except ValidationError as error:
         raise _explained(error) from None
+    for name, receiver in config.observe.receivers.items():
+        for env in set(receiver.envs) - set(config.env):
+            raise ConfigError(
+                f"there is no environment {env!r}",
+                where=f"{FILE}: observe.receivers.{name}.envs",
+                remedy=f"Use some of: {', '.join(sorted(config.env))}.",
+            )
+    return config
 
 
 def _resolved(name: str, environments: dict[str, Any], defaults: dict[str, Any]) -> Any:

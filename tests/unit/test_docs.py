@@ -41,7 +41,8 @@ def rows(page: str, section: str = "") -> dict[str, list[str]]:
 @pytest.mark.parametrize("section", SECTIONS)
 def test_every_key_is_documented_with_its_default(section: str) -> None:
     documented = rows("configuration.md", section)
-    for name, field in SECTIONS[section].model_fields.items():
+    for attribute, field in SECTIONS[section].model_fields.items():
+        name = field.alias or attribute
         if section == "[env.NAME]" and name == "name":
             continue
         assert name in documented, f"{section} {name} is missing in docs/configuration.md"
@@ -55,7 +56,9 @@ def test_every_key_is_documented_with_its_default(section: str) -> None:
 @pytest.mark.parametrize("section", SECTIONS)
 def test_no_key_is_documented_that_is_not_there(section: str) -> None:
     documented = set(rows("configuration.md", section)) - {"key"}
-    assert {name for name in documented if not name.startswith("-")} <= set(SECTIONS[section].model_fields)
+    assert {name for name in documented if not name.startswith("-")} <= {
+        field.alias or name for name, field in SECTIONS[section].model_fields.items()
+    }
 
 
 def test_every_secret_source_is_documented() -> None:

@@ -1,0 +1,83 @@
+"""Which alert goes to whom, and which alerts say nothing while another one does. Values for alertmanager.yml."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from portside.config import Receiver
+
+NOBODY = "nobody"
+SEVERITIES = ("critical", "warning")
+# A page is worth a few seconds of waiting for its siblings; a ticket may wait for a minute, and is repeated once a day.
+PACE = {
+    "critical": {"group_wait": "10s", "group_interval": "1m", "repeat_interval": "2h"},
+    "warning": {"group_wait": "1m", "group_interval": "5m", "repeat_interval": "24h"},
+}
+# The longest time after which somebody outside may miss a heartbeat is set there; this is how often it beats.
+HEARTBEAT = {"group_wait": "0s", "group_interval": "1m", "repeat_interval": "1m"}
+
+Json = dict[str, Any]
+
+
+def route(receivers: Mapping[str, Receiver]) -> Json:
+    """The tree of routes. What no receiver takes is seen in Alertmanager's own page alone."""
+    beats = [name for name, receiver in receivers.items() if "none" in receiver.severities]
+    return {
+        "receiver": NOBODY,
+        "group_by": ["alertname", "service", "env"],
+        **PACE["warning"],
+        "routes": [
+            {
+                "receiver": NOBODY,
+                "matchers": ['severity="none"'],
+                "routes": [{"receiver": name, **HEARTBEAT, "continue": True} for name in beats],
+            },
+            *(each for name, receiver in receivers.items() for each in _routes(name, receiver)),
+        ],
+    }
+
+
+def _routes(name: str, receiver: Receiver) -> Iterator[Json]:
+    """One route for each severity: they differ in pace. Others may want the same alert: `continue`."""
+    for severity in SEVERITIES:
+        if severity in receiver.severities:
+            matchers = [f'severity="{severity}"', *_environments(receiver)]
+            yield {"receiver": name, "matchers": matchers, **PACE[severity], "continue": True}
+
+
+def _environments(receiver: Receiver) -> list[str]:
+    """What has no environment is the monitoring itself: whoever is told of anything is told of that."""
+    return [f'env=~"|{"|".join(map(re.escape, receiver.envs))}"'] if receiver.envs else []
+
+
+def inhibitions() -> list[Json]:
+    """Symptoms are muted by their cause. Labels in `equal` are those by which the two belong together."""
+    return [
+        _muted(['severity="critical"', 'service!=""'], ['severity="warning"', 'service!=""'], equal=["service", "env"]),
+        _muted(['alertname="AgentGone"'], ['host!=""', 'alertname!="AgentGone"'], equal=["host"]),
+        _muted(
+            ['alertname="ServiceDown"'],
+            ['alertname=~"ReadinessFailing|SiteDown|HighErrorRatio"'],
+            equal=["service", "env", "host"],
+        ),
+        _muted(['alertname="ReadinessFailing"'], ['alertname="SiteDown"'], equal=["service", "env", "host"]),
+        _muted(['alertname="HighErrorRatio"'], ['alertname="AvailabilityBudgetBurnsFast"'], equal=["service", "env"]),
+        _muted(['alertname="HostDiskFull"'], ['alertname="HostDiskFillsUp"'], equal=["host", "device"]),
+        _muted(['alertname="MonitoringDown"', 'job="loki"'], ['alertname=~"Loki.*|LogsDropped"'], equal=[]),
+    ]
+
+
+def _muted(source: list[str], target: list[str], *, equal: list[str]) -> Json:
+    return {"source_matchers": source, "target_matchers": target, "equal": equal}
+
+
+def unheard(receivers: Mapping[str, Receiver], envs: list[str]) -> list[tuple[str, str]]:
+    """Environment and severity of alerts that nobody is told of."""
+    return [
+        (env, severity)
+        for env in envs
+        for severity in SEVERITIES
+        if not any(severity in each.severities and (not each.envs or env in each.envs) for each in receivers.values())
+    ]
