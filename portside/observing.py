@@ -11,6 +11,8 @@ from collections.abc import Mapping
 
 from rich.table import Table
 
+from portside.agents import install_beside
+from portside.alerting.alertmanager import alertmanager_files, receiver_secrets
 from portside.cli import Terminal, project, run
 from portside.config import Config, Observe
 from portside.delivery import Delivery
@@ -23,11 +25,10 @@ from portside.observe.stack import OPTIONAL, Stack, read_stack, wanted
 from portside.report import timed
 from portside.steps import GRACE
 
-DOWN_SECONDS = 150
+DOWN_SECONDS = 240
 POLL_SECONDS = 0.5
 # Monitoring isn't well: `--status` ends with this, as `invoke doctor` does with findings.
 UNWELL = 1
-ALERTMANAGER_FILES = {"alertmanager.yml": "route: { receiver: nobody }\nreceivers: [{ name: nobody }]\n"}
 
 
 def observe_command(*, down: bool, volumes: bool, status: bool, browser: bool, machine: bool) -> None:
@@ -52,19 +53,21 @@ def observe_command(*, down: bool, volumes: bool, status: bool, browser: bool, m
 async def _up(config: Config, host: Host, terminal: Terminal, *, browser: bool) -> None:
     observe, reporter = config.observe, terminal.reporter
     images = wanted(config)
+    alertmanager, secrets = alertmanager_files(config), await receiver_secrets(config)
     delivery = Delivery(config, place(observe), reporter, [host])
     with timed(reporter, host.name, "images"):
         left_out = await _provide(delivery, host, images)
-    stack = read_stack(
-        config, {name: image for name, image in images.items() if name not in left_out}, ALERTMANAGER_FILES, {}
-    )
+    had = {name: image for name, image in images.items() if name not in left_out}
+    stack = read_stack(config, had, alertmanager, secrets)
     with timed(reporter, host.name, "start"):
         password = await _start(stack, host, images.get("ingest", "-"), observe.start_deadline)
     with timed(reporter, host.name, "ready"):
         await _ready(stack, host, observe.start_deadline)
+    notes = await install_beside(config, reporter)
     addresses = {name: address for name, address in _addresses(observe).items() if name in stack.components}
     lines = [f"{name:<13}{address}" for name, address in addresses.items()]
     lines += [f"{name:<13}left out: {reason}" for name, reason in left_out.items()]
+    lines += notes
     kept = f"~/.portside/{SITE}/secrets/grafana/admin-password"
     if "grafana" in stack.components:
         shown = f"{password}, shown this once" if password else "as it was"
@@ -78,6 +81,7 @@ async def _up(config: Config, host: Host, terminal: Terminal, *, browser: bool) 
             "components": list(stack.components),
             "left_out": left_out,
             "addresses": addresses,
+            "notes": notes,
             "password_file": kept if "grafana" in stack.components else None,
         },
         "\n".join(lines),

@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from portside.alerting.objectives import FILE as OBJECTIVES
+from portside.alerting.objectives import objectives
 from portside.compose import read_compose
 from portside.config import Config
 from portside.errors import ConfigError
@@ -69,6 +71,7 @@ def read_stack(
     folder = config.root / FOLDER
     contents = {name: _files(folder / name, SOURCES[name]) for name in images if name != "alertmanager"}
     contents["prometheus"]["prometheus.yml"] = scraped(contents["prometheus"]["prometheus.yml"], images)
+    contents["prometheus"][OBJECTIVES] = objectives(config.observe.slo)
     contents["alertmanager"] = dict(alertmanager)
     variables = {
         **{f"{name.upper()}_IMAGE": image for name, image in images.items()},
