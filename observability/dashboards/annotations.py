@@ -1,6 +1,6 @@
 """Deploy markers: a line across every graph at the moment of a release, a rollback or an automatic undo.
 
-Asked of Prometheus, not written to Grafana: docs/decisions/0007-deploy-markers.md.
+Asked of Prometheus, not written to Grafana: docs/decisions/0008-deploy-markers.md.
 """
 
 from __future__ import annotations
