@@ -9,6 +9,7 @@ import yaml
 
 from portside.alerting.objectives import objectives
 from portside.config import Slo
+from tests.lab.fasttime import write_faster_rules
 from tests.rules.conftest import ROOT, Run
 
 FOLDER = ROOT / "observability/prometheus"
@@ -75,3 +76,8 @@ def test_the_objective_of_portside_toml_decides_what_is_slow(promtool: Run, tmp_
 )
 def test_the_configuration_is_valid(promtool: Run, path: str, kind: list[str]) -> None:
     promtool("check", "config", "--syntax-only", *kind, ROOT / "observability" / path)
+
+
+def test_rules_in_fast_time_are_valid(promtool: Run, tmp_path: Path) -> None:
+    """What the end-to-end tests run on; a month at thirty times the speed is a day."""
+    promtool("check", "rules", *write_faster_rules(FOLDER / "rules", tmp_path, 30))
