@@ -20,6 +20,7 @@ import pytest
 from portside.lab.hosts import running_labs, start_hosts, stop_hosts
 from portside.lab.values import Lab
 from tests.lab.faults import repair_all
+from tests.lab.notrun import NO_IMAGE, NOT_RUN
 from tests.lab.project import Project, new_project
 from tests.lab.servers import (
     Postgres,
@@ -34,9 +35,6 @@ from tests.lab.world import lived
 
 HOSTS = 3
 HERE = Path(__file__).parent
-NOT_RUN = "not run: "
-# Of parts that only a registry has: said as loudly, but CI may be a machine that reaches none.
-NO_IMAGE = f"{NOT_RUN}image not available"
 
 
 @pytest.fixture(scope="session")

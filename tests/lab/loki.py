@@ -21,7 +21,7 @@ import yaml
 from portside.errors import BuildError
 from portside.image.bases import ensure_image
 from portside.observe.versions import versions
-from tests.lab.conftest import NO_IMAGE
+from tests.lab.notrun import NO_IMAGE
 from tests.lab.project import REPOSITORY
 from tests.unit.observability.alloy_labels import shape, timestamp
 

@@ -25,9 +25,10 @@ class Query:
     expr: str
     instant: bool
 
-    def filled(self, expr: str = "") -> str:
-        """The expression with every variable replaced: the chosen, and for choices of several all."""
-        return VARIABLE.sub(lambda found: _value(found[1] or found[2]), expr or self.expr)
+    def filled(self, **chosen: str) -> str:
+        """The expression with every variable replaced: by what is chosen, and for choices of several by all."""
+        values = {**BUILT_IN, **CHOSEN, **chosen}
+        return VARIABLE.sub(lambda found: values.get(found[1] or found[2], ".*"), self.expr)
 
 
 def queries() -> Iterator[Query]:
@@ -59,7 +60,3 @@ def choices() -> Iterator[tuple[str, str, str]]:
 
 def pages() -> list[dict[str, Any]]:
     return [json.loads(file.read_text()) for file in sorted((OBSERVABILITY / "grafana/dashboards").glob("*.json"))]
-
-
-def _value(name: str) -> str:
-    return {**BUILT_IN, **CHOSEN}.get(name, ".*")

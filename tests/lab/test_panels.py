@@ -7,6 +7,7 @@ import time
 import pytest
 
 from tests.lab.exported import exported
+from tests.lab.notrun import NO_IMAGE
 from tests.lab.pages import Query, marks, queries
 from tests.lab.promql import metrics
 from tests.lab.watched import Watched
@@ -15,18 +16,37 @@ from tests.lab.world import NEW, OLD, UNDONE, rules
 RECORDED = {
     rule["record"]: rule["expr"] for gs in rules().values() for g in gs for rule in g["rules"] if "record" in rule
 }
-NO_LOKI = "not run: image not available: loki"
 
 
 @pytest.mark.parametrize("query", list(queries()), ids=lambda query: query.name)
 def test_a_panel_is_not_empty(query: Query, watched: Watched) -> None:
-    if query.source == "loki":
-        pytest.skip(NO_LOKI)
     expr = query.filled()
-    absent = {exported()[name].job for name in asked(expr, watched) if name in exported()}
+    absent = {"loki"} - {"loki" if watched.loki else ""} if query.source == "loki" else unscraped(expr, watched)
     if absent:
-        pytest.skip(f"not run: image not available: {', '.join(sorted(absent))}")
-    assert watched.now(expr) if query.instant else watched.since_the_beginning(expr), expr
+        pytest.skip(f"{NO_IMAGE}: {', '.join(sorted(absent))}")
+    if query.source == "loki":
+        assert watched.logged(expr, instant=query.instant), expr
+    else:
+        assert watched.now(expr) if query.instant else watched.since_the_beginning(expr), expr
+
+
+def unscraped(expr: str, watched: Watched) -> set[str]:
+    """The jobs behind an expression that have no program here."""
+    jobs = {exported()[name].job for name in asked(expr, watched) if name in exported()}
+    return {job for job in jobs if not watched.is_scraped(job)}
+
+
+def test_a_request_id_finds_its_lines(watched: Watched) -> None:
+    if not watched.loki:
+        pytest.skip(f"{NO_IMAGE}: loki")
+    (lines,) = (query for query in queries() if query.name == "Logs: Lines A")
+    routed = watched.logged(lines.filled(route="/links/\\\\{slug\\\\}", release=NEW), instant=False)
+    assert {stream["stream"]["route"] for stream in routed} == {"/links/{slug}"}
+    wanted = routed[0]["stream"]["request_id"]
+    found = watched.logged(lines.filled(request_id=wanted), instant=False)
+    assert {stream["stream"]["request_id"] for stream in found} == {wanted}
+    by_text = watched.logged(lines.filled(text=wanted), instant=False)
+    assert {wanted in line for stream in by_text for _, line in stream["values"]} == {True}
 
 
 @pytest.mark.parametrize("query", list(marks()), ids=lambda query: query.name)

@@ -12,9 +12,10 @@ import httpx
 
 @dataclass(frozen=True)
 class Watched:
-    """The central Prometheus at `url`, which has seen everything since `begun` (seconds since the epoch)."""
+    """The central Prometheus at `url`, and Loki where there is one: all since `begun` (seconds since the epoch)."""
 
     url: str
+    loki: str | None
     begun: float
 
     def ask(self, path: str, **parameters: Any) -> Any:
@@ -32,6 +33,20 @@ class Watched:
         """The series that had a value, and not just NaN, at any time."""
         result = self.ask("query_range", query=expr, start=self.begun, end=time.time(), step=1)["result"]
         return [series for series in result if not all(math.isnan(float(value)) for _, value in series["values"])]
+
+    def logged(self, expr: str, *, instant: bool) -> list[dict[str, Any]]:
+        """What Loki answers. AssertionError with its own words when it refuses."""
+        path = "query" if instant else "query_range"
+        ends = {} if instant else {"start": str(self.begun), "end": str(time.time())}
+        url = f"{self.loki}/loki/api/v1/{path}"
+        answer = httpx.get(url, params={"query": expr, **ends}, timeout=30, trust_env=False)
+        assert answer.status_code == 200, f"{expr}: {answer.text}"
+        found: list[dict[str, Any]] = answer.json()["data"]["result"]
+        return found
+
+    def is_scraped(self, job: str) -> bool:
+        """Whether there is a program behind the job."""
+        return bool(self.now(f'up{{job="{job}"}} == 1'))
 
     def parsed(self, expr: str) -> Any:
         """The expression's tree, as Prometheus itself reads it. AssertionError says what is wrong with it."""

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import yaml
 
 from portside import markers, steps
@@ -34,6 +35,7 @@ from portside.observe.versions import versions
 from portside.proxy import with_site
 from portside.release import Slot
 from portside.tools import Tool, ensure_tool
+from tests.lab.loki import Loki, NoImageError, image, running_loki
 from tests.lab.project import wait_until
 from tests.lab.servers import Postgres
 from tests.lab.watched import Watched
@@ -59,15 +61,20 @@ UP_SECONDS = 30.0
 RULES_SECONDS = 60.0
 LOAD_SECONDS = 10.0
 DATABASE_HANGS = 2.5
-# Whom the configurations call how. Those without a program here are down, as on a machine that lacks their images.
+# Whom the configurations call how. What isn't started is down, as on a machine that lacks its image.
 NAMES = {
     "node": "node",
     "portside-agent-blackbox-1": "blackbox",
+    "portside-agent-cadvisor-1": "cadvisor",
+    "portside-agent-alloy-1": "alloy",
     "portside-proxy-caddy-1": "caddy",
     "alertmanager": "alertmanager",
+    "loki": "loki",
+    "grafana": "grafana",
+    "ingest": "ingest",
 }
-ABSENT = {"portside-agent-cadvisor-1", "portside-agent-alloy-1", "loki", "grafana", "ingest"}
 NOBODY = "127.0.0.1:1"
+DOCKER_SOCKET = "/var/run/docker.sock"
 
 
 @contextlib.contextmanager
@@ -75,10 +82,11 @@ def lived(home: Path, postgres: Postgres, database: str) -> Iterator[Watched]:
     """Two releases of a service, one after the other, under load and with mishaps; then what Prometheus knows."""
     with contextlib.ExitStack() as stack:
         world = World(home, stack)
-        watched = Watched(world.url("prometheus"), time.time())
+        begun = time.time()
         world.start_services(database)
         world.start_proxy()
         world.start_monitoring()
+        watched = Watched(world.url("prometheus"), world.loki.url if world.loki else None, begun)
         world.live(postgres)
         wait_until(
             lambda: watched.now("slo:latency:budget_remaining_ratio"), seconds=RULES_SECONDS, what="rules give a budget"
@@ -94,6 +102,8 @@ class World:
         self._stack = stack
         self._ports: dict[str, int] = {}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._containers: dict[str, str] = {}
+        self.loki: Loki | None = None
         (home / "host").mkdir()
         self._machine = Machine(home / "host")
         self._shared = home / "host" / ".portside"
@@ -160,6 +170,7 @@ class World:
         textfiles = f"--collector.textfile.directory={self._shared}/metrics"
         self._start_tool("node", NODE_EXPORTER, *collectors, textfiles)
         self._start_tool("blackbox", BLACKBOX, f"--config.file={OBSERVABILITY}/agent/blackbox.yml")
+        self._start_exporters_of_containers()
         (self._home / "alertmanager").mkdir()
         nobody = {"route": {"receiver": "nobody"}, "receivers": [{"name": "nobody"}]}
         (self._home / "alertmanager/alertmanager.yml").write_text(yaml.safe_dump(nobody))
@@ -172,12 +183,56 @@ class World:
             "--cluster.listen-address=",
             f"--web.listen-address={self.address('alertmanager')}",
         )
+        self._start_loki()
 
         central = self._configuration("prometheus", OBSERVABILITY / "prometheus/prometheus.yml")
         stored = f"--storage.tsdb.path={self._home}/tsdb"
         self._start_tool("prometheus", PROMETHEUS, central, stored, "--web.enable-remote-write-receiver")
         agent = self._configuration("agent", OBSERVABILITY / "agent/prometheus-agent.yml")
         self._start_tool("agent", PROMETHEUS, agent, "--agent", f"--storage.agent.path={self._home}/wal")
+
+    def _start_loki(self) -> None:
+        (self._home / "loki").mkdir()
+        port = int(self.address("loki").rpartition(":")[2])
+        running = running_loki(
+            self._home / "loki", self.url("alertmanager"), rules=OBSERVABILITY / "loki/rules", port=port, retention="7d"
+        )
+        try:
+            self.loki = self._stack.enter_context(running)
+        except pytest.skip.Exception:
+            del self._ports["loki"]
+
+    def _start_exporters_of_containers(self) -> None:
+        """cAdvisor and Alloy, where their images can be had."""
+        socket_mount = f"--volume={DOCKER_SOCKET}:{DOCKER_SOCKET}:ro"
+        flags = yaml.safe_load((OBSERVABILITY / "agent.yaml").read_text())["services"]["cadvisor"]["command"]
+        folders = ("/:/rootfs:ro", "/sys:/sys:ro", "/var/lib/docker:/var/lib/docker:ro")
+        port = self.address("cadvisor").rpartition(":")[2]
+        self._start_if_there(
+            "cadvisor",
+            *(flag for flag in flags if not flag.startswith("--port=")),
+            *("--listen_ip=127.0.0.1", f"--port={port}"),
+            options=(socket_mount, *(f"--volume={folder}" for folder in folders)),
+        )
+        told = {"PORTSIDE_HOST": HOST, "PORTSIDE_ENV": ENV, "DOCKER_PROXY": f"unix://{DOCKER_SOCKET}"}
+        self._start_if_there(
+            "alloy",
+            *("run", "/etc/shipped/config.alloy", "--disable-reporting", "--storage.path=/tmp/alloy"),
+            f"--server.http.listen-addr={self.address('alloy')}",
+            options=(
+                *(socket_mount, f"--volume={OBSERVABILITY}/alloy:/etc/shipped:ro"),
+                *(f"--env={name}={value}" for name, value in told.items()),
+            ),
+        )
+
+    def _start_if_there(self, name: str, *argv: str, options: tuple[str, ...]) -> None:
+        try:
+            reference = image(f"{name.upper()}_IMAGE")
+        except NoImageError:
+            del self._ports[name]
+            return
+        (self._home / name).mkdir()
+        self._start_container(name, reference, *argv, options=options)
 
     def live(self, postgres: Postgres) -> None:
         """A release, the next one, load on each; then a worker dies, the database hangs, a third release is undone."""
@@ -186,6 +241,12 @@ class World:
         self._commit(NEW, "green", "deploy")
         os.kill(self._a_worker_of(NEW), signal.SIGKILL)
         self._load(self.url(NEW), postgres)
+        if "cadvisor" in self._ports:
+            _docker("restart", self._containers["caddy"])
+        if self.loki:
+            lines = (self._home / f"{NEW}.log").read_text().splitlines()
+            streams = {**SITE, "host": HOST, "container": f"{SERVICE}-{ENV}-green-web-1"}
+            self.loki.push(streams, lines).raise_for_status()
         undone = builders.operation("op-3", release=UNDONE, previous=None, **SITE)
         self._machine.run(steps.undo(undone, "it made the service worse", grace=1))
 
@@ -254,8 +315,8 @@ class World:
         if not found:
             return value
         name = {"localhost": itself, **NAMES}.get(found[1])
-        assert name or found[1] in ABSENT, f"{value} in the configuration of {itself}: whose address is it here?"
-        return self.address(name) if name else NOBODY
+        assert name, f"{value} in the configuration of {itself}: whose address is it here?"
+        return self.address(name) if name in (itself, *self._ports) else NOBODY
 
     def _rules(self) -> Path:
         folder = self._home / "rules"
@@ -272,13 +333,13 @@ class World:
         self._start(name, argv, {"PORTSIDE_HOST": HOST, "PORTSIDE_ENV": ENV})
         self._wait_for(f"{self.url(name)}/metrics")
 
-    def _start_container(self, name: str, image: str, *argv: str, options: tuple[str, ...] = ()) -> None:
+    def _start_container(self, name: str, reference: str, *argv: str, options: tuple[str, ...] = ()) -> None:
         """On this machine's network, with the folder `name` of this world as /etc/`name`."""
-        asyncio.run(ensure_image(image, say=print))
-        container = f"watched-{name}-{os.getpid()}"
+        asyncio.run(ensure_image(reference, say=print))
+        container = self._containers[name] = f"watched-{name}-{os.getpid()}"
         self._stack.callback(_docker, "rm", "--force", "--volumes", container)
-        mount = f"--volume={self._home}/{name}:/etc/{name}:ro"
-        _docker("run", "--detach", "--network=host", f"--name={container}", mount, *options, image, *argv)
+        shared = ("--network=host", "--memory=512m", f"--volume={self._home}/{name}:/etc/{name}:ro")
+        _docker("run", "--detach", f"--name={container}", *shared, *options, reference, *argv)
         self._wait_for(f"{self.url(name)}/metrics")
 
     def _start(self, name: str, argv: list[str], settings: Mapping[str, str]) -> subprocess.Popen[bytes]:
