@@ -86,7 +86,7 @@ def credentials(ingest: Ingest | None) -> str:
 def is_current(state: State, fingerprint: str, secrets: str | None = None) -> bool:
     """Whether a host runs this agent, all of it; with these credentials, where `secrets` says which."""
     agent = state.agent
-    if agent is None or not agent.running:
+    if agent is None or not agent.running or not set(NEEDED) <= set(agent.services):
         return False
     present, _, known = agent.fingerprint.partition(".")
     return present == fingerprint and secrets in (None, known)

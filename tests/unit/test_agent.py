@@ -86,11 +86,12 @@ def test_a_fingerprint_changes_with_anything_and_with_where_it_sends(agent: Agen
 
 def test_a_host_is_current_when_all_of_its_agent_runs_with_this_fingerprint() -> None:
     def current(running: bool, fingerprint: str, secrets: str | None = None) -> bool:
-        return is_current(builders.state(agent=Found(running, fingerprint, ("node",))), "f1", secrets)
+        return is_current(builders.state(agent=Found(running, fingerprint, tuple(NEEDED))), "f1", secrets)
 
     assert not is_current(builders.state(), "f1")
     assert current(True, "f1.-")
     assert not current(False, "f1.-")
+    assert not is_current(builders.state(agent=Found(True, "f1.-", ("node", "prometheus"))), "f1"), "one was removed"
     assert not current(True, "f2.-")
     assert current(True, "f1.a", "a")
     assert not current(True, "f1.a", "b"), "the gateway's password was changed"
