@@ -257,6 +257,7 @@ def test_a_page_says_who_where_and_what_to_do(arrived: dict[str, dict[str, Any]]
 
     assert burst["annotations"]["summary"] == "broken (prod) on web-1 logs many errors, release r1"
     assert burst["annotations"]["description"].startswith("25 lines")
+    assert burst["annotations"]["command"] == "invoke logs --env prod --since 10m"
     assert burst["annotations"]["runbook"] == "docs/runbooks/LogErrorBurst.md"
     assert burst["generatorURL"].startswith("http://127.0.0.1:3000/explore")
     assert {name: alert["labels"]["severity"] for name, alert in alerts.items()} == {

@@ -168,7 +168,8 @@ def test_an_alert_has_one_name() -> None:
 def test_an_alert_says_all_that_a_page_needs(rule: Json) -> None:
     assert rule.keys() <= {"alert", "expr", "for", "labels", "annotations"}
     assert rule["labels"]["severity"] in SEVERITIES
-    assert rule["annotations"].keys() == {"summary", "description", "runbook"}
+    assert rule["annotations"].keys() == {"summary", "description", "command", "runbook"}
+    assert rule["annotations"]["command"].startswith("invoke logs --env {{ $labels.env }} ")
     assert {"service", "env", "host"} <= set(USED.findall(rule["annotations"]["summary"]))
     assert "$value" in rule["annotations"]["description"]
 
