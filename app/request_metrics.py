@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram
 from prometheus_client.metrics_core import Metric
+from prometheus_client.samples import Sample
 
 # Each threshold that an alert or an objective asks about has to be a bucket: 0.1, 0.25, 0.5 and 1 s.
 LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -14,7 +15,9 @@ LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OTHER_METHOD = "other"
 NO_ROUTE = "none"
-
+# What this service answers when it fails. They are there with 0 before the first: Prometheus sees no rise in a
+# counter that begins with its first value, and a burst of errors would be none.
+FAILURES = ("500", "503")
 
 DURATION = "http_request_duration_seconds"
 
@@ -56,10 +59,22 @@ def with_totals(families: Iterable[Metric]) -> Iterator[Metric]:
     for family in families:
         yield family
         if family.name == DURATION:
-            total = Metric("http_requests", "Requests answered.", "counter")
-            total.samples = [
+            counted = [
                 sample._replace(name="http_requests_total")
                 for sample in family.samples
                 if sample.name == f"{DURATION}_count"
             ]
+            total = Metric("http_requests", "Requests answered.", "counter")
+            total.samples = [*counted, *_not_failed_yet(counted)]
             yield total
+
+
+def _not_failed_yet(counted: list[Sample]) -> Iterator[Sample]:
+    """Zeros for what each method of a route could have answered and hasn't."""
+    there = {frozenset(sample.labels.items()) for sample in counted}
+    for sample in counted:
+        for status in FAILURES:
+            labels = {**sample.labels, "status": status}
+            if frozenset(labels.items()) not in there:
+                there.add(frozenset(labels.items()))
+                yield sample._replace(labels=labels, value=0.0)

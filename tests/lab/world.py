@@ -273,14 +273,12 @@ class World:
             self._start("pages", [*argv, "--rate=40", *(f"--get={path}" for path in paths)], {}),
         ]
         if hanging:
-            # Twice: the first failures of a route make its series, and only the next ones a rate.
-            for _ in range(2):
-                time.sleep(LOAD_SECONDS / 8)
-                _docker("pause", hanging.container)
-                try:
-                    time.sleep(DATABASE_HANGS)
-                finally:
-                    _docker("unpause", hanging.container)
+            time.sleep(LOAD_SECONDS / 4)
+            _docker("pause", hanging.container)
+            try:
+                time.sleep(DATABASE_HANGS)
+            finally:
+                _docker("unpause", hanging.container)
         for load in loads:
             assert load.wait(LOAD_SECONDS + UP_SECONDS) == 0
 

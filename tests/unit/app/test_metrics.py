@@ -32,7 +32,7 @@ async def scrape(client: httpx.AsyncClient) -> dict[str, Metric]:
 def requests_by(metrics: dict[str, Metric], *labels: str) -> dict[tuple[str, ...], float]:
     counted: dict[tuple[str, ...], float] = {}
     for sample in metrics["http_requests"].samples:
-        if sample.name == "http_requests_total":
+        if sample.name == "http_requests_total" and sample.value:
             key = tuple(sample.labels[label] for label in labels)
             counted[key] = counted.get(key, 0) + sample.value
     return counted
@@ -153,6 +153,13 @@ async def test_the_counter_and_the_histogram_agree(client: httpx.AsyncClient) ->
     }
     assert timed == requests_by(metrics, *labels)
     assert sum(timed.values()) == 4
+
+
+async def test_the_first_failures_of_a_route_are_a_rise_from_zero(client: httpx.AsyncClient) -> None:
+    await client.get("/links")
+    totals = (await scrape(client))["http_requests"].samples
+    values = {sample.labels["status"]: sample.value for sample in totals if sample.labels["handler"] == "/links"}
+    assert values == {"200": 1, "500": 0, "503": 0}
 
 
 async def test_methods_that_nobody_heard_of_share_a_label(client: httpx.AsyncClient) -> None:
