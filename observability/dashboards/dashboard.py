@@ -13,6 +13,7 @@ from observability.dashboards.variables import Variable
 
 # The last version of the classic model (Grafana's DashboardMigrator); newer ones are Grafana 13's to make on loading.
 SCHEMA_VERSION = 42
+MADE = "Written by `python -m observability.dashboards`."
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Dashboard:
         return {
             "uid": uid(self.name),
             "title": self.title,
-            "description": self.description,
+            "description": f"{self.description} {MADE}",
             "tags": [TAG],
             "schemaVersion": SCHEMA_VERSION,
             "editable": False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from observability.dashboards import thresholds
 from observability.dashboards.dashboard import Dashboard, Row
 from observability.dashboards.links import logs_of
 from observability.dashboards.panels import graph, number
@@ -140,6 +141,7 @@ PAGE = Dashboard(
                     "How late the slowest worker wakes up. Everything it serves waits at least as long.",
                     "s",
                     query(f"max by (instance) (app_event_loop_lag_seconds{{{REPLICAS}}})", "{{instance}}"),
+                    threshold=thresholds.of_alert("EventLoopBlocked"),
                     width=6,
                 ),
             ),
