@@ -28,7 +28,7 @@ IMAGE = versions(REPOSITORY)["PROMETHEUS_IMAGE"]
 
 
 @pytest.fixture
-def watched(clean_hosts: Lab, tmp_path: Path, tiny_images: dict[str, str]) -> Project:
+def central(clean_hosts: Lab, tmp_path: Path, tiny_images: dict[str, str]) -> Project:
     """A project whose central stack runs on the lab's first host, with the gateway open to others."""
     project = new_project(tmp_path, clean_hosts, clean_hosts.hosts[:1], tiny_images)
     shutil.copytree(REPOSITORY / "observability", project.root / "observability")
@@ -37,14 +37,15 @@ def watched(clean_hosts: Lab, tmp_path: Path, tiny_images: dict[str, str]) -> Pr
         "ssh_config": str(clean_hosts.ssh_config),
         "ingest": "0.0.0.0:9443",
         "ingest_address": f"{clean_hosts.hosts[0].address}:9443",
+        "receivers": {"pager": {"kind": "webhook", "secret": "generated:PAGER"}},
     }
     return project
 
 
 @pytest.fixture
-def up(watched: Project) -> Project:
-    watched.invoke("observe", "--json")
-    return watched
+def up(central: Project) -> Project:
+    central.invoke("observe", "--json")
+    return central
 
 
 @pytest.fixture
@@ -111,8 +112,8 @@ def value(project: Project, expression: str) -> str:
     return project.shell(project.hosts[0], "docker", "exec", PROMETHEUS, *promtool)
 
 
-def test_up_and_status_tell_the_same(watched: Project) -> None:
-    made = watched.invoke("observe", "--json").data
+def test_up_and_status_tell_the_same(central: Project) -> None:
+    made = central.invoke("observe", "--json").data
     assert {"prometheus", "alertmanager", "ingest"} <= set(made["components"])
     assert set(made["components"]) | set(made["left_out"]) == {
         "prometheus",
@@ -121,7 +122,7 @@ def test_up_and_status_tell_the_same(watched: Project) -> None:
         "loki",
         "ingest",
     }
-    told = watched.invoke("observe", "--status", "--json").data
+    told = central.invoke("observe", "--status", "--json").data
     assert told["ready"]
     assert set(told["components"]) == set(made["components"])
     assert set(told["left_out"]) == set(made["left_out"])
@@ -131,7 +132,7 @@ def test_up_and_status_tell_the_same(watched: Project) -> None:
     watchdog = wait_until(
         lambda: [
             alert
-            for alert in watched.invoke("observe", "--status", "--json").data["alerts"]
+            for alert in central.invoke("observe", "--status", "--json").data["alerts"]
             if alert["alertname"] == "Watchdog"
         ],
         seconds=120,
@@ -189,13 +190,28 @@ def test_what_an_agent_writes_is_there_and_outlives_the_stack(up: Project, inges
     assert credentials(up) == ingest
 
 
+def test_a_password_that_was_removed_is_made_anew_and_the_old_one_is_worth_nothing(
+    up: Project, ingest: Ingest, client: httpx.Client
+) -> None:
+    up.shell(up.hosts[0], "rm", f"{FOLDER}/secrets/ingest-password", f"{FOLDER}/secrets/ingest/hash")
+    up.invoke("observe", "--json")
+    new = credentials(up)
+    assert new.ca == ingest.ca
+    assert new.password != ingest.password
+    old = client.post("/api/v1/write", auth=(ingest.user, ingest.password.get_secret_value()))
+    assert old.status_code == 401
+    # Prometheus itself refuses an empty body: it was let through.
+    let_in = client.post("/api/v1/write", auth=(new.user, new.password.get_secret_value()))
+    assert let_in.status_code == 400
+
+
 def test_secrets_are_the_deploy_user_s_alone(up: Project, ingest: Ingest) -> None:
     host = up.hosts[0]
     listed = up.shell(host, "find", f"{FOLDER}/secrets", f"{FOLDER}/data", "-type", "f", "-printf", "%U %m %f\n")
     uid = up.shell(host, "id", "-u", "deploy")
     keys = [line.split() for line in listed.splitlines() if not line.endswith((".crt", ".json", ".uuid"))]
     assert {(owner, mode) for owner, mode, _ in keys} == {(uid, "600")}
-    assert "ingest-password" in {name for _, _, name in keys}
+    assert {"ingest-password", "hash", "pager"} <= {name for _, _, name in keys}
     password = ingest.password.get_secret_value()
     shown = up.shell(host, "sh", "-c", "docker inspect $(docker ps -aq); ps axww -o args")
     assert password not in shown
@@ -222,9 +238,9 @@ def test_a_component_that_died_is_told(up: Project) -> None:
     assert "alertmanager" in up.invoke("observe", "--status", code=1).out
 
 
-def test_a_broken_configuration_says_what_is_wrong_with_it(watched: Project) -> None:
-    (watched.root / "observability/prometheus/prometheus.yml").write_text("scrape_configs: [{ job_name: 1, x: y }]\n")
-    failed = watched.invoke("observe", code=10)
+def test_a_broken_configuration_says_what_is_wrong_with_it(central: Project) -> None:
+    (central.root / "observability/prometheus/prometheus.yml").write_text("scrape_configs: [{ job_name: 1, x: y }]\n")
+    failed = central.invoke("observe", code=10)
     assert "field x not found" in failed.all
     assert "Traceback" not in failed.all
 
@@ -239,17 +255,17 @@ def test_down_with_volumes_leaves_nothing(up: Project) -> None:
     assert "invoke observe" in up.invoke("observe", "--status", code=1).out
 
 
-def test_grafana_has_a_password_of_its_own(watched: Project) -> None:
-    first = watched.invoke("observe")
+def test_grafana_has_a_password_of_its_own(central: Project) -> None:
+    first = central.invoke("observe")
     if "grafana is left out" in first.all:
         pytest.skip(f"{NOT_RUN}image not available: Grafana")
-    host = watched.hosts[0]
-    password = watched.shell(host, "cat", f"{FOLDER}/secrets/grafana/admin-password")
+    host = central.hosts[0]
+    password = central.shell(host, "cat", f"{FOLDER}/secrets/grafana/admin-password")
     assert len(password) >= 24
     assert first.all.count(password) == 1
-    assert password not in watched.invoke("observe").all
+    assert password not in central.invoke("observe").all
     curl = ["docker", "exec", "portside-observability-grafana-1", "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}"]
     address = "http://localhost:3000/api/org"
-    assert watched.shell(host, *curl, address) == "401"
-    assert watched.shell(host, *curl, "-u", "admin:admin", address) == "401"
-    assert watched.shell(host, *curl, "-u", f"admin:{password}", address) == "200"
+    assert central.shell(host, *curl, address) == "401"
+    assert central.shell(host, *curl, "-u", "admin:admin", address) == "401"
+    assert central.shell(host, *curl, "-u", f"admin:{password}", address) == "200"

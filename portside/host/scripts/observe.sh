@@ -52,6 +52,8 @@ case " $* " in *" ingest "*)
     # The gateway reads it to its last byte: no newline.
     printf '%s' "$hash" >"$folder/secrets/ingest/hash.new"
     mv -f "$folder/secrets/ingest/hash.new" "$folder/secrets/ingest/hash"
+    # It reads the hash when it starts.
+    docker rm -f portside-observability-ingest-1 >/dev/null 2>&1 || true
   fi
   ;;
 esac
