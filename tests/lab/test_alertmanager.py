@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +20,7 @@ from portside.alerting.alertmanager import alertmanager_files
 from portside.config import load_config
 from portside.image.bases import ensure_image
 from portside.observe.versions import versions
+from tests.lab.inbox import Inbox
 
 ROOT = Path(__file__).parents[2]
 NAME = "portside-test-alertmanager"
@@ -52,31 +50,6 @@ severities = ["none"]
 """
 
 Json = dict[str, Any]
-
-
-class Inbox:
-    """A receiver of HTTP: what came, by path."""
-
-    def __init__(self) -> None:
-        self.came: list[tuple[str, Json]] = []
-        inbox = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                inbox.came.append((self.path, body))
-                self.send_response(202 if self.path == "/pagerduty" else 200)
-                self.end_headers()
-                self.wfile.write(b"ok")
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"http://127.0.0.1:{self.server.server_port}"
-
-    def at(self, path: str) -> list[Json]:
-        return [body for where, body in self.came if where == path]
 
 
 class Alertmanager:
@@ -133,7 +106,6 @@ def alertmanager(tmp_path: Path) -> Iterator[Alertmanager]:
     image = versions(ROOT)["ALERTMANAGER_IMAGE"]
     asyncio.run(ensure_image(image, say=print))
     inbox = Inbox()
-    threading.Thread(target=inbox.server.serve_forever, daemon=True).start()
     written(tmp_path, inbox)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -154,7 +126,7 @@ def alertmanager(tmp_path: Path) -> Iterator[Alertmanager]:
         yield Alertmanager(f"http://{listen}", inbox)
     finally:
         docker("rm", "--force", name)
-        inbox.server.shutdown()
+        inbox.close()
 
 
 def docker(*arguments: str) -> str:
