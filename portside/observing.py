@@ -13,6 +13,7 @@ from rich.table import Table
 
 from portside.agents import install_beside
 from portside.alerting.alertmanager import alertmanager_files, receiver_secrets
+from portside.alerting.routes import untold
 from portside.cli import Terminal, project, run
 from portside.config import Config, Observe
 from portside.delivery import Delivery
@@ -63,7 +64,7 @@ async def _up(config: Config, host: Host, terminal: Terminal, *, browser: bool) 
         password = await _start(stack, host, images.get("ingest", "-"), observe.start_deadline)
     with timed(reporter, host.name, "ready"):
         await _ready(stack, host, observe.start_deadline)
-    notes = await install_beside(config, reporter)
+    notes = [*await install_beside(config, reporter), *untold(observe.receivers, list(config.env))]
     addresses = {name: address for name, address in _addresses(observe).items() if name in stack.components}
     lines = [f"{name:<13}{address}" for name, address in addresses.items()]
     lines += [f"{name:<13}left out: {reason}" for name, reason in left_out.items()]

@@ -81,3 +81,15 @@ def unheard(receivers: Mapping[str, Receiver], envs: list[str]) -> list[tuple[st
         for severity in SEVERITIES
         if not any(severity in each.severities and (not each.envs or env in each.envs) for each in receivers.values())
     ]
+
+
+def untold(receivers: Mapping[str, Receiver], envs: list[str]) -> list[str]:
+    """The same as lines for a person."""
+    if not receivers:
+        return ["Nobody is told of alerts: add a receiver to portside.toml (docs/alerts.md)."]
+    missing = unheard(receivers, envs)
+    return [
+        f"Nobody is told of {severity} alerts of {', '.join(env for env, other in missing if other == severity)}."
+        for severity in SEVERITIES
+        if any(other == severity for _, other in missing)
+    ]

@@ -9,7 +9,7 @@ import yaml
 
 from portside.alerting.alertmanager import alertmanager_files, receiver_secrets
 from portside.alerting.objectives import objectives
-from portside.alerting.routes import unheard
+from portside.alerting.routes import unheard, untold
 from portside.config import Config, Slo, load_config
 from portside.errors import ConfigError
 
@@ -113,7 +113,16 @@ def test_what_reaches_nobody_is_known(tmp_path: Path) -> None:
     limited = SLACK + 'severities = ["critical"]\nenvs = ["prod"]\n'
     config = settings(tmp_path, limited + EMAIL + 'envs = ["prod"]\n')
     assert unheard(config.observe.receivers, ["prod", "staging"]) == [("staging", "critical"), ("staging", "warning")]
+    assert untold(config.observe.receivers, ["prod", "staging"]) == [
+        "Nobody is told of critical alerts of staging.",
+        "Nobody is told of warning alerts of staging.",
+    ]
     assert len(unheard({}, ["prod", "staging"])) == 4
+    assert "add a receiver" in untold({}, ["prod"])[0]
+
+
+def test_who_takes_everything_leaves_nobody_untold(tmp_path: Path) -> None:
+    assert untold(settings(tmp_path, SLACK).observe.receivers, ["prod", "staging"]) == []
 
 
 def test_a_runbook_address_can_t_be_a_template(tmp_path: Path) -> None:
