@@ -1,6 +1,7 @@
 """Hold a host's step at its beginning or at its end, so that a test can interrupt the deployer exactly there.
 
-Every step asks the host's `date` when it writes its journal. A stand-in before it on PATH waits while a file says so.
+Every step is `bash -c TEXT portside-<script> …`. A stand-in before it on PATH has the step wait, while a file says so,
+before it writes its journal's first line or its second.
 """
 
 from __future__ import annotations
@@ -12,19 +13,22 @@ from portside.lab.values import LabHost
 from tests.lab.project import Project, wait_until
 
 STAND_IN = r"""#!/bin/bash
-# Which script asks, and for the how-manyeth time: "begin" is its first journal line, "end" the second.
-script=$(tr '\0' '\n' <"/proc/$PPID/cmdline" | grep -m1 '^portside-' || true)
-if [ -n "$script" ] && [ -e "/run/hold/$script" ]; then
-  pid=$(ps -o ppid= -p "$PPID" | tr -d ' ')
-  count=$(($(cat "/run/hold/count-$pid" 2>/dev/null || echo 0) + 1))
-  echo "$count" >"/run/hold/count-$pid"
-  if [ "$count" = "$(cat "/run/hold/$script")" ]; then
-    touch "/run/hold/held"
-    for _ in $(seq 600); do [ -e "/run/hold/$script" ] || break; sleep 0.05; done
-  fi
+if [ "${1:-}" = -c ] && [ -n "${3:-}" ] && [ -e "/run/hold/$3" ]; then
+  from="record() {" to='record() { hold-step "$0" "$$";'
+  exec /bin/bash -c "${2/"$from"/"$to"}" "${@:3}"
 fi
-exec /usr/bin/date "$@"
+exec /bin/bash "$@"
 """
+# Which script, and which process: "begin" is its first journal line, "end" the second.
+HOLD_STEP = r"""#!/bin/bash
+[ -e "/run/hold/$1" ] || exit 0
+count=$(($(cat "/run/hold/count-$2" 2>/dev/null || echo 0) + 1))
+echo "$count" >"/run/hold/count-$2"
+[ "$count" = "$(cat "/run/hold/$1")" ] || exit 0
+touch /run/hold/held
+for _ in $(seq 600); do [ -e "/run/hold/$1" ] || break; sleep 0.05; done
+"""
+PROGRAMS = {"/usr/local/bin/bash": STAND_IN, "/usr/local/bin/hold-step": HOLD_STEP}
 SCRIPTS = {"before-switch": "hook"}
 TIMES = {"begin": "1", "end": "2"}
 
@@ -36,9 +40,9 @@ def held(project: Project, host: LabHost, phase: str, at: str) -> Iterator[None]
     project.shell(
         host, "bash", "-c", f"mkdir -p /run/hold && chmod 777 /run/hold && echo {TIMES[at]} >/run/hold/{script}"
     )
-    project.shell(
-        host, "bash", "-c", f"cat >/usr/local/bin/date <<'EOF'\n{STAND_IN}\nEOF\nchmod 755 /usr/local/bin/date"
-    )
+    for path, text in reversed(PROGRAMS.items()):
+        program = f"cat >{path}.new <<'EOF'\n{text}\nEOF\nchmod 755 {path}.new\nmv {path}.new {path}"
+        project.shell(host, "/bin/bash", "-c", program)
     try:
         yield
     finally:
@@ -50,4 +54,5 @@ def wait_held(project: Project, host: LabHost, seconds: float = 40) -> None:
 
 
 def free(project: Project, host: LabHost) -> None:
-    project.shell(host, "rm", "-rf", "/run/hold", "/usr/local/bin/date")
+    # What runs already asks no more; the programs stay until it has: a step that finds one gone would fail.
+    project.shell(host, "rm", "-rf", "/run/hold", "/usr/local/bin/bash")

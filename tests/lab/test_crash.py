@@ -10,6 +10,7 @@ import signal
 import httpx
 import pytest
 
+from portside.lab.values import LabHost
 from tests.lab.faults import disconnect, reconnect
 from tests.lab.holds import free, held, wait_held
 from tests.lab.project import Project, wait_until
@@ -39,10 +40,20 @@ def one_release_serves(project: Project, release: str) -> None:
         assert len(running) == 3, running
         current = json.loads(project.shell(host, "cat", project.site("current.json")))
         assert current["release"] == release
+        (watched,) = json.loads(project.shell(host, "cat", "/home/deploy/.portside/targets/tiny-lab.json"))
+        assert watched["labels"]["release"] == release, "monitoring is told the same"
+        assert watched["targets"] == [f"{name}:8000" for name in running if "-web-" in name]
         wait_until(
             lambda host=host: not project.shell(host, "bash", "-c", f"ls {project.site('lock')} | grep holder || true"),
             what=f"the lock of {host.name} to be free",
         )
+
+
+def undone(project: Project, host: LabHost) -> int:
+    """How many undone releases a host tells monitoring of."""
+    text = project.shell(host, "cat", "/home/deploy/.portside/metrics/tiny-lab.prom")
+    (line,) = [line for line in text.splitlines() if 'kind="undo"' in line]
+    return int(line.rpartition(" ")[2])
 
 
 @pytest.mark.parametrize("at", ["begin", "end"])
@@ -111,6 +122,11 @@ def test_after_sigkill_the_next_command_recovers_and_says_how(shipping: Project,
         assert phase == "retire", "the step that was under way ended by itself"
     one_release_serves(shipping, serving)
     assert shipping.invoke("status", "--env", "lab", "--json").data["recovered"] == ""
+    counted = [undone(shipping, each) for each in shipping.hosts]
+    if serving == first:
+        assert undone(shipping, host) == 1 and set(counted) <= {0, 1}, "once, however often it is repeated"
+    else:
+        assert set(counted) == {0}
 
 
 def test_a_host_cut_off_in_the_middle_is_undone_when_it_is_back(shipping: Project) -> None:
