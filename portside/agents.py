@@ -143,7 +143,8 @@ class _Installation:
         host = target.host
         ingest = None if beside(self._config.observe, host) else self._ingest
         fingerprint = self._agent.fingerprint(_destination(self._config, host))
-        if apply and is_current(target.state, fingerprint, credentials(ingest)):
+        # What was left out may be had by now; only who asks for the agent itself waits to find out.
+        if apply and is_current(target.state, fingerprint, credentials(ingest)) and not await self._more(target):
             return []
         with timed(self._reporter, host.name, "agent"):
             for service in NEEDED:
@@ -172,6 +173,10 @@ class _Installation:
             f"{self._agent.images[service]} can't be had, so there are {WITHOUT[service]}: everything else is watched"
             for service in missing
         ]
+
+    async def _more(self, target: Target) -> bool:
+        present = target.state.agent.services if target.state.agent else ()
+        return any([await self._had(target.host, service) for service in OPTIONAL if service not in present])
 
     async def _had(self, host: Host, service: str) -> bool:
         try:
