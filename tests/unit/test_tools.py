@@ -1,4 +1,4 @@
-"""Tools for checks: what is on PATH is taken when it is new enough; where none can be had, the error says what to do."""
+"""Tools for checks: what is on PATH is taken when it is new enough; where there is none, the error says what to do."""
 
 from __future__ import annotations
 
