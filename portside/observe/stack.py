@@ -25,7 +25,7 @@ SOURCES: Mapping[str, tuple[str, ...]] = {
     "prometheus": ("prometheus.yml", "rules/*.yml"),
     "alertmanager": (),
     "grafana": ("provisioning/**/*.yaml", "dashboards/*.json"),
-    "loki": ("loki.yml", "rules/**/*.yml"),
+    "loki": ("*.yml", "rules/**/*.yml"),
     "ingest": ("Caddyfile",),
 }
 

@@ -80,6 +80,15 @@ def test_a_changed_secret_changes_the_fingerprint_and_is_shown_nowhere(tmp_path:
     assert "hunter2" not in repr(one)
 
 
+@pytest.mark.parametrize("name", ["grafana", "ingest", "loki", "prometheus"])
+def test_no_file_of_a_component_stays_behind(name: str) -> None:
+    folder = ROOT / "observability" / name
+    there = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    # Read by promtool on this machine alone.
+    there = {path for path in there if not path.startswith("tests/")}
+    assert {f"{name}/{path}" for path in there} <= set(stack().files)
+
+
 @pytest.mark.parametrize("name", sorted(SOURCES))
 def test_every_container_is_hardened(name: str) -> None:
     service = read_compose(ROOT / "observability/compose.yaml")["services"][name]
