@@ -261,9 +261,15 @@ def lab_down(_: Context, json: bool = False) -> None:
     lab_down_command(machine=json)
 
 
-@task(help={"rounds": "how often each pair is measured", **JSON})
-def bench(_: Context, rounds: int = 5, json: bool = False) -> None:
-    """Portside against bare Compose, on three hosts in containers, as ratios. Example: invoke bench"""
+@task(
+    help={
+        "rounds": "how often each pair is measured",
+        "only": "releases (against bare Compose, on three hosts in containers) or serving (against bare Uvicorn)",
+        **JSON,
+    }
+)
+def bench(_: Context, rounds: int = 5, only: str | None = None, json: bool = False) -> None:
+    """Portside against what it replaces, as ratios. Example: invoke bench --only serving"""
     from bench.command import bench_command
 
-    bench_command(rounds=rounds, machine=json)
+    bench_command(rounds=rounds, only=only, machine=json)

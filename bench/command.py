@@ -2,28 +2,46 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from bench.measure import measure
+from bench.serving.measure import measure_serving
+from bench.serving.report import rendered as rendered_serving
 from bench.values import Results
 from portside.cli import Terminal, project, run
 from portside.engine import ensure_engine
 from portside.errors import ConfigError
 
+PARTS = ("serving", "releases")
 
-def bench_command(*, rounds: int, machine: bool) -> None:
+
+def bench_command(*, rounds: int, only: str | None, machine: bool) -> None:
     async def act(terminal: Terminal) -> None:
         if rounds < 1:
             raise ConfigError("nothing is measured in less than one round", where="--rounds")
-        config = project()
-        await ensure_engine(terminal.reporter.say)
-        results = await measure(config, terminal.reporter, rounds=rounds)
+        if only not in (None, *PARTS):
+            raise ConfigError(f"there is no such part: {only}", where="--only", remedy=f"one of {', '.join(PARTS)}")
+        found: dict[str, Any] = {}
+        if only in (None, "serving"):
+            # In a thread: wrk and the servers are waited for, and Ctrl-C reaches them by itself.
+            serving = await asyncio.to_thread(measure_serving, terminal.reporter, rounds=rounds)
+            found["serving"] = serving.as_dict()
+            if not terminal.machine:
+                terminal.out.print(rendered_serving(serving))
+        if only in (None, "releases"):
+            config = project()
+            await ensure_engine(terminal.reporter.say)
+            releases = await measure(config, terminal.reporter, rounds=rounds)
+            found |= releases.as_dict()
+            if not terminal.machine:
+                terminal.out.print(rendered(releases))
         if terminal.machine:
-            terminal.result(results.as_dict(), "")
-        else:
-            terminal.out.print(rendered(results))
+            terminal.result(found, "")
 
     run(act, machine=machine)
 

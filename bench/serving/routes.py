@@ -1,0 +1,18 @@
+"""What both sides serve: the service's own routes, and one that does nothing."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+# A slug that every side's database gets before it is measured.
+SLUG = "bench"
+READ = f"/links/{SLUG}"
+NOTHING = "/bench/nothing"
+
+router = APIRouter()
+
+
+@router.get(NOTHING)
+async def nothing() -> dict[str, str]:
+    """As little as a route can do: the worst case for everything around it."""
+    return {"status": "ok"}
