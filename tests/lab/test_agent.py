@@ -44,6 +44,10 @@ def watched(lab: Lab, tmp_path_factory: pytest.TempPathFactory, tiny_images: dic
     project.invoke("observe", "--json")
     project.deploy()
     yield project
+    # Other tests count the images on a host.
+    asyncio.run(repair_all(lab))
+    for host in project.hosts:
+        project.shell(host, "bash", "-c", "docker image ls -q tiny | sort -u | xargs -r docker image rm --force")
 
 
 def asked(project: Project, expr: str) -> list[dict[str, Any]]:
