@@ -65,7 +65,12 @@ def lab(session: nox.Session) -> None:
     """Against real hosts with real Docker Engines, a real registry, a real PostgreSQL. Minutes."""
     install(session, "test", "engine")
     session.run("python", "-m", "portside.engine", "ssh=openssh-client")
-    session.run("pytest", "tests/lab", "-n", "2", "--dist", "loadfile", "--quiet", "--durations=15", *session.posargs)
+    everything = ("pytest", "tests/lab", "--quiet", "--durations=15")
+    if session.posargs:
+        session.run(*everything, *session.posargs)
+        return
+    session.run(*everything, "-n", "2", "--dist", "loadfile", "-m", "not alone")
+    session.run(*everything, "-m", "alone")
 
 
 @nox.session(default=False)

@@ -183,7 +183,7 @@ class Observe(Model):
     alertmanager: Listen = "127.0.0.1:9093"
     ingest: Listen | None = None
     ingest_address: Address | None = None
-    retention: Retention = "15d"
+    retention: Retention = "35d"
     log_retention: Retention = "7d"
     runbooks: str = "docs/runbooks"
     start_deadline: Seconds = 120

@@ -8,6 +8,7 @@ import sys
 import time
 import webbrowser
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from rich.table import Table
 
@@ -23,9 +24,10 @@ from portside.host.script import script_argv
 from portside.observe import look as seen
 from portside.observe.place import SITE, central, place
 from portside.observe.stack import OPTIONAL, Stack, read_stack, wanted
-from portside.report import timed
+from portside.report import Reporter, timed
 from portside.steps import GRACE
 
+PASSWORD_FILE = f"~/.portside/{SITE}/secrets/grafana/admin-password"
 DOWN_SECONDS = 240
 POLL_SECONDS = 0.5
 # Monitoring isn't well: `--status` ends with this, as `invoke doctor` does with findings.
@@ -51,8 +53,31 @@ def observe_command(*, down: bool, volumes: bool, status: bool, browser: bool, m
     run(act, machine=machine)
 
 
-async def _up(config: Config, host: Host, terminal: Terminal, *, browser: bool) -> None:
-    observe, reporter = config.observe, terminal.reporter
+@dataclass(frozen=True)
+class Raised:
+    """A stack that is up. `left_out` maps components to why; `password` is Grafana's when it was made just now."""
+
+    host: str
+    components: tuple[str, ...]
+    addresses: Mapping[str, str]
+    left_out: Mapping[str, str]
+    notes: tuple[str, ...]
+    password: str
+
+    @property
+    def lines(self) -> list[str]:
+        lines = [f"{name:<13}{address}" for name, address in self.addresses.items()]
+        lines += [f"{name:<13}left out: {reason}" for name, reason in self.left_out.items()]
+        lines += self.notes
+        if "grafana" in self.components:
+            shown = f"{self.password}, shown this once" if self.password else "as it was"
+            lines.append(f"Grafana's user is admin, its password {shown}; it is in {PASSWORD_FILE} on {self.host}.")
+        return lines
+
+
+async def bring_up(config: Config, host: Host, reporter: Reporter) -> Raised:
+    """The stack on `host`, and the agent of that machine. Raises PortsideError."""
+    observe = config.observe
     images = wanted(config)
     alertmanager, secrets = alertmanager_files(config), await receiver_secrets(config)
     delivery = Delivery(config, place(observe), reporter, [host])
@@ -66,29 +91,29 @@ async def _up(config: Config, host: Host, terminal: Terminal, *, browser: bool) 
         await _ready(stack, host, observe.start_deadline)
     notes = [*await install_beside(config, reporter), *untold(observe.receivers, list(config.env))]
     addresses = {name: address for name, address in _addresses(observe).items() if name in stack.components}
-    lines = [f"{name:<13}{address}" for name, address in addresses.items()]
-    lines += [f"{name:<13}left out: {reason}" for name, reason in left_out.items()]
-    lines += notes
-    kept = f"~/.portside/{SITE}/secrets/grafana/admin-password"
-    if "grafana" in stack.components:
-        shown = f"{password}, shown this once" if password else "as it was"
-        lines.append(f"Grafana's user is admin, its password {shown}; it is in {kept} on {host.name}.")
+    return Raised(host.name, stack.components, addresses, left_out, tuple(notes), password)
+
+
+async def _up(config: Config, host: Host, terminal: Terminal, *, browser: bool) -> None:
+    observe = config.observe
+    raised = await bring_up(config, host, terminal.reporter)
+    lines = raised.lines
     if observe.host and observe.grafana.startswith("127."):
         port = observe.grafana.rpartition(":")[2]
         lines.append(f"From here: ssh -L {port}:{observe.grafana} {observe.host}")
     terminal.result(
         {
-            "host": host.name,
-            "components": list(stack.components),
-            "left_out": left_out,
-            "addresses": addresses,
-            "notes": notes,
-            "password_file": kept if "grafana" in stack.components else None,
+            "host": raised.host,
+            "components": list(raised.components),
+            "left_out": dict(raised.left_out),
+            "addresses": dict(raised.addresses),
+            "notes": list(raised.notes),
+            "password_file": PASSWORD_FILE if "grafana" in raised.components else None,
         },
         "\n".join(lines),
     )
-    if browser and not observe.host and "grafana" in stack.components and _desktop():
-        await asyncio.to_thread(webbrowser.open, addresses["grafana"])
+    if browser and not observe.host and "grafana" in raised.components and _desktop():
+        await asyncio.to_thread(webbrowser.open, raised.addresses["grafana"])
 
 
 async def _provide(delivery: Delivery, host: Host, images: Mapping[str, str]) -> dict[str, str]:

@@ -19,6 +19,7 @@ from portside.image.bases import default_ca_bundle, ensure_image
 from portside.lab.hosts import running_labs, start_hosts, stop_hosts, wait_until_up
 from portside.lab.image import BASE, lab_image
 from portside.lab.values import Lab, load_lab, write_environment
+from portside.observe.versions import versions
 from portside.playground import environment_file, environment_settings, forget, state_dir
 from portside.report import Reporter
 
@@ -108,7 +109,8 @@ def accessory_images(config: Config) -> tuple[str, ...]:
 def base_images(config: Config) -> tuple[str, ...]:
     """Every image that a demo may have to fetch or make, but the service's own."""
     named = config.images
-    return (named.builder, named.runtime, named.proxy, *accessory_images(config), BASE, lab_image())
+    monitoring = versions(config.root).values()
+    return (named.builder, named.runtime, named.proxy, *accessory_images(config), *monitoring, BASE, lab_image())
 
 
 async def local_images() -> frozenset[str]:

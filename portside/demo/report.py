@@ -58,6 +58,7 @@ class DemoReport:
     undone_because: str
     last_words: str
     expectations: tuple[Expectation, ...]
+    monitoring: tuple[str, ...]
     seconds: float
 
     @property
@@ -91,6 +92,7 @@ class DemoReport:
             "expectations": [
                 {"promise": each.promise, "kept": each.kept, "seen": each.seen} for each in self.expectations
             ],
+            "monitoring": list(self.monitoring),
         }
 
 
@@ -158,8 +160,10 @@ def _expectations(expectations: Iterable[Expectation]) -> Text:
 
 
 def _next(report: DemoReport, env: str) -> Text:
+    watching = "".join(f"  {line}\n" for line in report.monitoring)
     return Text(
         f"\nThe host is still there: {report.address}/docs\n"
+        f"and is watched:\n{watching}"
         f"→ What runs there:   invoke status --env {env}\n"
         f"→ Who released what: invoke history --env {env}\n"
         f"→ Its logs:          invoke logs --env {env}\n"

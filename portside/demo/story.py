@@ -20,6 +20,7 @@ from portside.demo.ground import (
     local_images,
     remember_images,
 )
+from portside.demo.monitoring import watch
 from portside.demo.report import DemoReport, Expectation, ReleaseReport, last_words
 from portside.demo.variants import GREETING, broken_tree, changed_tree
 from portside.demo.watch import Chapter, Sightings, watched
@@ -107,6 +108,7 @@ async def play(ground: Ground, reporter: Reporter) -> DemoReport:
         third = await _release(ground, stage, 2, reporter, load)
         await asyncio.sleep(LEAD_SECONDS)
         greeted_again = await _greeted(stage)
+    monitoring = await setup.part("monitoring", watch(ground, stage.lab, reporter))
     told = (first, second, third)
     return DemoReport(
         address=stage.address,
@@ -119,6 +121,7 @@ async def play(ground: Ground, reporter: Reporter) -> DemoReport:
         undone_because=third.outcome.reason,
         last_words=last_words(third.error.why if third.error else ""),
         expectations=expectations(told, load.report, sightings, greeted=greeted, greeted_again=greeted_again),
+        monitoring=monitoring,
         seconds=time.monotonic() - began,
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
@@ -12,7 +11,8 @@ import httpx
 
 from portside.lab.values import Lab
 from portside.load import Kind, Load, Report, load_process
-from tests.lab.project import REPOSITORY, Finished, Project, new_project, wait_until
+from tests.lab.project import Finished, Project, wait_until
+from tests.lab.services import links_project
 
 READS = Kind(name="read", weight=3, method="GET", path=lambda: "/", accepted=frozenset({200}))
 WRITES = Kind(
@@ -132,25 +132,3 @@ async def test_the_real_service_is_released_under_its_own_traffic(clean_hosts: L
             await asyncio.sleep(0.5)
     assert load.report.failed == 0, load.report.failures
     assert {kind for kind, seen in load.report.kinds.items() if seen.requests > 100} == set(load.report.kinds)
-
-
-def links_project(root: Path, lab: Lab) -> Project:
-    """This repository's own service in a copy of the tree, shipped to one host."""
-    project = new_project(root, lab, lab.hosts[:1], {})
-    for name in ("app", "compose"):
-        shutil.copytree(REPOSITORY / name, root / name, dirs_exist_ok=True)
-    for name in ("Dockerfile", ".dockerignore", "pyproject.toml", "uv.lock", "README.md"):
-        if (REPOSITORY / name).exists():
-            shutil.copy(REPOSITORY / name, root / name)
-    project.service |= {
-        "name": "links",
-        "accessories": "compose/accessories.yaml",
-        "before_switch": ["-m", "app.migrate"],
-    }
-    project.environment |= {
-        "bake": 1,
-        "start_deadline": 60,
-        "env": {"DATABASE_URL": "postgresql://links:${POSTGRES_PASSWORD}@postgres:5432/links"},
-        "secrets": {"POSTGRES_PASSWORD": "generated:POSTGRES_PASSWORD"},
-    }
-    return project

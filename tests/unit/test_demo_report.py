@@ -37,6 +37,7 @@ REPORT = DemoReport(
     undone_because="container links-demo-blue-web-1 is restarting: portside-demo-1, bake",
     last_words="critical: broken on purpose",
     expectations=(Expectation("no request failed", True, "900 sent, 0 failed"),),
+    monitoring=("prometheus   http://172.18.0.11:9090", "loki         left out: no image"),
     seconds=41.26,
 )
 
