@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from invoke.tasks import task
 # sources, it is kept with Portside's other caches.
 if sys.dont_write_bytecode:
     sys.dont_write_bytecode, sys.pycache_prefix = False, str(Path(__file__).parent / ".portside/cache/python")
+
+# Imports leave hardly any garbage: looking for it meanwhile is a tenth of a quick command. `cli.run` begins again.
+gc.disable()
 
 ENV = {"env": "the environment of portside.toml (default: local)"}
 JSON = {"json": "one JSON object on standard output, progress on standard error"}

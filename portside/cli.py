@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import sys
 import traceback
@@ -121,6 +122,9 @@ def run(
 
     `failed` adds to what `--json` prints of an error.
     """
+    # tasks.py stopped the collector while all this was imported; what is here now stays to the end.
+    gc.freeze()
+    gc.enable()
     terminal = Terminal(machine=machine)
 
     async def whole() -> int:

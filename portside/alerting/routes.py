@@ -65,7 +65,7 @@ def inhibitions() -> list[Json]:
         _muted(['alertname="ReadinessFailing"'], ['alertname="SiteDown"'], equal=["service", "env", "host"]),
         _muted(['alertname="HighErrorRatio"'], ['alertname="AvailabilityBudgetBurnsFast"'], equal=["service", "env"]),
         _muted(['alertname="HostDiskFull"'], ['alertname="HostDiskFillsUp"'], equal=["host", "device"]),
-        _muted(['alertname="MonitoringDown"', 'job="loki"'], ['alertname=~"Loki.*|LogsDropped"'], equal=[]),
+        _muted(['alertname="MonitoringDown"', 'job="loki"'], ['alertname=~"Loki.*|Logs(Dropped|Delayed)"'], equal=[]),
     ]
 
 
