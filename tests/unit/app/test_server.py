@@ -57,7 +57,10 @@ async def leave():
 
 
 def value(server: Any, family: str, sample: str, **labels: str) -> float:
-    families = {found.name: found for found in text_string_to_metric_families(server.get("/metrics").text)}
+    """The sum of a sample's series; 0 as well when the worker that is asked has just been told to end."""
+    answer = server.get("/metrics")
+    text = answer.text if answer.status_code == 200 else ""
+    families = {found.name: found for found in text_string_to_metric_families(text)}
     samples = families[family].samples if family in families else []
     return sum(s.value for s in samples if s.name == sample and s.labels.items() >= labels.items())
 
