@@ -268,7 +268,7 @@ def lab_down(_: Context, json: bool = False) -> None:
 @task(
     help={
         "rounds": "how often each pair is measured",
-        "only": "releases (against bare Compose, on three hosts in containers) or serving (against bare Uvicorn)",
+        "only": "releases (against bare Compose), serving (against bare Uvicorn), or paging (20 minutes)",
         **JSON,
     }
 )

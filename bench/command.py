@@ -17,7 +17,9 @@ from portside.cli import Terminal, project, run
 from portside.engine import ensure_engine
 from portside.errors import ConfigError
 
-PARTS = ("serving", "releases")
+# Those that an `invoke bench` without --only measures; the other one takes 20 minutes of waiting.
+USUAL = ("serving", "releases")
+PARTS = (*USUAL, "paging")
 
 
 def bench_command(*, rounds: int, only: str | None, machine: bool) -> None:
@@ -40,6 +42,15 @@ def bench_command(*, rounds: int, only: str | None, machine: bool) -> None:
             found |= releases.as_dict()
             if not terminal.machine:
                 terminal.out.print(rendered(releases))
+        if only == "paging":
+            # Imported here: it needs what the lab tests need.
+            from bench import paging  # noqa: PLC0415
+
+            await ensure_engine(terminal.reporter.say)
+            pages = await asyncio.to_thread(paging.measure_paging, terminal.reporter)
+            found["paging"] = paging.as_dict(pages)
+            if not terminal.machine:
+                terminal.out.print(paging.rendered(pages))
         if terminal.machine:
             terminal.result(found, "")
 
