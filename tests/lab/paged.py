@@ -24,6 +24,7 @@ from tests.lab.faults import as_root, repair_all
 from tests.lab.inbox import Inbox
 from tests.lab.project import REPOSITORY, Project, wait_until
 from tests.lab.services import links_project
+from tests.lab.world import end
 
 ALERTMANAGER = "/home/deploy/.portside/observability/alertmanager/alertmanager.yml"
 RECEIVERS = {
@@ -174,7 +175,7 @@ class Paged:
             yield
         finally:
             for process in processes:
-                _end(process)
+                end(process)
 
     def kill_workers(self, times: int) -> None:
         """One Gunicorn worker after the other, with SIGKILL; the master starts new ones."""
@@ -244,7 +245,7 @@ def paged(root: Path, lab: Lab, *, factor: float) -> Iterator[Paged]:
         world.start()
         load = [sys.executable, "-m", "portside.load", project.url(), f"--rate={RATE:g}", "--seconds=3600"]
         with (root / "load.log").open("wb") as log:
-            stack.callback(_end, subprocess.Popen(load, cwd=REPOSITORY, stdout=log, stderr=log))
+            stack.callback(end, subprocess.Popen(load, cwd=REPOSITORY, stdout=log, stderr=log))
         yield world
 
 
@@ -265,12 +266,3 @@ def _divide_waits(route: dict[str, Any], factor: float) -> None:
             route[name] = divided(route[name], factor)
     for each in route.get("routes", []):
         _divide_waits(each, factor)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()

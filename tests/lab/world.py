@@ -54,7 +54,7 @@ SERVICE, ENV, HOST = "links", "prod", "web-1"
 SITE = {"service": SERVICE, "env": ENV}
 # Behind a certificate, which is watched as well.
 DOMAIN = "localhost"
-REACHED = {"domain": DOMAIN, "http": "0.0.0.0:80", "https": "0.0.0.0:443", "tls": "internal"}
+REACHED: dict[str, Any] = {"domain": DOMAIN, "http": "0.0.0.0:80", "https": "0.0.0.0:443", "tls": "internal"}
 OLD, NEW, UNDONE = "20261123-154501-aaaaaa", "20261123-154502-bbbbbb", "20261123-154503-cccccc"
 UP_SECONDS = 30.0
 # Rules over rules over rates: some rounds of a second each.
@@ -344,7 +344,7 @@ class World:
         environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **settings}
         with (self._home / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(argv, cwd=ROOT, env=environment, stdout=log, stderr=log)
-        self._stack.callback(_end, process)
+        self._stack.callback(end, process)
         self._processes[name] = process
         return process
 
@@ -379,7 +379,8 @@ def _docker(*arguments: str) -> None:
     subprocess.run(["docker", *arguments], check=True, capture_output=True, timeout=60)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
+    """SIGTERM, and SIGKILL for one that doesn't mind it."""
     process.terminate()
     try:
         process.wait(10)

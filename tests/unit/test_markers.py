@@ -103,7 +103,8 @@ class Machine:
     @property
     def metrics(self) -> dict[str, str]:
         lines = (self.home / ".portside/metrics/links-prod.prom").read_text().splitlines()
-        return dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))  # type: ignore[misc]
+        samples = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+        return {name: value for name, _, value in samples}
 
     def counted(self, kind: str) -> str:
         return self.metrics[f'portside_rollbacks_total{{service="links",env="prod",kind="{kind}"}}']
