@@ -94,12 +94,15 @@ def postgres_url(postgres: Postgres) -> Iterator[str]:
     asyncio.run(drop_database(postgres, database))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def watched(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    """What Prometheus knows after two releases of the service have lived under load: a minute, once a process."""
-    asyncio.run(create_database(postgres, "watched"))
-    with lived(tmp_path_factory.mktemp("watched"), postgres, postgres.url("watched")) as seen:
+    """What Prometheus knows after two releases of the service have lived under load: a minute, and it all goes on
+    until the module's tests are done."""
+    database = f"watched_{secrets.token_hex(4)}"
+    asyncio.run(create_database(postgres, database))
+    with lived(tmp_path_factory.mktemp("watched"), postgres, postgres.url(database)) as seen:
         yield seen
+    asyncio.run(drop_database(postgres, database))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

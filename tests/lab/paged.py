@@ -33,6 +33,8 @@ RECEIVERS = {
 }
 WAITS = ("group_wait", "group_interval", "repeat_interval")
 SITE = "links-lab"
+DATABASE = f"{SITE}-accessories-postgres-1"
+DATABASE_SECONDS = "3"
 CONTAINERS = f"docker ps --filter label=dev.portside.site={SITE} --filter label=com.docker.compose.service=web -q"
 RATE = 30.0
 # A disk of its own, because those of the hosts are this machine's.
@@ -90,12 +92,13 @@ class Paged:
         return asyncio.run(as_root(host, ["bash", "-euc", script])).check().text
 
     def page(self, alert: str, *, since: float, within: float) -> dict[str, Any]:
-        """The Slack message of an alert that began after `since` (monotonic); remembers how long it took."""
+        """The Slack message of this host's alert that began after `since` (monotonic); remembers how long it took."""
 
         def arrived() -> dict[str, Any] | None:
             for message in self.inbox.at("/slack", since):
                 (attachment,) = message["attachments"]
-                if f" {alert}:" in attachment["title"] and attachment["color"] != "good":
+                of_this_host = f" {alert}:" in attachment["title"] and self.host.name in attachment["text"]
+                if of_this_host and attachment["color"] != "good":
                     return dict(attachment)
             return None
 
@@ -120,7 +123,11 @@ class Paged:
         """Wait until Slack is told that it is over."""
 
         def arrived() -> bool:
-            return any(title.startswith(f"RESOLVED {alert}:") for title in self._titles(since))
+            return any(
+                attachment["title"].startswith(f"RESOLVED {alert}:") and self.host.name in attachment["text"]
+                for message in self.inbox.at("/slack", since)
+                for attachment in message["attachments"]
+            )
 
         self._wait(arrived, within, f"Slack hears that {alert} is over")
 
@@ -152,10 +159,9 @@ class Paged:
 
     @contextlib.contextmanager
     def slow(self) -> Iterator[None]:
-        """Most of the time the web containers are frozen, shorter than the proxy's patience."""
+        """One request in 30 waits for a database that is frozen now and then: a warning, and too few for a page."""
         script = f"""
-            names=$({CONTAINERS})
-            while [ -e /run/slow ]; do docker pause $names; sleep 0.6; docker unpause $names; sleep 0.3; done
+            while [ -e /run/slow ]; do docker pause {DATABASE}; sleep 0.7; docker unpause {DATABASE}; sleep 7; done
         """
         self.shell(self.host, "touch /run/slow")
         process = self._background(["docker", "exec", self.host.name, "bash", "-c", script])
@@ -214,8 +220,7 @@ class Paged:
             self.shell(self.host, f"docker start {' '.join(names)}")
 
     def _sql(self, statement: str) -> None:
-        database = f"{SITE}-accessories-postgres-1"
-        self.shell(self.host, f"docker exec {database} psql --quiet -U links -d links -c '{statement}'")
+        self.shell(self.host, f"docker exec {DATABASE} psql --quiet -U links -d links -c '{statement}'")
 
     def _background(self, argv: list[str]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -227,7 +232,7 @@ def paged(root: Path, lab: Lab, *, factor: float) -> Iterator[Paged]:
     asyncio.run(repair_all(lab))
     inbox = Inbox(lab.gateway)
     project = links_project(root, lab, lab.hosts[1])
-    project.environment["env"]["DATABASE_TIMEOUT"] = "1"
+    project.environment["env"]["DATABASE_TIMEOUT"] = DATABASE_SECONDS
     project.observe = {
         "host": lab.hosts[0].name,
         "ssh_config": str(lab.ssh_config),
