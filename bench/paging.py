@@ -60,6 +60,9 @@ def _pages(world: Paged, reporter: Reporter) -> tuple[Page, ...]:
         with going_wrong():
             told(fault, alert, began)
 
+    one("requests fail", "HighErrorRatio", world.failing)
+    one("the web containers stopped", "ServiceDown", lambda: world.stopped("links-lab-blue-web"))
+    one("the agent stopped", "AgentGone", lambda: world.stopped("portside-agent-prometheus"))
     # Side by side: none of these mutes another, and the CPU alone takes ten minutes.
     with contextlib.ExitStack() as stack:
         began = time.monotonic()
@@ -71,9 +74,6 @@ def _pages(world: Paged, reporter: Reporter) -> tuple[Page, ...]:
         told("a disk filled", "HostDiskFull", began)
         told("requests slowed down", "HighLatency", began)
         told("every core busy", "HostCpuBusy", began)
-    one("requests fail", "HighErrorRatio", world.failing)
-    one("the web containers stopped", "ServiceDown", lambda: world.stopped("links-lab-blue-web"))
-    one("the agent stopped", "AgentGone", lambda: world.stopped("portside-agent-prometheus"))
     return tuple(found)
 
 
