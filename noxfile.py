@@ -65,12 +65,14 @@ def lab(session: nox.Session) -> None:
     """Against real hosts with real Docker Engines, a real registry, a real PostgreSQL. Minutes."""
     install(session, "test", "engine")
     session.run("python", "-m", "portside.engine", "ssh=openssh-client")
-    everything = ("pytest", "tests/lab", "--quiet", "--durations=15")
+    pytest = ("pytest", "--quiet", "--durations=15")
     if session.posargs:
-        session.run(*everything, *session.posargs)
+        # Files, where some are named, instead of all of them.
+        named = any(argument.startswith("tests/") for argument in session.posargs)
+        session.run(*pytest, *(() if named else ("tests/lab",)), *session.posargs)
         return
-    session.run(*everything, "-n", "2", "--dist", "loadfile", "-m", "not alone")
-    session.run(*everything, "-m", "alone")
+    session.run(*pytest, "tests/lab", "-n", "2", "--dist", "loadfile", "-m", "not alone")
+    session.run(*pytest, "tests/lab", "-m", "alone")
 
 
 @nox.session(default=False)
