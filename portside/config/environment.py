@@ -1,0 +1,69 @@
+"""[env.NAME]: one place to release to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, field_validator
+
+from portside.config.base import EnvName, Listen, Model, Name, Seconds, destination, source_reference
+
+
+class Environment(Model):
+    """One place to release to. Times are in seconds.
+
+    `env` values may name a secret as `${NAME}`; such a value is then treated as a secret itself.
+    `secrets` maps a name to `source:reference`, see portside/secrets.
+    """
+
+    name: Name
+    hosts: tuple[str, ...] = ()
+    accessory_hosts: tuple[str, ...] | None = None
+    ssh_config: Path | None = None
+    known_hosts: Path | None = None
+    registry: str = "none"
+    platform: str | None = None
+    http: Listen = "127.0.0.1:8080"
+    https: Listen | None = None
+    domain: Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]+$")] | None = None
+    tls: Literal["acme", "internal"] = "acme"
+    replicas: dict[Name, Annotated[int, Field(ge=0, le=64)]] = {}
+    env: dict[EnvName, str] = {}
+    secrets: dict[EnvName, str] = {}
+    keep: Annotated[int, Field(ge=2, le=100)] = 5
+    bake: Seconds = 10
+    keep_warm: bool = False
+    confirm: bool = False
+    connect_deadline: Seconds = 15
+    start_deadline: Seconds = 60
+    drain_deadline: Seconds = 30
+    transfer_deadline: Seconds = 900
+    lock_ttl: Annotated[int, Field(ge=5, le=3600)] = 30
+    min_disk_mb: int = 500
+    min_memory_mb: int = 128
+
+    @field_validator("hosts")
+    @classmethod
+    def _destinations(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        for host in hosts:
+            destination(host)
+        if len(set(hosts)) != len(hosts):
+            raise ValueError("the same host is listed twice")
+        return hosts
+
+    @field_validator("ssh_config", "known_hosts")
+    @classmethod
+    def _home(cls, path: Path | None) -> Path | None:
+        return path.expanduser() if path else None
+
+    @field_validator("secrets")
+    @classmethod
+    def _references(cls, secrets: dict[str, str]) -> dict[str, str]:
+        for name, reference in secrets.items():
+            source_reference(name, reference)
+        return secrets
+
+    @property
+    def local(self) -> bool:
+        return not self.hosts

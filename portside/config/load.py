@@ -1,0 +1,109 @@
+"""From the file to the models. Every error names the file, the key, the value and what to do."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from portside.config.base import FILE
+from portside.config.whole import Config
+from portside.errors import ConfigError
+
+# Environments that a command made for itself (`invoke lab-up`, `invoke demo`) are kept beside the cache.
+GENERATED = Path(".portside/environments")
+
+
+def load_config(root: Path) -> Config:
+    """Read portside.toml in `root`, and the environments that commands generated beside it."""
+    data = _read(root / FILE)
+    defaults = _table(data, "defaults", root / FILE)
+    data.pop("defaults", None)
+    environments = dict(_table(data, "env", root / FILE))
+    for generated in sorted((root / GENERATED).glob("*.toml")):
+        environments |= _table(_read(generated), "env", generated)
+    data["env"] = {name: _resolved(name, environments, defaults) for name in environments}
+    try:
+        config = Config.model_validate({"root": root, **data})
+    except ValidationError as error:
+        raise _explained(error) from None
+    for name, receiver in config.observe.receivers.items():
+        for env in set(receiver.envs) - set(config.env):
+            raise ConfigError(
+                f"there is no environment {env!r}",
+                where=f"{FILE}: observe.receivers.{name}.envs",
+                remedy=f"Use some of: {', '.join(sorted(config.env))}.",
+            )
+    return config
+
+
+def _resolved(name: str, environments: dict[str, Any], defaults: dict[str, Any]) -> Any:
+    """One environment over the one it extends, over the defaults."""
+    table = environments[name]
+    if not isinstance(table, dict):
+        return table
+    table = dict(table)
+    parent = table.pop("extends", None)
+    if parent is None:
+        return _merged(defaults, table) | {"name": name}
+    parent_table = environments.get(parent) if isinstance(parent, str) else None
+    if not isinstance(parent_table, dict) or "extends" in parent_table:
+        raise ConfigError(
+            f"{parent!r} can't be extended",
+            where=f"{FILE}: env.{name}.extends",
+            remedy="Name an environment of this file that doesn't extend another itself.",
+        )
+    return _merged(_merged(defaults, parent_table), table) | {"name": name}
+
+
+def _merged(defaults: dict[str, Any], table: dict[str, Any]) -> dict[str, Any]:
+    """An environment over the defaults: tables are merged one level deep, everything else is replaced."""
+    merged = dict(defaults)
+    for key, value in table.items():
+        if isinstance(value, dict) and isinstance(merged.get(key), dict):
+            merged[key] = merged[key] | value
+        else:
+            merged[key] = value
+    return merged
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise ConfigError(
+            "not found", where=str(path), remedy="Run invoke in the folder that holds portside.toml."
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError("not readable as TOML", where=str(path), why=str(error)) from None
+
+
+def _table(data: dict[str, Any], key: str, path: Path) -> dict[str, Any]:
+    table = data.get(key, {})
+    if not isinstance(table, dict):
+        raise ConfigError(f"{key} must be a table", where=str(path), remedy=f"Write [{key}] and its keys below it.")
+    return table
+
+
+def _explained(error: ValidationError) -> ConfigError:
+    lines = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"])
+        value = problem["input"]
+        # env.<environment>.env and .secrets, and a receiver's, may hold what nobody should read in a CI log.
+        private = len(problem["loc"]) > 2 and (
+            problem["loc"][2] in ("env", "secrets") or problem["loc"][-1] == "secret"
+        )
+        shown = "" if isinstance(value, dict) or private else f" (it is {value!r})"
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            message = "no such key"
+        lines.append(f"{key}: {message}{shown}")
+    return ConfigError(
+        "a setting is wrong" if len(lines) == 1 else f"{len(lines)} settings are wrong",
+        where=FILE,
+        why="\n".join(lines),
+        remedy="All keys with their types and defaults: docs/configuration.md",
+    )

@@ -1,0 +1,41 @@
+"""The whole of portside.toml as one value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from portside.config.base import FILE, Model, Name
+from portside.config.environment import Environment
+from portside.config.observe import Observe
+from portside.config.service import Build, Images, Service
+from portside.errors import ConfigError
+
+
+class Config(Model):
+    """The whole of portside.toml, each environment already merged over [defaults]."""
+
+    root: Path
+    service: Service
+    images: Images = Images()
+    build: Build = Build()
+    observe: Observe = Observe()
+    env: dict[Name, Environment]
+
+    def environment(self, name: str) -> Environment:
+        """The environment called `name`; ConfigError with the names there are otherwise."""
+        if name not in self.env:
+            raise ConfigError(
+                f"there is no environment {name!r}",
+                where=f"{FILE}: --env",
+                remedy=f"Use one of: {', '.join(sorted(self.env))}"
+                + (
+                    "; `invoke lab-up` makes the hosts of `--env lab` first."
+                    if name == "lab"
+                    else f", or add [env.{name}]."
+                ),
+            )
+        return self.env[name]
+
+    def site(self, environment: Environment) -> str:
+        """The name under which a service's environment lives on a host."""
+        return f"{self.service.name}-{environment.name}"
