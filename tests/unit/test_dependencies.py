@@ -13,7 +13,7 @@ def declared() -> set[str]:
     data = tomllib.loads((ROOT / "pyproject.toml").read_text())
     groups = data["dependency-groups"]
     lines = [*data["project"]["dependencies"]]
-    lines += [line for name in ("engine", "gates", "lint", "test") for line in groups[name]]
+    lines += [line for name, group in groups.items() if name != "dev" for line in group]
     return {re.split(r"[\[><=~!;]", line)[0] for line in lines}
 
 
