@@ -18,6 +18,9 @@ from portside.facts import STATE_DEADLINE, State, asked, parse_holder, parse_sta
 from portside.host.base import Channel, Host
 from portside.host.script import script_argv
 
+# What lease.sh ends a host's state with.
+END = b"@@end\n"
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -111,7 +114,9 @@ async def _acquire(host: Host, site: str, claim: Claim, *, full: bool | str) -> 
 
 
 async def _read_state(lease: Lease) -> None:
-    text = await lease.channel.read_until(b"@@end\n", STATE_DEADLINE)
+    text = await lease.channel.read_until(END, STATE_DEADLINE)
+    if not text.endswith(END):
+        (await lease.channel.close()).check("the host's state can't be read", remedy="Try again in a minute.")
     lease.state = parse_state(text.decode(errors="replace"), lease.host.name)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -127,6 +128,32 @@ def test_after_sigkill_the_next_command_recovers_and_says_how(shipping: Project,
         assert undone(shipping, host) == 1 and set(counted) <= {0, 1}, "once, however often it is repeated"
     else:
         assert set(counted) == {0}
+
+
+def test_a_commit_that_outlives_its_deployer_is_finished_not_undone(shipping: Project) -> None:
+    first = shipping.deploy().data["release"]
+    with contextlib.ExitStack() as stack:
+        for host in shipping.hosts:
+            stack.enter_context(held(shipping, host, "commit", "begin"))
+        deploying = shipping.start("deploy", "--env", "lab", "--json", "--image", shipping.image("2"))
+        for host in shipping.hosts:
+            wait_held(shipping, host)
+        os.killpg(deploying.pid, signal.SIGKILL)
+        deploying.communicate(timeout=60)
+        # No host has recorded anything yet, and all are about to.
+        looking = shipping.start("status", "--env", "lab", "--json")
+        wait_until(
+            lambda: shipping.shell(shipping.hosts[0], "cat", shipping.site("lock/token")).strip() == "3",
+            what="the next command to take the lock",
+        )
+        for host in shipping.hosts:
+            free(shipping, host)
+        out, err = looking.communicate(timeout=60)
+    assert looking.returncode == 0, out + err
+    assert "was finished" in json.loads(out)["recovered"]
+    (released,) = {state["release"] for state in json.loads(out)["hosts"].values()}
+    assert released != first
+    one_release_serves(shipping, released)
 
 
 def test_a_host_cut_off_in_the_middle_is_undone_when_it_is_back(shipping: Project) -> None:

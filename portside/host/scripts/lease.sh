@@ -23,6 +23,11 @@ put "$site/lock/expires" "$((now + ttl))"
 put "$site/lock/holder.json" "{\"since\":$now,${holder#\{}"
 flock -u 8
 printf 'token %s\n' "$token"
+# What a dead deployer left working here ends first, and nothing of his begins any more: a commit that is under way
+# must not be read as one that never was (tests/model).
+exec 9>"$site/work.lock"
+flock -w 45 9 || fail 74 "a step of a release that was interrupted is still at work on $site_name"
+exec 9>&-
 # Side by side: the Engine takes its time over either.
 [ "$full" = 0 ] || exec 5< <(emit_facts "$full")
 emit_state

@@ -59,6 +59,13 @@ guard() {
   exec 9>"$site/work.lock"
   flock -w 60 9 || fail 74 "another portside step is still working on $site_name"
   holds "$token" || fail 73 "the release lock of $site_name was lost to another deployer"
+  # A step that an undo of its operation has overtaken, on another connection, must not begin after it.
+  local undone=""
+  [ ! -e "$site/lock/undone" ] || read -r undone <"$site/lock/undone"
+  case "${begin:-}" in
+  *'"phase":"undo"'*) ;;
+  *"\"${undone:--}\""*) fail 73 "this operation has been undone on $site_name already" ;;
+  esac
 }
 
 # Which of the two slots the proxy sends traffic to, and which one stands behind it: "blue", "blue>green", "".
