@@ -173,6 +173,29 @@ def push(_: Context, env: str = "prod", image: str | None = None, json: bool = F
 
 
 @task(
+    help={
+        **ENV,
+        "image": "scan this image instead of the one that would be built",
+        "running": "scan what runs on the environment's hosts",
+        "db": "a copy of Trivy's database: its folder, or db.tar.gz; nothing is fetched then",
+        **JSON,
+    }
+)
+def scan(
+    _: Context,
+    env: str = "local",
+    image: str | None = None,
+    running: bool = False,
+    db: str | None = None,
+    json: bool = False,
+) -> None:
+    """What is wrong with the image; exit code 11 when it may not go out. Example: invoke scan --running --env prod"""
+    from portside.scanning import scan_command
+
+    scan_command(env, image=image, running=running, db=db, machine=json)
+
+
+@task(
     name="host-bootstrap",
     help={
         **ENV,
@@ -223,6 +246,14 @@ def observe(
     from portside.observing import observe_command
 
     observe_command(down=down, volumes=volumes, status=status, browser=open, machine=json)
+
+
+@task(name="notify-test", help={**ENV, **JSON})
+def notify_test(_: Context, env: str = "prod", json: bool = False) -> None:
+    """Send a test message to whoever is told of releases. Example: invoke notify-test --env prod"""
+    from portside.notifying import notify_test_command
+
+    notify_test_command(env, machine=json)
 
 
 @task(help={**ENV, **JSON})

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from portside import preflight, steps
+from portside.admission import admitted, doubts
 from portside.config import Config, Environment
 from portside.delivery import Delivery
 from portside.errors import ConfigError, PortsideError
@@ -14,6 +15,7 @@ from portside.facts import State
 from portside.fleet import everywhere
 from portside.journal import Kind, Operation
 from portside.making import Draft
+from portside.notices import Ending
 from portside.operators import operator
 from portside.plan import Desired, Plan, make_plan
 from portside.release import Release
@@ -43,26 +45,30 @@ async def deploy(
             await refreshed(site, names)
             return None
         preflight.check(chosen, environment, draft.image)
+        evidence = await admitted(config, environment, draft.image)
         if not confirm(plan):
             return None
         operations = operations_for(site, names, release, kind="deploy", fresh=True)
         targets = [site.target(name, operations[name]) for name in names]
         delivery = Delivery(config, environment, reporter, site.hosts)
-        await surroundings.ensure(site, targets, release, delivery)
-        for sidecar in draft.sidecars:
-            await everywhere(targets, partial(_provide, delivery, sidecar))
-        watch = Watch.of(site, targets)
-        rollout = Rollout(
-            config,
-            environment,
-            release,
-            targets,
-            reporter,
-            files=draft.files(release),
-            delivery=delivery,
-            silence=watch.silence,
-        )
-        outcome = await _finished(rollout, site)
+        with Ending(site.notices, targets, release) as ending:
+            await surroundings.ensure(site, targets, release, delivery)
+            for sidecar in draft.sidecars:
+                await everywhere(targets, partial(_provide, delivery, sidecar))
+            watch = Watch.of(site, targets)
+            rollout = Rollout(
+                config,
+                environment,
+                release,
+                targets,
+                reporter,
+                files={**draft.files(release), **evidence},
+                delivery=delivery,
+                silence=watch.silence,
+                committed=ending.committed,
+            )
+            ending.outcome = rollout.outcome
+            outcome = await _finished(rollout, site)
         await watch.announce(outcome)
         return outcome
 
@@ -85,16 +91,28 @@ async def rollback(
         names = site.chosen(only)
         release = rollback_target(site, to)
         plan = rollback_plan(release, {name: site.states[name] for name in names})
+        for doubt in doubts(config, environment, release.image):
+            reporter.say(doubt)
         if not confirm(plan):
             return None
         operations = operations_for(site, names, release, kind="rollback", fresh=False)
         targets = [site.target(name, operations[name]) for name in names]
         delivery = Delivery(config, environment, reporter, site.hosts)
         watch = Watch.of(site, targets)
-        rollout = Rollout(
-            config, environment, release, targets, reporter, files=None, delivery=delivery, silence=watch.silence
-        )
-        outcome = await _finished(rollout, site)
+        with Ending(site.notices, targets, release) as ending:
+            rollout = Rollout(
+                config,
+                environment,
+                release,
+                targets,
+                reporter,
+                files=None,
+                delivery=delivery,
+                silence=watch.silence,
+                committed=ending.committed,
+            )
+            ending.outcome = rollout.outcome
+            outcome = await _finished(rollout, site)
         await watch.announce(outcome)
         return outcome
 

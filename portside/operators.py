@@ -17,6 +17,12 @@ def operator() -> str:
     return f"{actor} (GitHub Actions)" if actor else f"{getpass.getuser()}@{socket.gethostname()}"
 
 
+def job() -> str:
+    """The page of the CI run at work; "" where a person is."""
+    found = [os.environ.get(f"GITHUB_{name}", "") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID")]
+    return "{}/{}/actions/runs/{}".format(*found) if all(found) else ""
+
+
 async def revision(root: Path) -> str:
     """The git commit of `root`, with "-dirty" when files differ from it; "unknown" outside git."""
     try:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from portside import steps
-from portside.config import Environment
-from portside.errors import UnfinishedError
+from portside.config import Environment, NewsKind
+from portside.errors import PortsideError, UnfinishedError
 from portside.facts import State
 from portside.fleet import everywhere
 from portside.journal import Operation, Unfinished, unfinished
 from portside.lock import Lease
 from portside.markers import marks
+from portside.notices import Notices
+from portside.operators import operator
 from portside.release import Current
 from portside.report import Reporter, timed
-from portside.rollout import STOP_GRACE, run_step, undo_all
+from portside.rollout import STOP_GRACE, run_step, said, undo_all
 from portside.steps import Target
 
 
@@ -25,8 +27,11 @@ async def recover(
     *,
     environment: Environment,
     reporter: Reporter,
+    notices: Notices,
 ) -> str:
     """Finish or undo what the journals show as begun and not ended; what was done, or "" when there was nothing.
+
+    Whoever is told of releases is told of this one's end, which its deployer didn't live to see.
 
     Needs the lock of every host. Raises UnfinishedError when a host can't be put back.
     """
@@ -35,8 +40,14 @@ async def recover(
         return ""
     operation = found.any
     what = f"a {operation.kind} of {operation.release} by {operation.owner}, left behind in {found.phase},"
+    tell = _teller(notices, found, states)
     if found.committed:
-        await _finish(found, leases, states, site, environment=environment, reporter=reporter)
+        try:
+            await _finish(found, leases, states, site, environment=environment, reporter=reporter)
+        except PortsideError as error:
+            tell("unfinished", f"it is committed, and {operator()} could not finish it: {said(error)}")
+            raise
+        tell("rolled-back" if operation.kind == "rollback" else "released", f"finished by {operator()}")
         return f"{what} was finished: every host had committed or was ready to"
     targets = [
         Target(leases[host].host, site, leases[host].token, states[host], each)
@@ -44,11 +55,18 @@ async def recover(
     ]
     failures = await undo_all(targets, "its deployer died", reporter)
     if failures:
+        tell("unfinished", f"{operator()} could not undo it on {', '.join(failures)}")
         raise UnfinishedError(
             f"{what} could not be undone on {', '.join(failures)}",
             why="\n".join(str(error) for error in failures.values()),
             remedy="Log in there and look at `docker ps -a`; then type the command again.",
         )
+    moved = any(
+        entry.phase == "switch" and entry.operation.id == operation.id
+        for state in states.values()
+        for entry in state.journal
+    )
+    tell("undone" if moved else "failed", f"undone by {operator()}")
     serves = f"{operation.previous} serves" if operation.previous else "nothing serves"
     return f"{what} was undone; {serves}, as before it"
 
@@ -57,6 +75,21 @@ def left_behind(states: Mapping[str, State]) -> Unfinished | None:
     """What the journals show as begun and not ended, and what each current.json says is committed."""
     committed = {state.current.operation for state in states.values() if state.current}
     return unfinished({host: state.journal for host, state in states.items()}, committed)
+
+
+def _teller(notices: Notices, found: Unfinished, states: Mapping[str, State]) -> Callable[[NewsKind, str], None]:
+    release = next((known for state in states.values() if (known := state.releases.get(found.any.release))), None)
+
+    def tell(kind: NewsKind, reason: str) -> None:
+        notices.send(
+            kind,
+            found.any,
+            hosts=list(found.operations),
+            commit=release.commit if release else "",
+            reason=f"its deployer left it behind in {found.phase}; {reason}",
+        )
+
+    return tell
 
 
 async def _finish(

@@ -58,6 +58,7 @@ class Rollout:
         files: Mapping[str, str] | None,
         delivery: Delivery,
         silence: Silence | None = None,
+        committed: Callable[[], None] | None = None,
     ) -> None:
         self._config = config
         self._environment = environment
@@ -67,6 +68,7 @@ class Rollout:
         self._files = files
         self._delivery = delivery
         self._silence = silence
+        self._committed = committed
         self._drains: dict[str, asyncio.Task[int]] = {}
         previous = next((target.operation.previous for target in targets if target.operation.previous), None)
         self.outcome = Outcome(release.id, previous, "failed")
@@ -84,11 +86,14 @@ class Rollout:
             await self._switch()
             await self._bake()
         except (PortsideError, asyncio.CancelledError, KeyboardInterrupt) as error:
+            self.outcome.reason = said(error)
             await self._undo(error)
             raise self._failed(error) from None
         self.outcome.outcome = "released"
         async with self._draining():
             await self._commit()  # the commit point: from here on a crash is finished, not undone
+            if self._committed:
+                self._committed()
             await self._retire()
         return self.outcome
 
@@ -229,9 +234,7 @@ class Rollout:
     def _failed(self, cause: BaseException) -> BaseException:
         self.outcome.outcome = "undone"
         if not isinstance(cause, PortsideError):
-            self.outcome.reason = "interrupted"
             return cause
-        self.outcome.reason = f"{cause.what}{': ' + cause.where if cause.where else ''}"
         previous = self.outcome.previous
         serves = f"{previous} serves as before" if previous else "nothing serves, as before"
         return ReleaseError(
@@ -288,6 +291,13 @@ class Rollout:
     def _note(self, text: str) -> None:
         self.outcome.notes.append(text)
         self._reporter.say(text)
+
+
+def said(error: BaseException) -> str:
+    """Why something was undone, in one line; an error's log lines stay on the terminal."""
+    if not isinstance(error, PortsideError):
+        return "interrupted"
+    return f"{error.what}{': ' + error.where if error.where else ''}"
 
 
 async def run_step(target: Target, step: Step) -> str:

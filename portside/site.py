@@ -15,6 +15,7 @@ from portside.fleet import connected, read_states
 from portside.host.base import Host
 from portside.journal import Operation
 from portside.lock import Claim, Lease, locked
+from portside.notices import Notices
 from portside.operators import operator
 from portside.recovery import recover
 from portside.report import Reporter
@@ -32,6 +33,8 @@ class Site:
     states: dict[str, State]
     reporter: Reporter
     recovered: str = ""
+    # None where nothing is released.
+    notices: Notices | None = None
 
     @property
     def name(self) -> str:
@@ -63,13 +66,17 @@ async def opened(
     """Connect, take the lock on all hosts, and clean up after a deployer that died."""
     site = config.site(environment)
     claim = Claim(environment.name, operator(), operation, environment.lock_ttl)
-    async with connected(environment) as hosts, locked(hosts, site, claim, full=full) as leases:
+    async with (
+        Notices(config, environment, reporter) as notices,
+        connected(environment) as hosts,
+        locked(hosts, site, claim, full=full) as leases,
+    ):
         states = {name: lease.state for name, lease in leases.items() if lease.state is not None}
-        recovered = await recover(leases, states, site, environment=environment, reporter=reporter)
+        recovered = await recover(leases, states, site, environment=environment, reporter=reporter, notices=notices)
         if recovered:
             reporter.say(f"Found {recovered}.")
             states = await read_states(hosts, site, full=full)
-        yield Site(config, environment, hosts, leases, states, reporter, recovered)
+        yield Site(config, environment, hosts, leases, states, reporter, recovered, notices)
 
 
 def operation_id() -> str:

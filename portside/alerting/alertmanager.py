@@ -11,8 +11,7 @@ import yaml
 from portside.alerting.routes import NOBODY, inhibitions, route
 from portside.config import FILE, Config, Receiver
 from portside.errors import ConfigError
-from portside.secrets import SOURCES
-from portside.secrets.base import MissingSecretError
+from portside.secrets import resolve_one
 
 TEMPLATES = Path("observability/alertmanager/templates")
 # Where the stack's Compose file mounts the receivers' secrets.
@@ -56,22 +55,16 @@ async def receiver_secrets(config: Config) -> Mapping[str, str]:
     for name, receiver in config.observe.receivers.items():
         if receiver.secret is None:
             continue
-        kind, _, reference = receiver.secret.partition(":")
-        if kind not in SOURCES:
-            raise ConfigError(
-                f"there is no secret source {kind!r}",
-                where=f"{FILE}: observe.receivers.{name}.secret",
-                remedy=f"Use one of: {', '.join(sorted(SOURCES))}.",
-            )
+        where = f"observe.receivers.{name}.secret"
         try:
-            values[name] = await SOURCES[kind](config.root, "observability").fetch(reference)
-        except MissingSecretError as error:
-            missing.append(f"observe.receivers.{name}.secret: {error}")
+            values[name] = await resolve_one(receiver.secret, config.root, "observability", where)
+        except ConfigError as error:
+            missing.append(error)
     if missing:
         raise ConfigError(
             f"{len(missing)} secret{'s are' if len(missing) > 1 else ' is'} missing or empty",
             where=FILE,
-            why="\n".join(missing),
+            why="\n".join(f"{error.where}: {error.what}" for error in missing),
             remedy="Set them there, or name another source: docs/configuration.md, Secrets.",
         )
     return values
@@ -95,9 +88,10 @@ def _slack(receiver: Receiver, secret: str) -> Json:
     }
 
 
-def _pagerduty(_: Receiver, secret: str) -> Json:
+def _pagerduty(receiver: Receiver, secret: str) -> Json:
     return {
         "routing_key_file": secret,
+        **({"url": receiver.url} if receiver.url else {}),
         "send_resolved": True,
         "client": "Portside",
         "client_url": "{{ .ExternalURL }}",

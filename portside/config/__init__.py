@@ -2,22 +2,32 @@
 
 from portside.config.base import FILE
 from portside.config.environment import Environment
+from portside.config.judge import Judge
 from portside.config.load import GENERATED, load_config
+from portside.config.notify import NOTIFIER_KEYS, NewsKind, Notifier
 from portside.config.observe import RECEIVER_KEYS, Observe, Receiver, Slo
+from portside.config.scan import Ignore, Scan, Severity
 from portside.config.service import Build, Images, Service
 from portside.config.whole import Config
 
 __all__ = [
     "FILE",
     "GENERATED",
+    "NOTIFIER_KEYS",
     "RECEIVER_KEYS",
     "Build",
     "Config",
     "Environment",
+    "Ignore",
     "Images",
+    "Judge",
+    "NewsKind",
+    "Notifier",
     "Observe",
     "Receiver",
+    "Scan",
     "Service",
+    "Severity",
     "Slo",
     "load_config",
 ]

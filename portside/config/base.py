@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -14,6 +15,7 @@ EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
 Listen = Annotated[str, StringConstraints(pattern=r"^(\d{1,3}(\.\d{1,3}){3}|\[[0-9a-fA-F:]+\]):\d{1,5}$")]
 Address = Annotated[str, StringConstraints(pattern=r"^([\w.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}$")]
+Mail = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$")]
 Retention = Annotated[str, StringConstraints(pattern=r"^[1-9]\d{0,3}[hdwy]$")]
 Percent = Annotated[float, Field(gt=0, lt=100)]
 ImageReference = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][\w./:@-]*$")]
@@ -32,6 +34,22 @@ def destination(host: str) -> str:
 
 def source_reference(name: str, reference: str) -> str:
     """`reference`, if it has the form `source:reference`; ValueError otherwise."""
-    if not re.fullmatch(r"[a-z0-9]+:.+", reference):
+    if not re.fullmatch(r"(?!https?:)[a-z0-9]+:.+", reference):
         raise ValueError(f"{name} needs `source:reference`, for instance `env:{name.upper()}`")
     return reference
+
+
+def told_by(kind: str, given: set[str], takes: Mapping[str, tuple[str, ...]]) -> None:
+    """Refuse keys of another kind than `kind`, and the lack of those that it needs; ValueError naming them.
+
+    `takes` has the keys of each kind besides those that all kinds take. Mail needs no password where the smarthost
+    asks for none; everything else has its address or key as its secret.
+    """
+    for key in sorted(given & {key for keys in takes.values() for key in keys}):
+        if key not in takes[kind]:
+            raise ValueError(f"{key} is no key of kind {kind}")
+    needed = {"to", "from", "smarthost"} if kind == "email" else {"secret"}
+    if kind == "email" and given & {"secret", "username"}:
+        needed |= {"secret", "username"}
+    if needed - given:
+        raise ValueError(f"kind {kind} also needs {', '.join(sorted(needed - given))}")

@@ -29,11 +29,13 @@ def load_config(root: Path) -> Config:
         config = Config.model_validate({"root": root, **data})
     except ValidationError as error:
         raise _explained(error) from None
-    for name, receiver in config.observe.receivers.items():
-        for env in set(receiver.envs) - set(config.env):
+    chosen = {f"observe.receivers.{name}": receiver.envs for name, receiver in config.observe.receivers.items()}
+    chosen |= {f"notify.{name}": notifier.envs for name, notifier in config.notify.items()}
+    for where, envs in chosen.items():
+        for env in set(envs) - set(config.env):
             raise ConfigError(
                 f"there is no environment {env!r}",
-                where=f"{FILE}: observe.receivers.{name}.envs",
+                where=f"{FILE}: {where}.envs",
                 remedy=f"Use some of: {', '.join(sorted(config.env))}.",
             )
     return config
@@ -94,7 +96,7 @@ def _explained(error: ValidationError) -> ConfigError:
         value = problem["input"]
         # env.<environment>.env and .secrets, and a receiver's, may hold what nobody should read in a CI log.
         private = len(problem["loc"]) > 2 and (
-            problem["loc"][2] in ("env", "secrets") or problem["loc"][-1] == "secret"
+            problem["loc"][2] in ("env", "secrets") or problem["loc"][-1] in ("secret", "signing_secret")
         )
         shown = "" if isinstance(value, dict) or private else f" (it is {value!r})"
         message = problem["msg"].removeprefix("Value error, ")

@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 from portside.config.base import (
     Address,
     Listen,
+    Mail,
     Model,
     Name,
     Percent,
@@ -17,6 +18,7 @@ from portside.config.base import (
     Seconds,
     destination,
     source_reference,
+    told_by,
 )
 
 
@@ -31,7 +33,7 @@ class Slo(Model):
 # What each kind of receiver takes besides what all take.
 RECEIVER_KEYS: dict[str, tuple[str, ...]] = {
     "slack": ("channel",),
-    "pagerduty": (),
+    "pagerduty": ("url",),
     "email": ("to", "from", "smarthost", "username"),
     "webhook": (),
 }
@@ -51,8 +53,9 @@ class Receiver(Model):
     )
     envs: tuple[Name, ...] = ()
     channel: Annotated[str, StringConstraints(pattern=r"^[#@]?[\w.-]+$")] | None = None
-    to: Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$")] | None = None
-    from_: Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$")] | None = Field(None, alias="from")
+    url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s{}]+$")] | None = None
+    to: Mail | None = None
+    from_: Mail | None = Field(None, alias="from")
     smarthost: Address | None = None
     username: str | None = None
 
@@ -64,14 +67,7 @@ class Receiver(Model):
     @model_validator(mode="after")
     def _complete(self) -> Receiver:
         given = {"from" if name == "from_" else name for name in self.model_fields_set}
-        for key in sorted(given & {key for keys in RECEIVER_KEYS.values() for key in keys}):
-            if key not in RECEIVER_KEYS[self.kind]:
-                raise ValueError(f"{key} is no key of kind {self.kind}")
-        needed = {"to", "from", "smarthost"} if self.kind == "email" else {"secret"}
-        if self.kind == "email" and given & {"secret", "username"}:
-            needed |= {"secret", "username"}
-        if needed - given:
-            raise ValueError(f"kind {self.kind} also needs {', '.join(sorted(needed - given))}")
+        told_by(self.kind, given, RECEIVER_KEYS)
         if "none" in self.severities and (self.kind != "webhook" or len(self.severities) > 1):
             raise ValueError('severities = ["none"] is for a heartbeat: a webhook that gets nothing else')
         return self

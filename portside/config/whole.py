@@ -6,7 +6,10 @@ from pathlib import Path
 
 from portside.config.base import FILE, Model, Name
 from portside.config.environment import Environment
+from portside.config.judge import Judge
+from portside.config.notify import Notifier
 from portside.config.observe import Observe
+from portside.config.scan import Scan
 from portside.config.service import Build, Images, Service
 from portside.errors import ConfigError
 
@@ -19,6 +22,9 @@ class Config(Model):
     images: Images = Images()
     build: Build = Build()
     observe: Observe = Observe()
+    judge: Judge = Judge()
+    notify: dict[Name, Notifier] = {}
+    scan: Scan = Scan()
     env: dict[Name, Environment]
 
     def environment(self, name: str) -> Environment:

@@ -63,6 +63,26 @@ async def resolve(environment: Environment, root: Path) -> Mapping[str, str]:
     return {**{name: value for name, value in secrets.items() if name not in composed}, **values}
 
 
+async def resolve_one(reference: str, root: Path, env: str, where: str) -> str:
+    """The value behind one reference that is no environment's: a receiver's, a notifier's, a signing key's.
+
+    `where` is the key of portside.toml that holds the reference. Raises ConfigError, never with a value.
+    """
+    kind, _, key = reference.partition(":")
+    if kind not in SOURCES:
+        raise ConfigError(
+            f"there is no secret source {kind!r}", where=where, remedy=f"Use one of: {', '.join(sorted(SOURCES))}."
+        )
+    try:
+        return await SOURCES[kind](root, env).fetch(key)
+    except MissingSecretError as error:
+        raise ConfigError(
+            f"its value is missing: {error}",
+            where=where,
+            remedy="Set it there, or name another source: docs/configuration.md, Secrets.",
+        ) from None
+
+
 async def accessory_values(environment: Environment, root: Path, names: set[str]) -> Mapping[str, str]:
     """The values that the accessories' Compose file asks for by `names`: secrets and plain values."""
     everything = dict(await resolve(environment.model_copy(update={"env": {}}), root))

@@ -40,7 +40,8 @@ def refused(folder: Path, receivers: str) -> str:
         ('kind = "slack"', "observe.receivers.x: kind slack also needs secret"),
         ('kind = "slack"\nsecret = "env:A"\nto = "a@b"', "observe.receivers.x: to is no key of kind slack"),
         ('kind = "pagerduty"\nsecret = "env:A"\nchannel = "#a"', "channel is no key of kind pagerduty"),
-        ('kind = "webhook"\nsecret = "env:A"\nurl = "https://a"', "observe.receivers.x.url: no such key"),
+        ('kind = "webhook"\nsecret = "env:A"\nurl = "https://a"', "observe.receivers.x: url is no key of kind webhook"),
+        ('kind = "pagerduty"\nsecret = "env:A"\nurl = "events.eu.pagerduty.com"', "observe.receivers.x.url"),
         ('kind = "email"\nto = "a@b"', "observe.receivers.x: kind email also needs from, smarthost"),
         ('kind = "email"\nto = "a@b"\nfrom = "c@d"\nsmarthost = "e:25"\nusername = "f"', "also needs secret"),
         ('kind = "email"\nto = "ops"\nfrom = "c@d"\nsmarthost = "e:25"', "observe.receivers.x.to"),
@@ -83,8 +84,9 @@ async def test_all_missing_secrets_are_named_at_once(tmp_path: Path, monkeypatch
     more = '[observe.receivers.oncall]\nkind = "pagerduty"\nsecret = "file:nowhere#KEY"\n'
     with pytest.raises(ConfigError) as caught:
         await receiver_secrets(settings(tmp_path, SLACK + more))
-    assert "observe.receivers.team.secret: the environment variable SLACK_URL is not set" in str(caught.value)
-    assert "observe.receivers.oncall.secret: there is no file nowhere" in str(caught.value)
+    missing = "its value is missing"
+    assert f"observe.receivers.team.secret: {missing}: the environment variable SLACK_URL" in str(caught.value)
+    assert f"observe.receivers.oncall.secret: {missing}: there is no file nowhere" in str(caught.value)
 
 
 async def test_a_source_that_isn_t_there_is_named(tmp_path: Path) -> None:
@@ -102,6 +104,15 @@ def test_no_secret_is_in_what_alertmanager_is_configured_with(tmp_path: Path) ->
         assert inline not in text
     for by_file in ("api_url_file:", "routing_key_file:", "auth_password_file:", "url_file:"):
         assert by_file in text
+
+
+def test_pagerduty_of_another_region_is_asked_there(tmp_path: Path) -> None:
+    europe = 'url = "https://events.eu.pagerduty.com/v2/enqueue"\n'
+    oncall = '[observe.receivers.oncall]\nkind = "pagerduty"\nsecret = "env:KEY"\n'
+    config = settings(tmp_path, f"{oncall}{europe}{oncall.replace('oncall', 'world')}")
+    _, there, here = yaml.safe_load(alertmanager_files(config)["alertmanager.yml"])["receivers"]
+    assert there["pagerduty_configs"][0]["url"] == "https://events.eu.pagerduty.com/v2/enqueue"
+    assert "url" not in here["pagerduty_configs"][0]
 
 
 def test_mail_needs_no_password_where_the_smarthost_asks_for_none(tmp_path: Path) -> None:

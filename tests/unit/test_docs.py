@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from portside import errors
-from portside.config import Build, Environment, Images, Observe, Receiver, Service, Slo
+from portside.config import Build, Environment, Images, Judge, Notifier, Observe, Receiver, Service, Slo
 from portside.errors import PortsideError
 from portside.secrets import SOURCES
 
@@ -23,9 +23,11 @@ SECTIONS = {
     "[images]": Images,
     "[build]": Build,
     "[env.NAME]": Environment,
+    "[judge]": Judge,
     "[observe]": Observe,
     "[observe.slo]": Slo,
     "[observe.receivers.NAME]": Receiver,
+    "[notify.NAME]": Notifier,
 }
 
 

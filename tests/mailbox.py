@@ -1,0 +1,111 @@
+"""A real SMTP server on this machine, with STARTTLS and a certificate of its own authority, that keeps what it gets."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import socket
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult, Envelope, LoginPassword
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+
+@dataclass
+class Mailbox:
+    """Where it is (host and port), the certificate to trust, and what came: messages, and who signed in."""
+
+    address: str
+    authority: Path
+    came: list[EmailMessage] = field(default_factory=list)
+    encrypted: list[bool] = field(default_factory=list)
+    logins: list[tuple[str, str]] = field(default_factory=list)
+    refuses: str = ""
+
+    async def handle_DATA(self, _: Any, session: Any, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
+        if self.refuses:
+            return self.refuses
+        content = envelope.original_content
+        assert content is not None
+        message = message_from_bytes(content, policy=policy.default)
+        assert isinstance(message, EmailMessage)
+        self.came.append(message)
+        self.encrypted.append(session.ssl is not None)
+        return "250 OK"
+
+    def authenticate(self, _server: Any, _session: Any, _envelope: Any, _mechanism: str, login: Any) -> AuthResult:
+        assert isinstance(login, LoginPassword)
+        self.logins.append((login.login.decode(), login.password.decode()))
+        return AuthResult(success=login.password == b"hunter2", handled=False)
+
+
+@contextlib.contextmanager
+def mailbox(
+    folder: Path, *, name: str = "127.0.0.1", tls: str | None = "starttls", password: bool = False
+) -> Iterator[Mailbox]:
+    """A server that is called `name`. With `password` it takes nothing unsigned.
+
+    `tls`: "starttls" (insisted on), "implicit" (from the first byte), or None.
+    """
+    certificate, key = written_certificate(folder, name)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    box = Mailbox(f"{name}:{port}", certificate)
+    controller = Controller(
+        box,
+        hostname="127.0.0.1",
+        port=port,
+        ssl_context=context if tls == "implicit" else None,
+        tls_context=context if tls == "starttls" else None,
+        require_starttls=tls == "starttls",
+        authenticator=box.authenticate if password else None,
+        auth_required=password,
+    )
+    controller.start()
+    try:
+        yield box
+    finally:
+        controller.stop()
+
+
+def written_certificate(folder: Path, name: str) -> tuple[Path, Path]:
+    """A certificate for `name` and 127.0.0.1 that is its own authority, and its key, as PEM files."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Portside test")])
+    now = datetime.now(UTC)
+    names: list[x509.GeneralName] = [x509.IPAddress(ipaddress.IPv4Address("127.0.0.1"))]
+    if name != "127.0.0.1":
+        names.append(x509.DNSName(name))
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=5))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    certificate_file, key_file = folder / "smtp.pem", folder / "smtp.key"
+    certificate_file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    key_file.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return certificate_file, key_file
