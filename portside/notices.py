@@ -17,7 +17,7 @@ from portside.notify.event import Event
 from portside.operators import job
 from portside.release import Release
 from portside.report import Reporter
-from portside.rollout import Outcome, said
+from portside.rollout import Outcome, cause_of
 from portside.steps import Target
 
 
@@ -113,7 +113,7 @@ class Ending:
             self._send("unfinished", f"something unexpected happened: {type(error).__name__}")
         else:
             moved = self.outcome is not None and "switch" in self.outcome.timings.phases
-            self._send("undone" if moved else "failed", reason or said(error))
+            self._send("undone" if moved else "failed", reason or cause_of(error))
 
     def _send(self, kind: NewsKind, reason: str = "") -> None:
         self._told = True

@@ -16,7 +16,7 @@ from portside.notices import Notices
 from portside.operators import operator
 from portside.release import Current
 from portside.report import Reporter, timed
-from portside.rollout import STOP_GRACE, run_step, said, undo_all
+from portside.rollout import STOP_GRACE, cause_of, run_step, undo_all
 from portside.steps import Target
 
 
@@ -45,7 +45,7 @@ async def recover(
         try:
             await _finish(found, leases, states, site, environment=environment, reporter=reporter)
         except PortsideError as error:
-            tell("unfinished", f"it is committed, and {operator()} could not finish it: {said(error)}")
+            tell("unfinished", f"it is committed, and {operator()} could not finish it: {cause_of(error)}")
             raise
         tell("rolled-back" if operation.kind == "rollback" else "released", f"finished by {operator()}")
         return f"{what} was finished: every host had committed or was ready to"
@@ -53,7 +53,7 @@ async def recover(
         Target(leases[host].host, site, leases[host].token, states[host], each)
         for host, each in found.operations.items()
     ]
-    failures = await undo_all(targets, "its deployer died", reporter)
+    failures = await undo_all(targets, "its deployer died", reporter, note=reporter.say)
     if failures:
         tell("unfinished", f"{operator()} could not undo it on {', '.join(failures)}")
         raise UnfinishedError(

@@ -18,6 +18,7 @@ from portside.delivery import Delivery
 from portside.errors import HostError, PortsideError, ReleaseError, UnfinishedError
 from portside.fleet import everywhere, settle
 from portside.journal import Phase
+from portside.judge.watching import Watching
 from portside.markers import marks
 from portside.plan import differs_in_image_only
 from portside.proxy import ADMIN_SOCKET, Admin, upstreams
@@ -70,6 +71,8 @@ class Rollout:
         self._silence = silence
         self._committed = committed
         self._drains: dict[str, asyncio.Task[int]] = {}
+        judges = config.judge.enabled and environment.bake > 0
+        self._judge = Watching(config, environment, release, targets, self._note) if judges else None
         previous = next((target.operation.previous for target in targets if target.operation.previous), None)
         self.outcome = Outcome(release.id, previous, "failed")
 
@@ -79,6 +82,8 @@ class Rollout:
         Raises ReleaseError when the release was undone, UnfinishedError when that, or the commit, failed somewhere.
         """
         try:
+            if self._judge:
+                self._judge.begin()
             await self._prepare()
             await self._before_switch()
             await self._start()  # the barrier: all hosts are ready, or nothing is switched
@@ -86,9 +91,12 @@ class Rollout:
             await self._switch()
             await self._bake()
         except (PortsideError, asyncio.CancelledError, KeyboardInterrupt) as error:
-            self.outcome.reason = said(error)
+            self.outcome.reason = cause_of(error)
             await self._undo(error)
             raise self._failed(error) from None
+        finally:
+            if self._judge:
+                await self._judge.end()
         self.outcome.outcome = "released"
         async with self._draining():
             await self._commit()  # the commit point: from here on a crash is finished, not undone
@@ -138,11 +146,19 @@ class Rollout:
         )
 
     async def _bake(self) -> None:
-        seconds = self._environment.bake
-        if seconds:
-            await self._phase(
-                "bake", lambda target: run_step(target, steps.bake(target.operation, self._release, seconds))
-            )
+        """Each host watches its containers, the judge what they count; whoever finds something first ends it."""
+        seconds, judge = self._environment.bake, self._judge
+        if not seconds:
+            return
+
+        async def watch(target: Target) -> None:
+            stdin = judge.enough() if judge else None
+            await run_step(target, steps.bake(target.operation, self._release, seconds, stdin))
+
+        both: list[Awaitable[None]] = [self._phase("bake", watch)]
+        if judge:
+            both.append(judge.judged(seconds))
+        await everywhere(both, asyncio.ensure_future)
 
     async def _commit(self) -> None:
         committed = datetime.now(UTC)
@@ -219,7 +235,7 @@ class Rollout:
         self._reporter.say(f"Undoing on {len(self._targets)} host{'s' if len(self._targets) > 1 else ''} …")
         reason = cause.what if isinstance(cause, PortsideError) else "interrupted"
         lifting = asyncio.create_task(self._silence.lift()) if self._silence else None
-        failures = await undo_all(self._targets, reason, self._reporter)
+        failures = await undo_all(self._targets, reason, self._reporter, note=self._note)
         if lifting and (problem := await lifting):
             self._note(problem)
         if failures:
@@ -293,7 +309,7 @@ class Rollout:
         self._reporter.say(text)
 
 
-def said(error: BaseException) -> str:
+def cause_of(error: BaseException) -> str:
     """Why something was undone, in one line; an error's log lines stay on the terminal."""
     if not isinstance(error, PortsideError):
         return "interrupted"
@@ -312,16 +328,23 @@ async def run_step(target: Target, step: Step) -> str:
     raise kind(headline, where=f"{target.host.name}, {step.phase}", why="\n".join([first, *rest]) if rest else "")
 
 
-async def undo_all(targets: Sequence[Target], reason: str, reporter: Reporter) -> dict[str, PortsideError]:
-    """Undo at every target, each on its own, once more where it failed; the failures by host."""
+async def undo_all(
+    targets: Sequence[Target], reason: str, reporter: Reporter, *, note: Callable[[str], None]
+) -> dict[str, PortsideError]:
+    """Undo at every target, each on its own, once more where it failed; the failures by host.
+
+    `note` is told what a host has to say of an undo that succeeded.
+    """
 
     async def one(target: Target) -> None:
         step = steps.undo(target.operation, reason, grace=STOP_GRACE)
         with timed(reporter, target.host.name, "undo"):
             try:
-                await run_step(target, step)
+                said = await run_step(target, step)
             except ReleaseError:
-                await run_step(target, step)
+                said = await run_step(target, step)
+        if said:
+            note(f"{target.host.name}: {said}")
 
     return {target.host.name: error for target, error in await settle(targets, one)}
 

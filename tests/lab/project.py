@@ -62,6 +62,7 @@ class Project:
     environment: dict[str, Any] = field(default_factory=lambda: dict(ENVIRONMENT))
     images: dict[str, str] = field(default_factory=dict)
     observe: dict[str, Any] = field(default_factory=dict)
+    notify: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def invoke(self, *arguments: str, code: int | None = 0, variables: Mapping[str, str] | None = None) -> Finished:
         """Run `invoke …` to its end, and insist on its exit code unless `code` is None."""
@@ -105,8 +106,9 @@ class Project:
             **self.environment,
         }
         observe = f"[observe]\n{_table(self.observe)}\n" if self.observe else ""
+        notify = "".join(f"[notify.{name}]\n{_table(block)}\n" for name, block in self.notify.items())
         (self.root / "portside.toml").write_text(
-            f"[service]\n{_table(self.service)}\n{observe}[env.lab]\n{_table(environment)}\n"
+            f"[service]\n{_table(self.service)}\n{observe}{notify}[env.lab]\n{_table(environment)}\n"
         )
 
     def url(self, host: LabHost | None = None) -> str:

@@ -96,9 +96,9 @@ class Machine:
         operation = builders.operation(identity, release=R2, service="links", env="prod", **changes)
         return self.run(steps.commit(operation, builders.current(R2), made()))
 
-    def undo(self, identity: str, **changes: Any) -> None:
+    def undo(self, identity: str, **changes: Any) -> str:
         values = {"release": R2, "service": "links", "env": "prod", "previous": None} | changes
-        self.run(steps.undo(builders.operation(identity, **values), "why", grace=1))
+        return self.run(steps.undo(builders.operation(identity, **values), "why", grace=1))
 
     @property
     def metrics(self) -> dict[str, str]:
@@ -164,6 +164,16 @@ def test_a_count_that_is_damaged_starts_again_and_a_folder_in_the_way_is_said(ma
     (machine.home / ".portside/targets/links-prod.json.new").mkdir(parents=True)
     assert "monitoring could not be told" in machine.commit("op-2")
     assert json.loads((machine.site / "current.json").read_text())["release"] == R2
+
+
+def test_an_undo_that_monitoring_can_t_be_told_of_says_so_and_is_done(machine: Machine) -> None:
+    (machine.site / "releases" / R2).mkdir(parents=True)
+    (machine.home / ".portside/metrics/links-prod.prom.new").mkdir(parents=True)
+    said = machine.undo("op-1")
+    assert said.endswith("monitoring could not be told of this undo\n")
+    assert "links-prod.prom.new" in said, "and why"
+    assert not (machine.site / "releases" / R2).exists()
+    assert (machine.site / "journal.jsonl").read_text().splitlines()[-1].endswith('"a":2}')
 
 
 def test_each_metric_has_its_type_before_it(machine: Machine) -> None:

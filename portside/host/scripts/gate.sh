@@ -4,13 +4,23 @@
 # One line per container: id, name, status, health, restarts, address at the proxy's network.
 gate_format='{{.ID}} {{.Name}} {{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}} {{.RestartCount}} {{with index .NetworkSettings.Networks "portside"}}{{.IPAddress}}{{end}}'
 
-# True when address $1 answers GET $3 on port $2 with a 2xx status.
+# What one question may take, from the connection to the answer's first line, in seconds.
+ready_seconds=2
+
+# True when address $1 answers GET $3 on port $2 with a 2xx status; 2 when it took too long to find out.
 ready() {
-  local status=""
-  exec 7<>"/dev/tcp/$1/$2" || return 1
-  printf 'GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: portside-gate\r\nConnection: close\r\n\r\n' "$3" "$1" >&7
-  IFS=' ' read -r -t 2 _ status _ <&7 || true
-  exec 7<&- 7>&-
+  local status="" asking code=0
+  # Bash connects without a time-out: where packets are dropped, it would be the kernel's, two minutes.
+  exec 7< <(
+    exec 6<&- 9>&-
+    exec 8<>"/dev/tcp/$1/$2"
+    printf 'GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: portside-gate\r\nConnection: close\r\n\r\n' "$3" "$1" >&8
+    IFS=' ' read -r _ status _ <&8 && printf '%s\n' "$status"
+  )
+  asking=$!
+  read -r -t "$ready_seconds" status <&7 || code=$?
+  exec 7<&-
+  [ "$code" -le 128 ] || { kill "$asking" 2>/dev/null || true; return 2; }
   case "$status" in 2??) return 0 ;; *) return 1 ;; esac
 }
 
@@ -55,7 +65,7 @@ next_event() {
 # Leaves in `answered` when the last of them answered first, in microseconds.
 # shellcheck disable=SC2034 # start.sh uses `answered`
 gate() {
-  local token="$1" seconds="$2" deadline=$((SECONDS + $2)) port="$3" path="$4" name waiting
+  local token="$1" seconds="$2" deadline=$((SECONDS + $2)) port="$3" path="$4" name waiting code
   local -A starting=() silent=() addresses=()
   shift 4
   [ "$#" -gt 0 ] || fail 76 "compose started no container"
@@ -74,10 +84,13 @@ gate() {
     holds "$token" || fail 73 "the release lock of $site_name was lost"
     # Asked while the Engine's health check hasn't had its turn yet: the proxy, which asks too, is then ready as soon.
     for name in "${!silent[@]}"; do
-      if ready "${silent[$name]}" "$port" "$path" 2>/dev/null; then
-        unset 'silent[$name]'
-        answered="${EPOCHREALTIME/[.,]/}"
-      fi
+      code=0
+      ready "${silent[$name]}" "$port" "$path" 2>/dev/null || code=$?
+      # One that took too long is enough for this turn: the lease and the deadline have to be looked at.
+      [ "$code" != 2 ] || break
+      [ "$code" = 0 ] || continue
+      unset 'silent[$name]'
+      answered="${EPOCHREALTIME/[.,]/}"
     done
     if [ "${#starting[@]}" = 0 ] && [ "${#silent[@]}" = 0 ]; then
       for name in "${!addresses[@]}"; do
@@ -89,8 +102,10 @@ gate() {
       look "$@"
       waiting="${starting[*]}"
       for name in "${!silent[@]}"; do
-        ready "${silent[$name]}" "$port" "$path" 2>/dev/null ||
-          waiting="$waiting $name: GET $path on port $port does not answer 2xx;"
+        code=0
+        ready "${silent[$name]}" "$port" "$path" 2>/dev/null || code=$?
+        [ "$code" = 0 ] || waiting="$waiting $name: GET $path on port $port does not answer 2xx;"
+        [ "$code" != 2 ] || break
       done
       last_words "$@"
       fail 75 "not ready in time: $waiting"

@@ -43,5 +43,5 @@ if [ "$#" -gt 0 ] && [ "$old_release" != "-" ] && [ -d "$site/releases/$old_rele
 fi
 rm -rf "${site:?}/releases/.new-$release"
 [ "$treatment" != remove ] || rm -rf "${site:?}/releases/$release"
-[ -z "$labels" ] || mark_undo "$operation" "$release" "$labels" || true
+[ -z "$labels" ] || mark_undo "$operation" "$release" "$labels" 2>&1 || printf 'monitoring could not be told of this undo\n'
 record "$end"
