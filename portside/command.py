@@ -61,8 +61,10 @@ async def run_command(
     stdin: bytes | None = None,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
+    inherit: bool = True,
 ) -> Result:
-    """Run `argv` to its end. `timeout` is in seconds; `env` is added to this process's own.
+    """Run `argv` to its end. `timeout` is in seconds; `env` is added to this process's own, or is all there is
+    without `inherit`: for a program that has no business with the secrets in there.
 
     Returns a Result whatever the exit code; call `.check()` to insist on success.
     Raises CommandError when the program is missing or the time-out passes (the whole process group is killed).
@@ -73,7 +75,7 @@ async def run_command(
             stdin=asyncio.subprocess.DEVNULL if stdin is None else asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, **env} if env else None,
+            env={**(os.environ if inherit else {}), **(env or {})},
             cwd=cwd,
             start_new_session=True,
         )

@@ -79,6 +79,12 @@ class CommandError(PortsideError):
     exit_code = 10
 
 
+class ScanError(PortsideError):
+    """An image failed its scan, has none that counts, or could not be scanned."""
+
+    exit_code = 11
+
+
 class UnexpectedError(PortsideError):
     """A mistake in Portside itself. The details are in .portside/crash.txt."""
 

@@ -8,6 +8,7 @@ from portside.image.registry import push_image
 from portside.image.tags import prune_tags
 from portside.release import Image
 from portside.report import Reporter, timed
+from portside.scan.gate import bind, refuse_failed
 
 HERE = "this machine"
 
@@ -42,7 +43,8 @@ async def push(image: BuiltImage, environment: Environment, reporter: Reporter) 
 async def shipped(config: Config, environment: Environment, reporter: Reporter, *, image: str | None) -> Image:
     """The image for a release: built from the tree, or the local or registry image called `image`.
 
-    With a registry it is pushed, and hosts know it by its digest.
+    With a registry it is pushed, and hosts know it by its digest. Raises BuildError, and ScanError for an image that
+    failed its scan.
     """
     if image is not None and "@sha256:" in image:
         return Image(reference=image)
@@ -50,4 +52,7 @@ async def shipped(config: Config, environment: Environment, reporter: Reporter, 
     known = Image(reference=built.reference, id=built.id, size=built.size, architecture=built.architecture)
     if environment.registry == "none":
         return known
-    return known.model_copy(update={"reference": await push(built, environment, reporter), "id": ""})
+    await refuse_failed(config, environment, known)
+    reference = await push(built, environment, reporter)
+    await bind(config, known, reference, reporter.say)
+    return known.model_copy(update={"reference": reference, "id": ""})

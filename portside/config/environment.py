@@ -35,6 +35,7 @@ class Environment(Model):
     bake: Seconds = 10
     keep_warm: bool = False
     confirm: bool = False
+    require_scan: bool = False
     connect_deadline: Seconds = 15
     start_deadline: Seconds = 60
     drain_deadline: Seconds = 30

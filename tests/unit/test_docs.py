@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from portside import errors
-from portside.config import Build, Environment, Images, Judge, Notifier, Observe, Receiver, Service, Slo
+from portside.config import Build, Environment, Ignore, Images, Judge, Notifier, Observe, Receiver, Scan, Service, Slo
 from portside.errors import PortsideError
 from portside.secrets import SOURCES
 
@@ -27,6 +27,8 @@ SECTIONS = {
     "[observe]": Observe,
     "[observe.slo]": Slo,
     "[observe.receivers.NAME]": Receiver,
+    "[scan]": Scan,
+    "[[scan.ignore]]": Ignore,
     "[notify.NAME]": Notifier,
 }
 
