@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import AuthResult, Envelope, LoginPassword
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -50,6 +50,18 @@ class Mailbox:
         return AuthResult(success=login.password == b"hunter2", handled=False)
 
 
+class Asks(SMTP):
+    """Asks for name and password in the words of Postfix, Exim and Exchange, which clients wait for."""
+
+    AuthLoginUsernameChallenge = "Username:"
+    AuthLoginPasswordChallenge = "Password:"
+
+
+class Server(Controller):
+    def factory(self) -> SMTP:
+        return Asks(self.handler, **self.SMTP_kwargs)
+
+
 @contextlib.contextmanager
 def mailbox(
     folder: Path, *, name: str = "127.0.0.1", tls: str | None = "starttls", password: bool = False
@@ -65,7 +77,7 @@ def mailbox(
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     box = Mailbox(f"{name}:{port}", certificate)
-    controller = Controller(
+    controller = Server(
         box,
         hostname="127.0.0.1",
         port=port,

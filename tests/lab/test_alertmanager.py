@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
 import subprocess
 import time
@@ -21,6 +22,7 @@ from portside.config import load_config
 from portside.image.bases import ensure_image
 from portside.observe.versions import versions
 from tests.lab.inbox import Inbox
+from tests.mailbox import Mailbox, mailbox
 
 ROOT = Path(__file__).parents[2]
 NAME = "portside-test-alertmanager"
@@ -35,6 +37,7 @@ runbooks = "https://example.com/runbooks"
 [observe.receivers.oncall]
 kind = "pagerduty"
 secret = "env:KEY"
+url = "{pagerduty}"
 severities = ["critical"]
 envs = ["prod"]
 [observe.receivers.team]
@@ -47,15 +50,23 @@ secret = "env:HOOK"
 kind = "webhook"
 secret = "env:BEAT"
 severities = ["none"]
+[observe.receivers.office]
+kind = "email"
+to = "ops@example.com"
+from = "portside@example.com"
+smarthost = "{smarthost}"
+username = "portside"
+secret = "env:SMTP"
 """
 
 Json = dict[str, Any]
 
 
 class Alertmanager:
-    def __init__(self, address: str, inbox: Inbox) -> None:
+    def __init__(self, address: str, inbox: Inbox, box: Mailbox) -> None:
         self.address = address
         self.inbox = inbox
+        self.box = box
 
     def post(self, *alerts: Json) -> None:
         answer = httpx.post(f"{self.address}/api/v2/alerts", json=list(alerts), timeout=10)
@@ -80,12 +91,15 @@ def hurried(route: Json) -> Json:
     return {**route, **waits, "routes": [hurried(each) for each in route.get("routes", [])]}
 
 
-def written(folder: Path, inbox: Inbox) -> None:
-    """What `invoke observe` gives Alertmanager, with waits of a moment and PagerDuty at the inbox."""
-    (folder / "portside.toml").write_text(RECEIVERS)
+def written(folder: Path, inbox: Inbox, box: Mailbox) -> None:
+    """What `invoke observe` gives Alertmanager, with waits of a moment."""
+    (folder / "portside.toml").write_text(
+        RECEIVERS.format(smarthost=box.address, pagerduty=f"{inbox.address}/pagerduty")
+    )
     (folder / "observability").symlink_to(ROOT / "observability")
     (folder / "secrets").mkdir()
     (folder / "secrets/oncall").write_text("routing-key\n")
+    (folder / "secrets/office").write_text("hunter2")
     for name in ("team", "hook", "beat"):
         (folder / "secrets" / name).write_text(f"{inbox.address}/{name}\n")
     for path, text in alertmanager_files(load_config(folder)).items():
@@ -95,9 +109,6 @@ def written(folder: Path, inbox: Inbox) -> None:
     file = folder / "alertmanager/alertmanager.yml"
     data = yaml.safe_load(file.read_text())
     data["route"] = hurried(data["route"])
-    for receiver in data["receivers"]:
-        for pagerduty in receiver.get("pagerduty_configs", []):
-            pagerduty["url"] = f"{inbox.address}/pagerduty"
     file.write_text(yaml.safe_dump(data))
 
 
@@ -106,7 +117,12 @@ def alertmanager(tmp_path: Path) -> Iterator[Alertmanager]:
     image = versions(ROOT)["ALERTMANAGER_IMAGE"]
     asyncio.run(ensure_image(image, say=print))
     inbox = Inbox()
-    written(tmp_path, inbox)
+    with mailbox(tmp_path, password=True) as box:
+        yield from started(tmp_path, image, inbox, box)
+
+
+def started(folder: Path, image: str, inbox: Inbox, box: Mailbox) -> Iterator[Alertmanager]:
+    written(folder, inbox, box)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         listen = f"127.0.0.1:{probe.getsockname()[1]}"
@@ -115,15 +131,18 @@ def alertmanager(tmp_path: Path) -> Iterator[Alertmanager]:
     docker(
         *("run", "--detach", "--name", name, "--network=host", f"--user={os.getuid()}:{os.getgid()}"),
         *("--read-only", "--cap-drop=ALL", "--tmpfs=/alertmanager:mode=1777"),
-        f"--volume={tmp_path}/alertmanager:/etc/alertmanager:ro",
-        f"--volume={tmp_path}/secrets:/run/portside:ro",
+        f"--volume={folder}/alertmanager:/etc/alertmanager:ro",
+        f"--volume={folder}/secrets:/run/portside:ro",
+        # The mail server's authority is this test's own.
+        f"--volume={box.authority}:/run/authority.pem:ro",
+        "--env=SSL_CERT_FILE=/run/authority.pem",
         image,
         *("--config.file=/etc/alertmanager/alertmanager.yml", "--storage.path=/alertmanager"),
         *(f"--web.listen-address={listen}", "--cluster.listen-address="),
     )
     try:
         eventually(lambda: ready(listen), lambda: docker("logs", name))
-        yield Alertmanager(f"http://{listen}", inbox)
+        yield Alertmanager(f"http://{listen}", inbox, box)
     finally:
         docker("rm", "--force", name)
         inbox.close()
@@ -187,6 +206,35 @@ def test_a_page_arrives_readable_and_is_resolved(alertmanager: Alertmanager) -> 
     over = eventually(lambda: [each for each in inbox.at("/team") if each["attachments"][0]["color"] == "good"])
     assert over[0]["attachments"][0]["title"].startswith("RESOLVED HighErrorRatio")
     assert inbox.at("/beat") == []
+
+
+def test_mail_arrives_signed_in_encrypted_and_readable(alertmanager: Alertmanager) -> None:
+    box = alertmanager.box
+    alertmanager.post(alert("HighErrorRatio", severity="critical", **PROD))
+    mail = eventually(lambda: box.came)[0]
+    assert (mail["From"], mail["To"]) == ("portside@example.com", "ops@example.com")
+    assert mail["Subject"] == "CRITICAL HighErrorRatio: links/prod on web-1: requests fail"
+    assert mail["Date"] and mail["Message-Id"]
+    text = mail.get_body(("plain",)).get_content()
+    said = [line for line in text.replace("\r", "").splitlines() if line and not line.startswith("since 20")]
+    assert said == [
+        "links/prod on web-1: requests fail",
+        "3% of the requests failed.",
+        "First: invoke logs --env prod",
+        "Runbook: https://example.com/runbooks/HighErrorRatio.md",
+    ]
+    html = mail.get_body(("html",)).get_content()
+    assert "<h3>links/prod on web-1: requests fail</h3>" in html
+    assert re.search(r"<pre[^>]*>invoke logs --env prod</pre>", html)
+    assert "Over" not in html
+    assert box.encrypted == [True]
+    assert box.logins == [("portside", "hunter2")]
+
+    alertmanager.post(alert("HighErrorRatio", over=True, severity="critical", **PROD))
+    over = eventually(lambda: box.came[1:])[0]
+    assert over["Subject"] == "RESOLVED HighErrorRatio: links/prod on web-1: requests fail"
+    assert over.get_body(("plain",)).get_content().startswith("Over: links/prod on web-1: requests fail")
+    assert ">Over</h2>" in over.get_body(("html",)).get_content()
 
 
 def test_a_heartbeat_is_told_of_the_watchdog_alone(alertmanager: Alertmanager) -> None:

@@ -413,8 +413,8 @@ def test_a_missing_secret_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_all_are_told_at_once_and_the_slow_one_is_given_up(
     tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tell, "DEADLINE", 0.8)
-    receiver.patience = 0.3
+    monkeypatch.setattr(tell, "DEADLINE", 1.6)
+    receiver.patience = 0.5
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("SILENT", f"http://127.0.0.1:{silent.getsockname()[1]}/{SECRET}")
         blocks = "".join(f'[notify.n{n}]\nkind = "webhook"\nsecret = "env:URL"\n' for n in range(4))
@@ -424,13 +424,13 @@ def test_all_are_told_at_once_and_the_slow_one_is_given_up(
         began = time.monotonic()
         problems = sent(config, happened())
         took = time.monotonic() - began
-    assert took < 1.1, "six notifiers, of which two hang, take as long as the deadline"
+    assert took < 3, "six notifiers, of which two hang, take as long as the deadline; one after the other, 5.2 s"
     assert len(receiver.came) == 4
     assert sorted(problem.split(" was not told")[0] for problem in problems) == [
         "email notifier mute",
         "slack notifier silent",
     ]
-    assert all("did not end within 0.8 s" in problem for problem in problems)
+    assert all("did not end within 1.6 s" in problem for problem in problems)
 
 
 def test_a_command_ends_while_a_notifier_hangs(tmp_path: Path) -> None:
