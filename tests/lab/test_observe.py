@@ -269,3 +269,9 @@ def test_grafana_has_a_password_of_its_own(central: Project) -> None:
     assert central.shell(host, *curl, address) == "401"
     assert central.shell(host, *curl, "-u", "admin:admin", address) == "401"
     assert central.shell(host, *curl, "-u", f"admin:{password}", address) == "200"
+    central.shell(host, "rm", f"{FOLDER}/secrets/grafana/admin-password")
+    again = central.invoke("observe")
+    another = central.shell(host, "cat", f"{FOLDER}/secrets/grafana/admin-password")
+    assert again.all.count(another) == 1
+    assert central.shell(host, *curl, "-u", f"admin:{another}", address) == "200"
+    assert central.shell(host, *curl, "-u", f"admin:{password}", address) == "401"

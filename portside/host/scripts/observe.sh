@@ -38,13 +38,21 @@ generated() {
 }
 case " $* " in *" grafana "*)
   if [ ! -s "$folder/secrets/grafana/admin-password" ]; then
+    # Grafana keeps in its volume what it was given at its first start; another one has to be set there, below.
+    if docker volume inspect portside-observability_grafana >/dev/null 2>&1; then
+      touch "$folder/secrets/grafana-due"
+    fi
     put "$folder/secrets/grafana/admin-password" "$(generated)"
     cat "$folder/secrets/grafana/admin-password"
   fi
   ;;
 esac
 case " $* " in *" ingest "*)
-  [ -s "$folder/secrets/ingest-password" ] || put "$folder/secrets/ingest-password" "$(generated)"
+  if [ ! -s "$folder/secrets/ingest-password" ]; then
+    # The hash is of the one that was lost, if there is one.
+    rm -f "$folder/secrets/ingest/hash"
+    put "$folder/secrets/ingest-password" "$(generated)"
+  fi
   if [ ! -s "$folder/secrets/ingest/hash" ]; then
     hash=$(timeout 60 docker run --rm --interactive --pull never --network none --read-only --cap-drop ALL \
       --user "$uid:$gid" "$gateway" caddy hash-password --algorithm bcrypt <"$folder/secrets/ingest-password") ||
@@ -69,3 +77,15 @@ PORTSIDE_UID="$uid" PORTSIDE_GID="$gid" \
   last_words "${ids[@]}" >&2
   fail 75 "the monitoring stack did not start"
 }
+case " $* " in *" grafana "*)
+  if [ -e "$folder/secrets/grafana-due" ]; then
+    timeout 60 docker exec --interactive portside-observability-grafana-1 \
+      grafana cli admin reset-admin-password --password-from-stdin \
+      <"$folder/secrets/grafana/admin-password" >"$folder/up.log" 2>&1 || {
+      tail -n 5 "$folder/up.log" >&2
+      fail 75 "Grafana could not be given its new password, and still wants the lost one; everything else runs"
+    }
+    rm -f "$folder/secrets/grafana-due"
+  fi
+  ;;
+esac
