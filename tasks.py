@@ -299,7 +299,7 @@ def lab_down(_: Context, json: bool = False) -> None:
 @task(
     help={
         "rounds": "how often each pair is measured",
-        "only": "releases (against bare Compose), serving (against bare Uvicorn), or paging (20 minutes)",
+        "only": "releases (against bare Compose), serving (bare Uvicorn), judge (simulated), paging (20 minutes)",
         **JSON,
     }
 )

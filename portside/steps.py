@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from portside.facts import State
-from portside.host.base import Host
+from portside.host.base import Host, Input
 from portside.host.script import script_argv
 from portside.journal import Operation, Phase, line
 from portside.markers import Marks, site_labels
@@ -37,7 +37,7 @@ class Step:
     script: str
     arguments: tuple[str, ...]
     timeout: float
-    stdin: bytes | None = None
+    stdin: Input | None = None
     reason: str = ""
 
     def argv(self, target: Target) -> list[str]:
@@ -93,8 +93,9 @@ def switch(operation: Operation, release: Release, deadline: float) -> Step:
     return Step("switch", "switch", arguments, deadline + GRACE)
 
 
-def bake(operation: Operation, release: Release, seconds: float) -> Step:
-    return Step("bake", "bake", (operation.slot, release.id, f"{seconds:.0f}"), seconds + GRACE)
+def bake(operation: Operation, release: Release, seconds: float, stdin: Input | None = None) -> Step:
+    """A line on `stdin` ends it before its time."""
+    return Step("bake", "bake", (operation.slot, release.id, f"{seconds:.0f}"), seconds + GRACE, stdin=stdin)
 
 
 def commit(operation: Operation, current: Current, marks: Marks) -> Step:

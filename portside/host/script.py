@@ -17,6 +17,7 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "hook": (),
     "ingest": (),
     "lease": ("emit",),
+    "look": ("gate",),
     "maintenance": (),
     "observe": (),
     "observe_down": (),

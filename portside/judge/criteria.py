@@ -23,14 +23,16 @@ from portside.judge.requests import (
     of_answers,
     quantile,
     share_longer,
+    typical,
     whole,
 )
 from portside.judge.sequential import FINE, divergence, evidence, upper_bound
 
 # How sure "not worse than allowed" has to be before a release is committed early.
 FINE_ERROR = 0.01
-# What the last seconds before the switch must show, at least, to count as the service's state instead of its life.
-RECENT_EVENTS = 2
+# The last seconds before the switch stand for the service instead of its life when chance makes them so bad in one
+# of this many releases.
+SICK_ERROR = 0.1
 # The slowdown that the median's bucket is chosen to show best, beyond the one that is allowed.
 SOUGHT = 1.5
 TAIL = 0.01
@@ -106,41 +108,45 @@ class Comparison:
             return Finding("p50", "abstains", "latency: the two releases' histograms have no bucket in common")
         _, bound = self._bound(old, mix, of_answers(lambda route: route.answers * share_longer(route, edge / factor)))
         mean = total.seconds / total.answers
-        mean_before = expected(old, mix, of_answers(lambda route: route.seconds)).share
+        before = typical(old, mix)
         state = self._state(record.warm, longer_than(edge), total, bound, set(new))
-        noticed = mean >= mean_before * factor and mean - mean_before >= self.settings.slower_ms / 1000
+        noticed = mean >= before.seconds * factor and mean - before.seconds >= self.settings.slower_ms / 1000
         if state == "worse" and not noticed:
             state = "unclear"
         return Finding(
             "p50",
             state,
             f"p50 {time(quantile(total, 0.5))} and mean {time(mean)} of {total.answers:,.0f} answers against "
-            f"{time(quantile(self._as_asked(old, mix), 0.5))} and {time(mean_before)} before{self._sure(state)}",
+            f"{time(quantile(before, 0.5))} and {time(before.seconds)} before{self._sure(state)}",
         )
 
     def tail(self, record: Record) -> Finding:
-        """Has the p99 moved up by a bucket, at least? Exact: no guess about what is inside a bucket."""
+        """Have more than 1 % become slower than what 99 % were faster than, and by as much as `slower`?"""
         old, new = common(self.baseline.life, record.warm_total)
         total = whole(new)
         abstains = self._abstains("p99", total.answers, self.baseline.whole.answers, self.settings.duration)
         if abstains:
             return abstains
         mix = {key: route.answers for key, route in new.items()}
-        asked = self._as_asked(old, mix)
-        edges = sorted(edge for edge in asked.longer if edge in total.longer)
-        below = next((edge for edge in edges if asked.longer[edge] <= TAIL * asked.answers), None)
-        far = (below or 0.0) * self._factor, (below or 0.0) + self.settings.slower_ms / 1000
-        above = next((edge for edge in edges if edge >= max(far)), None)
-        if below is None or above is None:
-            return Finding("p99", "abstains", "p99: it was beyond the histogram's last buckets already")
-        _, bound = self._bound(old, mix, longer_than(below))
-        bound = max(bound, TAIL)
-        state = self._state(record.warm, longer_than(above), total, bound, set(new))
+        before, factor = typical(old, mix), self._factor
+        moved = 1 - 1 / factor
+        edges = sorted(edge for edge in before.longer if edge in total.longer)
+        far = (edge for edge in edges if before.longer[edge] <= TAIL and edge * moved >= self.settings.slower_ms / 1000)
+        edge = next(far, None)
+        if edge is None:
+            return Finding("p99", "abstains", "p99: it was beyond the histogram's last bucket already")
+        _, bound = self._bound(old, mix, of_answers(lambda route: route.answers * share_longer(route, edge / factor)))
+        state = self._state(record.warm, longer_than(edge), total, max(bound, TAIL), set(new))
+        share = total.longer[edge] / total.answers
+        # Answers from below edge / factor have added this much to the mean; those from just below the edge, nothing.
+        added = (share - before.longer[edge]) * edge * moved
+        if state == "worse" and total.seconds / total.answers - before.seconds < added:
+            state = "unclear"
         return Finding(
             "p99",
             state,
-            f"p99 {time(quantile(total, 1 - TAIL))} ({percent(total.longer[above] / total.answers)} of "
-            f"{total.answers:,.0f} answers took over {time(above)}) against {time(quantile(asked, 1 - TAIL))} "
+            f"p99 {time(quantile(total, 1 - TAIL))} ({percent(share)} of {total.answers:,.0f} answers took over "
+            f"{time(edge)}) against {time(quantile(before, 1 - TAIL))} ({percent(before.longer[edge])}) "
             f"before{self._sure(state)}",
         )
 
@@ -180,8 +186,7 @@ class Comparison:
         life = expected(old, mix, of)
         bound = upper_bound(life.share, life.trials, self.error / 2)
         recent = expected(self.baseline.recent, mix, of)
-        seen = sum(map(of.events, self.baseline.recent.values()))
-        if seen >= RECENT_EVENTS and recent.share > bound:
+        if recent.share > bound and recent.trials * divergence(recent.share, bound) >= math.log(1 / SICK_ERROR):
             return recent, upper_bound(recent.share, recent.trials, self.error / 2)
         return life, bound
 
@@ -202,12 +207,6 @@ class Comparison:
             if evidence(seen - worst[0], tried - worst[1], bound) >= threshold:
                 return "worse"
         return "fine" if evidence(seen, tried, bound, FINE) >= math.log(1 / FINE_ERROR) else "unclear"
-
-    def _as_asked(self, old: Routes, mix: dict[RouteKey, float]) -> Route:
-        """One answer's worth of the previous release at the new one's mix of routes."""
-        edges = {edge for route in old.values() for edge in route.longer}
-        mean = expected(old, mix, of_answers(lambda route: route.seconds)).share
-        return Route(0.0, 0.0, 1.0, mean, {edge: expected(old, mix, longer_than(edge)).share for edge in edges})
 
     def _sure(self, state: State) -> str:
         return f": p < {self.error:.1g}" if state == "worse" else ""

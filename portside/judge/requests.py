@@ -143,6 +143,19 @@ def expected(old: Routes, mix: Mapping[RouteKey, float], of: Share) -> Expected:
     return Expected(share, 1.0 / variance if variance else 0.0)
 
 
+def typical(old: Routes, mix: Mapping[RouteKey, float]) -> Route:
+    """One answer's worth of the previous release at another mix of its routes."""
+    weight = sum(mix.values())
+    seconds, longer = 0.0, dict[float, float]()
+    for key, wanted in mix.items():
+        route = old[key]
+        part = wanted / weight / route.answers
+        seconds += part * route.seconds
+        for edge, count in route.longer.items():
+            longer[edge] = longer.get(edge, 0.0) + part * count
+    return Route(0.0, 0.0, 1.0, seconds, longer)
+
+
 def common(old: Routes, new: Routes) -> tuple[dict[RouteKey, Route], dict[RouteKey, Route]]:
     """Both, with only the routes that the previous release knew well: a new route may take as long as it takes."""
     keys = {key for key in new if key in old and old[key].answers >= KNOWN_ROUTE}

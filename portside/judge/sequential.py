@@ -19,7 +19,7 @@ import math
 # Alternatives, as factors on the odds of a failure (on the rate, for Poisson): from half as much again to certainty.
 WORSE = (1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 10_000.0)
 FINE = (0.67, 0.5, 0.33, 0.1, 0.01)
-BISECTIONS = 50
+BISECTIONS = 32
 TINY = 1e-9
 
 

@@ -62,6 +62,8 @@ class Project:
     environment: dict[str, Any] = field(default_factory=lambda: dict(ENVIRONMENT))
     images: dict[str, str] = field(default_factory=dict)
     observe: dict[str, Any] = field(default_factory=dict)
+    judge: dict[str, Any] = field(default_factory=dict)
+    scan: dict[str, Any] = field(default_factory=dict)
     notify: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def invoke(self, *arguments: str, code: int | None = 0, variables: Mapping[str, str] | None = None) -> Finished:
@@ -106,6 +108,8 @@ class Project:
             **self.environment,
         }
         observe = f"[observe]\n{_table(self.observe)}\n" if self.observe else ""
+        observe += f"[judge]\n{_table(self.judge)}\n" if self.judge else ""
+        observe += f"[scan]\n{_table(self.scan)}\n" if self.scan else ""
         notify = "".join(f"[notify.{name}]\n{_table(block)}\n" for name, block in self.notify.items())
         (self.root / "portside.toml").write_text(
             f"[service]\n{_table(self.service)}\n{observe}{notify}[env.lab]\n{_table(environment)}\n"
@@ -154,6 +158,8 @@ def _table(values: Mapping[str, Any]) -> str:
 def _value(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{json.dumps(key)} = {_value(inner)}" for key, inner in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_value, value)) + "]"
     if isinstance(value, Path):
         return json.dumps(str(value))
     return json.dumps(value)

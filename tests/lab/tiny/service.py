@@ -1,6 +1,7 @@
 """A service that is not FastAPI, for the lab's tests: the standard library alone, told by its environment to misbehave.
 
 EXIT_AT_START: says why and ends. READY=never: alive, but never ready. EXIT_AFTER: seconds until it ends by itself.
+FAILS: answers 500 to everything but readiness and metrics. SLOW: seconds that each such answer takes.
 Run with the argument "worker" it serves nothing and ticks.
 """
 
@@ -13,7 +14,28 @@ import time
 
 GRACE = 10
 SITE = ("service", "env", "release")
+EDGES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, float("inf"))
 state = {"serving": 0, "stopping": False}
+took: dict[int, list[float]] = {200: [], 500: []}
+
+
+def metrics() -> str:
+    """Prometheus' text format, with the names that the service of this repository has."""
+    labels = ",".join(f'{name}="{os.environ.get(f"APP_{name.upper()}")}"' for name in SITE)
+    lines = [
+        "# TYPE tiny_info gauge",
+        f"tiny_info{{{labels}}} 1",
+        f"http_requests_in_flight{{{labels}}} {state['serving']}",
+    ]
+    for status, seconds in took.items():
+        of = f'{labels},method="GET",handler="/",status="{status}"'
+        lines.append(f"http_requests_total{{{of}}} {len(seconds)}")
+        name = "http_request_duration_seconds"
+        for edge in EDGES:
+            within = sum(each <= edge for each in seconds)
+            lines.append(f'{name}_bucket{{{of},le="{edge if edge < 99 else "+Inf"}"}} {within}')
+        lines += [f"{name}_count{{{of}}} {len(seconds)}", f"{name}_sum{{{of}}} {sum(seconds)}"]
+    return "\n".join(lines) + "\n"
 
 
 def say(message: str) -> None:
@@ -31,9 +53,14 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
                     line.split(":")[1] for line in head.split("\r\n") if line.lower().startswith("content-length:")
                 ]
                 body = await reader.readexactly(int(lengths[0])) if lengths else b""
+                began = time.monotonic()
+                private = path in ("/readiness", "/metrics")
                 if path.startswith("/slow"):
                     await asyncio.sleep(3)
+                if not private and os.environ.get("SLOW"):
+                    await asyncio.sleep(float(os.environ["SLOW"]))
                 ready = path != "/readiness" or os.environ.get("READY") != "never"
+                fails = not private and bool(os.environ.get("FAILS"))
                 text = json.dumps(
                     {
                         "release": os.environ.get("APP_RELEASE"),
@@ -43,13 +70,14 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
                     }
                 ).encode()
                 if path == "/metrics":
-                    labels = ",".join(f'{name}="{os.environ.get(f"APP_{name.upper()}")}"' for name in SITE)
-                    text = f"# TYPE tiny_info gauge\ntiny_info{{{labels}}} 1\n".encode()
-                status = "200 OK" if ready else "503 Service Unavailable"
+                    text = metrics().encode()
+                status = "500 Internal Server Error" if fails else "200 OK" if ready else "503 Service Unavailable"
                 kind = "text/plain" if path == "/metrics" else "application/json"
                 head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(text)}\r\n\r\n"
                 writer.write(head.encode() + text)
                 await writer.drain()
+                if not private:
+                    took[500 if fails else 200].append(time.monotonic() - began)
             finally:
                 state["serving"] -= 1
     except (asyncio.IncompleteReadError, ConnectionError):

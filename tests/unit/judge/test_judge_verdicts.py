@@ -186,6 +186,15 @@ def test_a_tail_that_grew_by_a_bucket_is_undone_though_the_median_stands() -> No
     assert "p99" in verdict.reason
 
 
+def test_a_tail_that_crowds_at_an_edge_is_no_longer_tail() -> None:
+    """5 % take 245 ms, then 255 ms: one side of an edge and the other."""
+    body = {0.1: 5.0, 0.05: 50.0}
+    watched = Watched(old=Route(100_000, 0, 100_000, 5000, {0.05: 50_000, 0.1: 5000, 0.25: 0.0, 0.5: 0.0}))
+    watched.before(Route(100, 0, 100, 5.0, body | {0.25: 0.0, 0.5: 0.0}))
+    for _ in range(40):
+        assert watched.second(a=Route(100, 0, 100, 5.05, body | {0.25: 5.0, 0.5: 0.0})).kind == "wait"
+
+
 def test_milliseconds_that_nobody_notices_are_no_reason() -> None:
     watched = Watched(old=answered(200_000, median=0.002))
     watched.before(answered(100, median=0.002))

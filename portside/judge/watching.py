@@ -1,0 +1,131 @@
+"""The judge at work during a release: look at every host each second, say what it finds, stop a bad release.
+
+Whatever goes wrong with looking is said and undoes nothing: a judge that can't see abstains.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+
+from portside.config import Config, Environment
+from portside.errors import HostError, PortsideError, ReleaseError
+from portside.judge.judge import Judge
+from portside.judge.looker import Looker
+from portside.judge.looks import Look
+from portside.release import Release
+from portside.steps import Target
+
+LOOK_EVERY = 1.0
+LINES_EVERY = 5
+# How long one host's answer may keep a verdict on the others waiting.
+PATIENCE = 0.7
+
+
+class Watching:
+    """One release's judge. `begin` before anything else, `judged` after the switch, `end` whatever happened."""
+
+    def __init__(
+        self,
+        config: Config,
+        environment: Environment,
+        release: Release,
+        targets: Sequence[Target],
+        note: Callable[[str], None],
+    ) -> None:
+        self._environment, self._settings, self._note = environment, config.judge, note
+        self._lookers = [Looker(target, release, config) for target in targets]
+        self._judge = Judge(config.judge, [looker.name for looker in self._lookers])
+        self._warm = any(target.operation.warm for target in targets)
+        self._compares = any(target.operation.previous for target in targets)
+        self._looking: dict[str, asyncio.Task[Look]] = {}
+        self._blind: set[str] = set()
+        self._before: asyncio.Task[None] | None = None
+        self._enough = asyncio.Event()
+
+    def begin(self) -> None:
+        """Look at the previous release from now to the switch, beside whatever else is done."""
+        if self._compares:
+            self._before = asyncio.create_task(self._look_before())
+
+    async def enough(self) -> AsyncIterator[bytes]:
+        """Standard input of a host's bake: a line when the release is to be committed early."""
+        await self._enough.wait()
+        yield b"enough\n"
+
+    async def judged(self, seconds: float) -> None:
+        """Judge for `seconds` from now, the switch. Raises ReleaseError when the release is worse."""
+        if not self._compares:
+            self._note("The judge abstains: there is no previous release to compare with.")
+            return
+        await self._stop_before()
+        loop = asyncio.get_running_loop()
+        switched = loop.time()
+        tick, passed = 0, 0.0
+        while passed < seconds:
+            # The old one's counters once more: requests that it was at when the switch came are in them.
+            lines = ("new-lines",) if tick % LINES_EVERY == 0 else ()
+            looks = await self._looks(*(("old",) if tick == 0 else ("ready",)), "new", *lines)
+            passed = loop.time() - switched
+            verdict = self._judge.after(looks, passed) if looks else None
+            if verdict and verdict.kind == "undo":
+                raise ReleaseError(verdict.reason, where=f"{self._environment.name}, bake")
+            if verdict and verdict.kind == "commit":
+                self._enough.set()
+                break
+            tick += 1
+            await asyncio.sleep(max(0.0, min(switched + tick * LOOK_EVERY, switched + seconds) - loop.time()))
+            passed = loop.time() - switched
+        early = ", which is enough" if self._enough.is_set() else ""
+        for line in self._judge.summary(passed).splitlines():
+            self._note(f"Bake: {line}{early}.")
+            early = ""
+
+    async def end(self) -> None:
+        """Leave nothing open, neither here nor on a host."""
+        await self._stop_before()
+        for task in self._looking.values():
+            task.cancel()
+        await asyncio.gather(*self._looking.values(), return_exceptions=True)
+        await asyncio.gather(*(looker.close() for looker in self._lookers), return_exceptions=True)
+
+    async def _look_before(self) -> None:
+        first = True
+        while True:
+            looks = await self._looks("old", *(("new",) if self._warm else ()), *(("old-lines",) if first else ()))
+            if looks:
+                self._judge.before(looks)
+            first = False
+            await asyncio.sleep(LOOK_EVERY)
+
+    async def _stop_before(self) -> None:
+        before, self._before = self._before, None
+        if before is not None:
+            before.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await before
+
+    async def _looks(self, *words: str) -> dict[str, Look]:
+        """What the hosts answered; one that is slow is taken along by a later look, one that fails is told of once."""
+        for looker in self._lookers:
+            if looker.name not in self._looking:
+                self._looking[looker.name] = asyncio.create_task(looker.look(*words))
+        await asyncio.wait(self._looking.values(), timeout=PATIENCE)
+        looks = {}
+        for name, task in list(self._looking.items()):
+            if not task.done():
+                continue
+            del self._looking[name]
+            try:
+                looks[name] = task.result()
+                self._blind.discard(name)
+            except HostError as error:
+                self._tell_blind(name, error)
+        return looks
+
+    def _tell_blind(self, name: str, error: PortsideError) -> None:
+        if name not in self._blind:
+            self._blind.add(name)
+            why = f": {error.why.splitlines()[-1]}" if error.why else ""
+            self._note(f"The judge can't look at {name} and abstains on it: {error.what}{why}")

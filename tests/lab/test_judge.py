@@ -1,0 +1,113 @@
+"""The judge on real hosts: it undoes what is worse, keeps what isn't, and says when it can't tell."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from portside.lab.values import Lab
+from portside.load import Kind, Load
+from tests.lab.project import Finished, Project, new_project
+
+READS = Kind(name="read", weight=1, method="GET", path=lambda: "/", accepted=frozenset({200}))
+RATE = 80
+# A machine that runs other tests beside this one answers later; the judge's own part of it is two looks.
+UNDONE_SECONDS = 3.0
+BUSY_SECONDS = 2.0
+
+
+async def deploy(project: Project, image: str, **environment: Any) -> Finished:
+    """To its end, in a thread; what `environment` says is the new release's."""
+    project.environment["env"] = environment
+    process = project.start("deploy", "--env", "lab", "--json", "--image", image)
+    out, err = await asyncio.to_thread(process.communicate, timeout=120)
+    return Finished(process.returncode, out, err)
+
+
+async def failing_seconds(load: Load, until: asyncio.Task[Finished]) -> float:
+    """From the first failed request to the last, in seconds."""
+    first = last = 0.0
+    seen = 0
+    while not until.done():
+        failed = load.report.failed
+        if failed > seen:
+            first, last, seen = first or time.monotonic(), time.monotonic(), failed
+        await asyncio.sleep(0.02)
+    return last - first
+
+
+async def test_a_release_that_answers_only_500_is_undone_within_three_seconds(
+    clean_hosts: Lab, tmp_path: Path, tiny_images: dict[str, str]
+) -> None:
+    """On two hosts, with traffic to one: the other goes back as well."""
+    project = new_project(tmp_path, clean_hosts, clean_hosts.hosts[:2], tiny_images)
+    one, two = [await asyncio.to_thread(project.image, version) for version in ("1", "2")]
+    first = (await deploy(project, one)).data["release"]
+    project.environment["bake"] = 40
+    async with Load(project.url(), [READS], connections=4, rate=RATE) as load:
+        while load.report.requests < 4 * RATE:
+            await asyncio.sleep(0.1)
+        deploying = asyncio.create_task(deploy(project, two, FAILS="1"))
+        failing = await failing_seconds(load, deploying)
+        failed = await deploying
+    assert failed.code == 7, failed.all
+    assert "5xx ratio 100 %" in failed.data["why"] and "against 0 % before" in failed.data["why"]
+    assert failing < UNDONE_SECONDS + BUSY_SECONDS
+    assert failed.data["seconds"]["bake"] < 10
+    for host in project.hosts:
+        answer = await asyncio.to_thread(httpx.get, project.url(host))
+        assert answer.json()["release"] == first
+    history = await asyncio.to_thread(project.invoke, "history", "--env", "lab", "--json")
+    assert "5xx ratio" in str(history.data["history"])
+
+
+async def test_slower_is_undone_and_no_request_is_lost(project: Project) -> None:
+    one, two = [await asyncio.to_thread(project.image, version) for version in ("1", "2")]
+    first = (await deploy(project, one)).data["release"]
+    async with Load(project.url(), [READS], connections=16, rate=RATE) as load:
+        while load.report.requests < 4 * RATE:
+            await asyncio.sleep(0.1)
+        project.environment["bake"] = 40
+        slow = await deploy(project, two, SLOW="0.3")
+        assert slow.code == 7, slow.all
+        assert "p50" in slow.data["why"] or "p99" in slow.data["why"]
+        assert slow.data["previous"] == first
+    assert load.report.failed == 0
+
+
+async def test_without_traffic_or_metrics_it_abstains_out_loud_and_keeps_the_release(project: Project) -> None:
+    one, two, three = [await asyncio.to_thread(project.image, version) for version in ("1", "2", "3")]
+    await deploy(project, one)
+    project.environment["bake"] = 1
+    quiet = await deploy(project, two, FAILS="1")
+    assert quiet.code == 0, quiet.all
+    assert "abstains on 5xx: 0 requests, a verdict needs 20" in " ".join(quiet.data["notes"])
+    project.judge = {"path": "/elsewhere"}
+    async with Load(project.url(), [READS], connections=4, rate=RATE):
+        unknown = await deploy(project, three)
+    assert unknown.code == 0, unknown.all
+    assert "abstains on 5xx" in " ".join(unknown.data["notes"])
+
+
+async def test_as_good_is_kept_and_committed_before_the_bake_is_over(project: Project) -> None:
+    one, two = [await asyncio.to_thread(project.image, version) for version in ("1", "2")]
+    await deploy(project, one)
+    project.environment["bake"] = 60
+    project.judge = {"early": True}
+    async with Load(project.url(), [READS], connections=8, rate=4 * RATE) as load:
+        while load.report.requests < 4 * RATE:
+            await asyncio.sleep(0.1)
+        good = await deploy(project, two)
+    assert good.code == 0, good.all
+    assert 10 <= good.data["seconds"]["bake"] < 45
+    notes = " ".join(good.data["notes"])
+    assert "judged by" in notes and "which is enough" in notes and "no worse: 5xx ratio 0 %" in notes
+    assert load.report.failed == 0
+    journal = await asyncio.to_thread(project.shell, project.hosts[0], "cat", project.site("journal.jsonl"))
+    assert [line for line in journal.splitlines() if '"phase":"bake","event":"end"' in line], (
+        "the bake ended, it wasn't cut"
+    )
