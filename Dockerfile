@@ -66,7 +66,7 @@ ENV PATH=/opt/venv/bin:/usr/bin \
 USER 65532:65532
 EXPOSE 8000
 # Until the first success every 300 ms, so that a release doesn't wait for a health check; then every 10 s.
-HEALTHCHECK --interval=10s --timeout=4s --start-period=60s --start-interval=300ms --retries=3 \
+HEALTHCHECK --interval=10s --timeout=4s --start-period=60s --start-interval=0.3s --retries=3 \
     CMD ["/opt/venv/bin/python", "-m", "app.healthcheck"]
 ENTRYPOINT ["/opt/venv/bin/python"]
 CMD ["-m", "gunicorn", "-c", "app/gunicorn.conf.py", "app.asgi:app"]

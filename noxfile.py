@@ -5,14 +5,24 @@ Sessions take what follows `--` as arguments of the tool behind them: `nox -s te
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import nox
 
 nox.needs_version = ">=2025.10"
 nox.options.default_venv_backend = "uv"
 nox.options.reuse_existing_virtualenvs = True
-nox.options.sessions = ["lint", "types", "tests", "rules", "lab"]
+nox.options.sessions = ["lint", "types", "tests", "docs", "rules", "lab"]
 
+SHELL_SCRIPTS = "portside/host/scripts"
 PYTHON_FILES = ("app", "portside", "observability", "bench", "tests", "tasks.py", "noxfile.py")
+
+SCHEMAS = {
+    "github-workflows": "workflows/*.yml",
+    "dependabot": "dependabot.yml",
+    "github-issue-forms": "ISSUE_TEMPLATE/[!c]*.yml",
+    "github-issue-config": "ISSUE_TEMPLATE/config.yml",
+}
 
 
 def install(session: nox.Session, *groups: str, service: bool = True) -> None:
@@ -29,14 +39,38 @@ def install(session: nox.Session, *groups: str, service: bool = True) -> None:
     )
 
 
+def tracked(session: nox.Session, pattern: str) -> list[str]:
+    """The files of the repository that match."""
+    listed = session.run("git", "ls-files", "--", pattern, external=True, silent=True)
+    return str(listed).splitlines()
+
+
+def shell_scripts(session: nox.Session) -> list[str]:
+    """Every shell script but the parts of SHELL_SCRIPTS, which `tests` checks put together, as a host gets them."""
+    named = set(tracked(session, "*.sh")) - set(tracked(session, SHELL_SCRIPTS))
+    others = (name for name in tracked(session, "*") if "." not in Path(name).name)
+    return sorted(named | {name for name in others if is_shell(Path(name))})
+
+
+def is_shell(path: Path) -> bool:
+    with path.open("rb") as file:
+        first = file.readline()
+    return first.startswith(b"#!") and first.rstrip().endswith(b"sh")
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style, layers, YAML, shell scripts."""
+    """Style, layers, YAML, Dockerfiles, shell scripts, workflows."""
     install(session, "lint", "engine")
     session.run("ruff", "check", *PYTHON_FILES)
     session.run("ruff", "format", "--check", *PYTHON_FILES)
     session.run("lint-imports")
     session.run("yamllint", "--strict", "compose", "observability", ".github")
+    session.run("hadolint", *tracked(session, "*Dockerfile"))
+    session.run("shellcheck", *shell_scripts(session))
+    session.run("zizmor", "--offline", "--quiet", "--strict-collection", "--persona=auditor", ".github")
+    for schema, pattern in SCHEMAS.items():
+        session.run("check-jsonschema", "--builtin-schema", f"vendor.{schema}", *tracked(session, f".github/{pattern}"))
 
 
 @nox.session
@@ -49,8 +83,15 @@ def types(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Unit tests: pure, fast, no Docker."""
-    install(session, "test", "engine", "lint")
+    install(session, "test", "engine", "lint", "scan")
     session.run("pytest", "tests/unit", "-n", "2", "--quiet", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Pages against the code: links and anchors, every command with its options, every table of keys."""
+    install(session, "test", "engine", "gates")
+    session.run("pytest", "tests/docs", "tests/unit/test_docs.py", "-n", "2", "--quiet", *session.posargs)
 
 
 @nox.session
@@ -63,7 +104,7 @@ def rules(session: nox.Session) -> None:
 @nox.session
 def lab(session: nox.Session) -> None:
     """Against real hosts with real Docker Engines, a real registry, a real PostgreSQL. Minutes."""
-    install(session, "test", "engine")
+    install(session, "test", "engine", "scan")
     session.run("python", "-m", "portside.engine", "ssh=openssh-client")
     pytest = ("pytest", "--quiet", "--durations=15")
     if session.posargs:
@@ -73,6 +114,19 @@ def lab(session: nox.Session) -> None:
         return
     session.run(*pytest, "tests/lab", "-n", "2", "--dist", "loadfile", "-m", "not alone")
     session.run(*pytest, "tests/lab", "-m", "alone")
+
+
+@nox.session(default=False)
+def scan(session: nox.Session) -> None:
+    """Builds the service's image and scans it; fails as a release of it would. A copy of the database: -- --db PATH."""
+    install(session, "engine", "scan")
+    session.run("invoke", "scan", *session.posargs)
+
+
+@nox.session(default=False, venv_backend="none")
+def audit(session: nox.Session) -> None:
+    """Known vulnerabilities of all that uv.lock pins, asked of osv.dev. A mirror of it: -- --service-url URL."""
+    session.run("uv", "audit", "--locked", "--preview-features=audit-command", *session.posargs, external=True)
 
 
 @nox.session(default=False)

@@ -110,8 +110,10 @@ def _left_behind(states: Mapping[str, State]) -> bool:
 def state_data(state: State) -> dict[str, Any]:
     """One host's state for machines."""
     current = state.current
+    release = state.releases.get(current.release) if current else None
     return {
         "release": current.release if current else None,
+        "image": release.image.reference if release else None,
         "previous": current.previous if current else None,
         "committed": current.committed.isoformat() if current else None,
         "route": state.route,
