@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from portside.bootstrapping import PROXY_CHANGES, placeholder, proxy_plan
@@ -26,6 +27,7 @@ from portside.making import read_accessories, read_proxy
 from portside.preflight import MINIMUM_COMPOSE, at_least, problems
 from portside.proxy import ADMIN_SOCKET, Admin
 from portside.report import Reporter, timed
+from portside.scan.policy import judge
 from portside.secrets import resolve
 
 HERE = "this machine"
@@ -128,6 +130,8 @@ async def _project(config: Config, environment: Environment) -> list[Finding]:
         read_proxy(config, environment)
     except PortsideError as error:
         found.append(Finding.of(error))
+    for reason in judge((), config.scan, datetime.now(UTC).date()).reasons:
+        found.append(Finding(FILE, reason, "It fails every scan: renew it with a reason, or remove it."))
     try:
         await resolve(environment, config.root)
         await read_accessories(config, environment)

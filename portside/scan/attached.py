@@ -19,7 +19,7 @@ NEWEST = 3
 
 async def attach_record(record: Record, reports: Mapping[str, bytes], published: str, *, verdict: str) -> None:
     """Attach `record` with its reports, and the SBOM, to the image `registry/name@sha256:…`. Raises BuildError."""
-    from portside.image.referrers import attach  # noqa: PLC0415
+    from portside.image.referrers import attach  # noqa: PLC0415 - only where a registry is asked is its client loaded
 
     noted = {
         "org.opencontainers.image.created": record.scanned.isoformat(),
@@ -38,7 +38,7 @@ async def attached_record(published: str) -> Record | None:
 
     Raises BuildError when the registry can't be asked.
     """
-    from portside.image.referrers import attached  # noqa: PLC0415
+    from portside.image.referrers import attached  # noqa: PLC0415 - as above
 
     digest = published.rpartition("@")[2]
     found = []
