@@ -15,6 +15,8 @@ from portside.host.script import script_argv
 from portside.observe.place import SITE
 
 LOOK_SECONDS = 60
+# Each component once at most, when all of them hang.
+QUESTION_SECONDS = 8
 # Agents that wrote within a day and have stopped: their series are gone, and so is their `up`.
 GONE = 'last_over_time(up{job="agent"}[1d]) unless on (host, env) up{job="agent"}'
 # How long 99 of 100 lines took from Docker to Loki's yes. While Loki takes none there is no such figure, only
@@ -85,7 +87,7 @@ class Stack:
 
 async def look(host: Host, *, only_ready: bool = False) -> Stack:
     """Ask the stack on `host`; `only_ready` asks whether its components are ready and nothing else."""
-    arguments: list[str] = []
+    arguments = [str(QUESTION_SECONDS)]
     for name, (port, path) in READINESS.items():
         arguments += [f"ready_{name}", name, str(port), path]
     if not only_ready:
@@ -138,7 +140,7 @@ def _json(sections: Mapping[str, str], name: str) -> dict[str, Any]:
     try:
         data: dict[str, Any] = json.loads(body)["data"]
     except (ValueError, KeyError, TypeError):
-        raise CommandError("an answer of the monitoring stack can't be read", where=name, why=body[:200]) from None
+        raise _unreadable(name, body) from None
     return data
 
 
@@ -162,11 +164,18 @@ def _alerts(sections: Mapping[str, str]) -> tuple[dict[str, str], ...]:
     status, body = _answer(sections, "alerts")
     if status != 200:
         return ()
-    return tuple(
-        {
-            **{str(key): str(value) for key, value in alert["labels"].items()},
-            "summary": str(alert["annotations"].get("summary", "")),
-            "since": str(alert["startsAt"]),
-        }
-        for alert in json.loads(body)
-    )
+    try:
+        return tuple(
+            {
+                **{str(key): str(value) for key, value in alert["labels"].items()},
+                "summary": str(alert["annotations"].get("summary", "")),
+                "since": str(alert["startsAt"]),
+            }
+            for alert in json.loads(body)
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise _unreadable("alerts", body) from None
+
+
+def _unreadable(name: str, body: str) -> CommandError:
+    return CommandError("an answer of the monitoring stack can't be read", where=name, why=body[:200])

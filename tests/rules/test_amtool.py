@@ -80,6 +80,15 @@ def test_so_is_that_without_a_receiver(amtool: Run, tmp_path: Path) -> None:
     )  # fmt: skip
 
 
+def test_an_environment_with_a_hyphen_is_a_name_like_any_other(amtool: Run, tmp_path: Path) -> None:
+    west = '[env.eu-west]\n[observe.receivers.team]\nkind = "slack"\nsecret = "env:A"\nenvs = ["eu-west", "prod"]\n'
+    file = written(tmp_path, west) / "alertmanager.yml"
+    assert "incompatible" not in amtool("check-config", file)
+    for env, receiver in {"eu-west": "team", "prod": "team", "eu": "nobody", "eu-west-2": "nobody"}.items():
+        labels = ("severity=critical", f"env={env}")
+        amtool("config", "routes", "test", f"--config.file={file}", f"--verify.receivers={receiver}", *labels)
+
+
 def test_a_configuration_that_is_wrong_is_told(amtool: Run, folder: Path) -> None:
     """What the tests above rest on."""
     file = folder / "alertmanager.yml"

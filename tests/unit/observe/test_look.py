@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import socket
+import subprocess
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from portside.errors import CommandError
+from portside.host.script import script_text
 from portside.observe.look import Stack, parse
 
 CONTAINERS = "prometheus running healthy 0 172.20.0.2 172.21.0.2\nalertmanager running healthy 2 172.20.0.3\n"
@@ -89,6 +96,61 @@ def test_log_lag_is_told_by_host() -> None:
     assert looked(lag=vector(({"host": "web-1"}, 3.5))).log_lag_seconds == {"web-1": 3.5}
 
 
-def test_an_answer_that_makes_no_sense_is_an_error() -> None:
+@pytest.mark.parametrize("section", ["down", "alerts"])
+def test_an_answer_that_makes_no_sense_is_an_error(section: str) -> None:
     with pytest.raises(CommandError, match="can't be read"):
-        looked(down="HTTP/1.0 200 OK\r\n\r\nhello")
+        looked(**{section: "HTTP/1.0 200 OK\r\n\r\nhello"})
+
+
+# A stand-in for the Engine, which has no stack to show: three containers, all at this machine's own address.
+DOCKER = """#!/bin/sh
+case "$1" in
+ps) echo 1 ;;
+inspect) for name in stuck well gone; do echo "$name running none 0 127.0.0.1"; done ;;
+esac
+"""
+
+
+class Well(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/ready" else 404)
+        self.end_headers()
+        self.wfile.write(b"yes\n\n")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_component_that_hangs_hides_nothing_of_the_others(tmp_path: Path) -> None:
+    (tmp_path / "docker").write_text(DOCKER)
+    (tmp_path / "docker").chmod(0o755)
+    with socket.create_server(("127.0.0.1", 0)) as stuck, ThreadingHTTPServer(("127.0.0.1", 0), Well) as well:
+        threading.Thread(target=well.serve_forever, args=(0.02,), daemon=True).start()
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            gone = probe.getsockname()[1]
+        ports = {"stuck": stuck.getsockname()[1], "well": well.server_port, "gone": gone}
+        questions = [
+            argument
+            for n in range(4)
+            for name, port in ports.items()
+            for argument in (f"{name}{n}", name, str(port), "/ready")
+        ]
+        began = time.monotonic()
+        done = subprocess.run(
+            ["bash", "-c", script_text("observe_look"), "test", "observability", "1", *questions],
+            env={"HOME": str(tmp_path), "PATH": f"{tmp_path}:/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
+        )
+        took = time.monotonic() - began
+        well.shutdown()
+    assert done.stderr == ""
+    assert took < 3, "the one that hangs was asked once, for a second"
+    answers = dict(section.split("\n", 1) for section in done.stdout.split("@@")[2:])
+    assert [answers[f"{name}{n}"].strip() for name in ("stuck", "gone") for n in range(4)] == [""] * 8
+    for n in range(4):
+        assert answers[f"well{n}"].startswith("HTTP/1.0 200 OK\n")
+        assert answers[f"well{n}"].rstrip().endswith("\n\nyes")
