@@ -67,7 +67,7 @@ async def _scan_running(
             state = states[host.name]
             if state.current is not None and state.current.release in state.releases:
                 image = state.releases[state.current.release].image
-                serving.setdefault(image.reference, (host, image))
+                serving.setdefault(f"{image.reference} {image.id}", (host, image))
         if not serving:
             raise ConfigError(
                 "nothing has been released here yet",

@@ -17,6 +17,12 @@ from portside.scan.policy import Verdict, judge
 
 WIDTH = 160
 STALE = timedelta(days=7)
+WORDS = {
+    "vulnerability": ("vulnerability", "vulnerabilities"),
+    "secret": ("secret", "secrets"),
+    "misconfiguration": ("misconfiguration", "misconfigurations"),
+    "license": ("licence", "licences"),
+}
 
 
 def report_text(record: Record, verdict: Verdict) -> str:
@@ -100,11 +106,16 @@ def _table(findings: tuple[Finding, ...]) -> Table:
 
 
 def _counted(findings: tuple[Finding, ...]) -> str:
-    kinds = Counter((finding.kind, finding.severity) for finding in findings if finding.kind != "license")
-    ranked = sorted(kinds.items(), key=lambda item: (SEVERITIES.index(item[0][1]), item[0][0]))
-    shown = [f"{count} {severity} {kind}" for (kind, severity), count in ranked]
-    licenses = sum(finding.kind == "license" for finding in findings)
-    return ", ".join([*shown, *([f"{licenses} licences"] if licenses else [])]) or "nothing"
+    # A licence that isn't forbidden has no severity that means anything.
+    kinds = Counter((_rank(finding), finding.kind) for finding in findings)
+    return ", ".join(
+        f"{count} {SEVERITIES[rank] + ' ' if rank < len(SEVERITIES) else ''}{WORDS[kind][count > 1]}"
+        for (rank, kind), count in sorted(kinds.items())
+    )
+
+
+def _rank(finding: Finding) -> int:
+    return len(SEVERITIES) if finding.kind == "license" else SEVERITIES.index(finding.severity)
 
 
 def _ran(scanner: str, version: str, packages: int, advisories: datetime | None, scanned: datetime) -> str:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import shutil
 import tarfile
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,14 +26,25 @@ from portside.scan.base import Subject
 QUESTION_SECONDS = 30.0
 SAVE_SECONDS = 600.0
 PULL_SECONDS = 900.0
+# No scan takes a day: its time-outs end it long before.
+LEFT_SECONDS = 24 * 3600
+PREFIX = "scan-"
 
 
 @asynccontextmanager
 async def scratch(cache: Path) -> AsyncIterator[Path]:
     """A folder in `cache` for one scan, closed to others, removed afterwards."""
-    await asyncio.to_thread(cache.mkdir, mode=0o700, parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="scan-", dir=cache) as name:
+    await asyncio.to_thread(_tidy, cache)
+    with tempfile.TemporaryDirectory(prefix=PREFIX, dir=cache) as name:
         yield Path(name)
+
+
+def _tidy(cache: Path) -> None:
+    """Make `cache`, without what scans left in it that were killed: each left an image."""
+    cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for left in cache.glob(f"{PREFIX}*"):
+        if time.time() - left.stat().st_mtime > LEFT_SECONDS:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 async def saved_here(reference: str, folder: Path) -> Subject:
