@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
+import os
 import shutil
+import tarfile
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.image_archive import SITE
+from portside.config import Scan
+from portside.scan.base import Subject
+from portside.scan.trivy import Trivy
+from tests.image_archive import SITE, write_image
 from tests.lab.project import Project
 from tests.lab.servers import Registry
 from tests.trivy_database import STARLETTE, write_database
@@ -89,6 +97,7 @@ def test_what_failed_goes_nowhere_and_what_is_accepted_goes_until_its_day(gated:
     gated.scan["ignore"] = accepted(-1)
     nightly = gated.invoke("scan", "--running", "--env", "lab", code=FAILED)
     assert "scan.ignore CVE-2024-47874 in starlette expired on" in nightly.err
+    assert f"to {reference}" in nightly.out
     gated.environment["env"] = {"GREETING": "hello a third time"}
     refused = gated.deploy(image=reference, code=FAILED).data
     assert "expired" in refused["why"]
@@ -97,16 +106,61 @@ def test_what_failed_goes_nowhere_and_what_is_accepted_goes_until_its_day(gated:
     assert "a rollback is not held up by that" in back.all
 
 
-def test_what_was_never_scanned_is_not_deployed_and_what_passed_is(gated: Project) -> None:
+async def test_the_database_is_fetched_where_there_is_one_and_kept_while_it_is_new(
+    registry: Registry, tmp_path: Path
+) -> None:
+    publish_database(registry, write_database(tmp_path / "advisories"))
+    image = write_image(tmp_path / "image.tar", wheels={"starlette": "0.37.2"})
+    subject = Subject("tiny:1", tmp_path / "image.tar", (image,))
+    rules = Scan(secrets=False, misconfigurations=False, forbidden_licenses=())
+    # The second time nobody would answer: what was fetched says itself how long it is good for.
+    for address in (registry.address, "127.0.0.1:1"):
+        environ = {**os.environ, "TRIVY_DB_REPOSITORY": f"{address}/trivy-db:2"}
+        work = tmp_path / address.replace(":", "-")
+        work.mkdir()
+        report = await Trivy(tmp_path / "cache", environ=environ).scan(subject, rules, work)
+        assert [finding.id for finding in report.findings] == [STARLETTE.id]
+        assert report.run.advisories is not None
+        assert datetime.now(UTC) - report.run.advisories < timedelta(minutes=10)
+
+
+def publish_database(registry: Registry, folder: Path) -> None:
+    """Put a database into a registry the way Trivy's own is published: one layer, a tar of the two files."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        for name in ("trivy.db", "metadata.json"):
+            tar.add(folder / name, arcname=name)
+    repository = f"{registry.url}/v2/trivy-db"
+    with httpx.Client(trust_env=False, timeout=20) as client:
+
+        def blob(content: bytes, media_type: str) -> dict[str, Any]:
+            digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+            begun = client.post(f"{repository}/blobs/uploads/").raise_for_status()
+            upload = httpx.URL(begun.headers["location"]).copy_merge_params({"digest": digest})
+            client.put(upload, content=content).raise_for_status()
+            return {"mediaType": media_type, "digest": digest, "size": len(content)}
+
+        manifest: dict[str, Any] = {
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": blob(b"{}", "application/vnd.aquasec.trivy.config.v1+json"),
+            "layers": [blob(packed.getvalue(), "application/vnd.aquasec.trivy.db.layer.v1.tar+gzip")],
+        }
+        manifest["layers"][0]["annotations"] = {"org.opencontainers.image.title": "db.tar.gz"}
+        headers = {"content-type": str(manifest["mediaType"])}
+        client.put(f"{repository}/manifests/2", content=json.dumps(manifest), headers=headers).raise_for_status()
+
+
+def test_without_a_registry_an_image_is_known_by_its_id_here_and_on_the_host(gated: Project) -> None:
+    gated.environment["registry"] = "none"
     image = image_with(gated, "starlette", "0.40.0")
     refused = gated.deploy(image=image, code=FAILED).data
     assert "no scan" in refused["error"]
-    assert "invoke scan --env lab --image" in refused["remedy"]
+    assert refused["remedy"] == f"Type: invoke scan --env lab --image {image}"
     assert gated.containers(gated.hosts[0]) == []
-    # Pushed it is by now, under its digest; scanned after that, the record is attached there.
-    scanned = gated.invoke("scan", "--env", "lab", "--image", image)
-    assert "✓" in scanned.out
-    assert "attached the scan" in scanned.out
+    assert "✓" in gated.invoke("scan", "--env", "lab", "--image", image).out
     gated.deploy(image=image)
-    running = gated.invoke("scan", "--running", "--env", "lab", "--json").data
-    assert [image["verdict"] for image in running["images"]] == ["passed"]
+    # Read back from the host, it is the same image: its record here is renewed, not another one made.
+    running = gated.invoke("scan", "--running", "--env", "lab", "--json").data["images"]
+    assert [(each["image"], each["verdict"]) for each in running] == [(image, "passed")]
+    assert len([path for path in (gated.root / ".portside/scans").iterdir() if not path.is_symlink()]) == 1
