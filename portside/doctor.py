@@ -24,6 +24,7 @@ from portside.fleet import reached, read_states
 from portside.host.base import Host
 from portside.host.script import script_argv
 from portside.making import read_accessories, read_proxy
+from portside.notify.tell import secrets_of
 from portside.preflight import MINIMUM_COMPOSE, at_least, problems
 from portside.proxy import ADMIN_SOCKET, Admin
 from portside.report import Reporter, timed
@@ -132,6 +133,12 @@ async def _project(config: Config, environment: Environment) -> list[Finding]:
         found.append(Finding.of(error))
     for reason in judge((), config.scan, datetime.now(UTC).date()).reasons:
         found.append(Finding(FILE, reason, "It fails every scan: renew it with a reason, or remove it."))
+    for name, notifier in config.notify.items():
+        if notifier.wants("test", environment.name):
+            try:
+                await secrets_of(config, name)
+            except PortsideError as error:
+                found.append(Finding.of(error))
     try:
         await resolve(environment, config.root)
         await read_accessories(config, environment)

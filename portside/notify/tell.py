@@ -38,7 +38,7 @@ async def tell(config: Config, environment: Environment, event: Event) -> Mappin
 async def _told(config: Config, name: str, settings: Notifier, event: Event) -> str:
     try:
         async with asyncio.timeout(DEADLINE):
-            secrets = await _secrets(config, name, settings)
+            secrets = await secrets_of(config, name)
             await _in_thread(partial(SENDERS[settings.kind], settings, secrets, event))
     except TimeoutError:
         return f"it did not end within {DEADLINE:g} s"
@@ -51,7 +51,9 @@ async def _told(config: Config, name: str, settings: Notifier, event: Event) -> 
     return ""
 
 
-async def _secrets(config: Config, name: str, settings: Notifier) -> Mapping[str, str]:
+async def secrets_of(config: Config, name: str) -> Mapping[str, str]:
+    """The values behind a notifier's references, by key. Raises ConfigError for one that is missing."""
+    settings = config.notify[name]
     references = {"secret": settings.secret, "signing_secret": settings.signing_secret}
     return {
         key: await resolve_one(reference, config.root, "notify", f"{FILE}: notify.{name}.{key}")

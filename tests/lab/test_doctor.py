@@ -52,10 +52,13 @@ def test_an_sshd_that_forbids_tunnels_is_told_from_a_proxy_that_is_down(project:
 def test_a_wrong_compose_file_and_a_missing_secret_are_found_beside_what_the_hosts_say(project: Project) -> None:
     project.deploy()
     project.environment["secrets"] = {"TOKEN": "env:NO_SUCH_VARIABLE"}
+    project.notify["team"] = {"kind": "slack", "secret": "env:NO_SUCH_ADDRESS"}
     compose = project.root / "compose/app.yaml"
     compose.write_text(compose.read_text().replace("services:", "services:\n  odd: { restrat: always }", 1))
     project.shell(project.hosts[0], "docker", "stop", "tiny-lab-blue-web-1")
     found = findings(project)
     assert any("restrat" in finding["why"] for finding in found)
     assert any("NO_SUCH_VARIABLE" in finding["why"] for finding in found)
+    (untold,) = (finding for finding in found if finding["where"].endswith("notify.team.secret"))
+    assert "NO_SUCH_ADDRESS is not set" in untold["what"]
     assert any("1 of 2 web" in finding["what"] for finding in found)
