@@ -8,7 +8,7 @@ import sys
 import time
 import webbrowser
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rich.table import Table
 
@@ -34,13 +34,13 @@ POLL_SECONDS = 0.5
 UNWELL = 1
 
 
-def observe_command(*, down: bool, volumes: bool, status: bool, browser: bool, machine: bool) -> None:
+def observe_command(env: str | None, *, down: bool, volumes: bool, status: bool, browser: bool, machine: bool) -> None:
     async def act(terminal: Terminal) -> int:
         if down and status:
             raise ConfigError("say either --down or --status", where="observe")
         if volumes and not down:
             raise ConfigError("it goes with --down", where="--volumes")
-        config = project()
+        config = project(env)
         async with central(config.observe) as host:
             if down:
                 await _down(host, terminal, volumes=volumes)
@@ -62,16 +62,16 @@ class Raised:
     addresses: Mapping[str, str]
     left_out: Mapping[str, str]
     notes: tuple[str, ...]
-    password: str
+    password: str = field(repr=False)
 
-    @property
-    def lines(self) -> list[str]:
+    def lines(self, *, terminal: bool) -> list[str]:
+        """What a person is told; a new password only at a terminal, because a pipe's other end may be kept."""
         lines = [f"{name:<13}{address}" for name, address in self.addresses.items()]
         lines += [f"{name:<13}left out: {reason}" for name, reason in self.left_out.items()]
         lines += self.notes
         if "grafana" in self.components:
-            shown = f"{self.password}, shown this once" if self.password else "as it was"
-            lines.append(f"Grafana's user is admin, its password {shown}; it is in {PASSWORD_FILE} on {self.host}.")
+            shown = f" {self.password}, shown this once;" if self.password and terminal else ""
+            lines.append(f"Grafana's user is admin, its password{shown} is in {PASSWORD_FILE} on {self.host}.")
         return lines
 
 
@@ -97,7 +97,7 @@ async def bring_up(config: Config, host: Host, reporter: Reporter) -> Raised:
 async def _up(config: Config, host: Host, terminal: Terminal, *, browser: bool) -> None:
     observe = config.observe
     raised = await bring_up(config, host, terminal.reporter)
-    lines = raised.lines
+    lines = raised.lines(terminal=terminal.out.is_terminal)
     if observe.host and observe.grafana.startswith("127."):
         port = observe.grafana.rpartition(":")[2]
         lines.append(f"From here: ssh -L {port}:{observe.grafana} {observe.host}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from portside.config import Observe
 from portside.demo.ground import Ground
 from portside.errors import PortsideError
@@ -26,4 +28,4 @@ async def watch(ground: Ground, lab: Lab, reporter: Reporter) -> tuple[str, ...]
             raised = await bring_up(config, connection, reporter)
     except PortsideError as error:
         return (f"left out: {error.what}{f' ({error.where})' if error.where else ''}",)
-    return tuple(raised.lines)
+    return tuple(raised.lines(terminal=sys.stdout.isatty()))

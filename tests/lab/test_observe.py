@@ -262,16 +262,14 @@ def test_grafana_has_a_password_of_its_own(central: Project) -> None:
     host = central.hosts[0]
     password = central.shell(host, "cat", f"{FOLDER}/secrets/grafana/admin-password")
     assert len(password) >= 24
-    assert first.all.count(password) == 1
-    assert password not in central.invoke("observe").all
+    assert password not in first.all, "a pipe is no terminal: what it leads to may be kept"
     curl = ["docker", "exec", "portside-observability-grafana-1", "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}"]
     address = "http://localhost:3000/api/org"
     assert central.shell(host, *curl, address) == "401"
     assert central.shell(host, *curl, "-u", "admin:admin", address) == "401"
     assert central.shell(host, *curl, "-u", f"admin:{password}", address) == "200"
     central.shell(host, "rm", f"{FOLDER}/secrets/grafana/admin-password")
-    again = central.invoke("observe")
+    central.invoke("observe")
     another = central.shell(host, "cat", f"{FOLDER}/secrets/grafana/admin-password")
-    assert again.all.count(another) == 1
     assert central.shell(host, *curl, "-u", f"admin:{another}", address) == "200"
     assert central.shell(host, *curl, "-u", f"admin:{password}", address) == "401"

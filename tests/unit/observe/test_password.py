@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from portside.host.script import script_text
+from portside.observing import PASSWORD_FILE, Raised
 from portside.release import archive
 
 # A stand-in for the Engine, which has no Grafana to run: notes what it is asked, and what `exec` reads.
@@ -108,3 +109,11 @@ def test_the_gateway_knows_the_password_that_agents_are_given(machine: Machine) 
     password, hashed = known()
     assert password != first[0]
     assert hashed == f"hash of {password}".rstrip()
+
+
+def test_a_new_password_is_shown_at_a_terminal_and_nowhere_else() -> None:
+    raised = Raised("monitor", ("grafana",), {}, {}, (), "hunter2")
+    assert "hunter2, shown this once" in raised.lines(terminal=True)[-1]
+    for lines in (raised.lines(terminal=False), Raised("monitor", ("grafana",), {}, {}, (), "").lines(terminal=True)):
+        assert lines == [f"Grafana's user is admin, its password is in {PASSWORD_FILE} on monitor."]
+    assert "hunter2" not in repr(raised)
