@@ -7,21 +7,18 @@ wait: the requests run beside its phases, and one that fails is a line in its re
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from portside.config import Config, Environment
 from portside.errors import HostError, PortsideError
 from portside.host.base import Host
-from portside.host.script import script_argv
-from portside.observe.place import SITE, beside, central
+from portside.observe.ask import ask, stack
 
 LABEL, VALUE = "switch", "may-trip"
 # How long after the last moment at which the old release may still be stopping.
 AFTERWARDS = 60
-REQUEST_SECONDS = 5
 # Connecting to the machine of the central stack included.
 DEADLINE = 8
 
@@ -89,29 +86,8 @@ class Silence:
             raise HostError("Alertmanager's answer makes no sense", why=answer[:200]) from None
 
     async def _ask(self, method: str, path: str, body: str) -> str:
-        async with self._central() as host:
-            address = loopback(self._config.observe.alertmanager)
-            argv = script_argv("ask", SITE, *address, method, path, str(REQUEST_SECONDS))
-            answer = await host.run(argv, stdin=body.encode(), timeout=REQUEST_SECONDS + 5)
-        if answer.exit_code != 0:
-            raise HostError(answer.stderr.decode(errors="replace").strip(), where=host.name)
-        return answer.text
-
-    @contextlib.asynccontextmanager
-    async def _central(self) -> AsyncIterator[Host]:
-        mine = next((host for host in self._hosts if beside(self._config.observe, host)), None)
-        if mine is not None:
-            yield mine
-            return
-        async with central(self._config.observe) as host:
-            yield host
-
-
-def loopback(listen: str) -> tuple[str, str]:
-    """Where a listener is asked on its own machine: host and port."""
-    host, _, port = listen.rpartition(":")
-    host = host.strip("[]")
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port  # noqa: S104 - replaced, not listened at
+        async with stack(self._config.observe, self._hosts) as host:
+            return await ask(host, self._config.observe.alertmanager, method, path, body)
 
 
 def _words(error: BaseException) -> str:

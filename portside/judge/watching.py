@@ -6,14 +6,15 @@ Whatever goes wrong with looking is said and undoes nothing: a judge that can't 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from portside.config import Config, Environment
 from portside.errors import HostError, PortsideError, ReleaseError
+from portside.judge.findings import Verdict, concluded
 from portside.judge.judge import Judge
 from portside.judge.looker import Looker
 from portside.judge.looks import Look
+from portside.judge.promql import Queries
 from portside.release import Release
 from portside.steps import Target
 
@@ -42,7 +43,16 @@ class Watching:
         self._looking: dict[str, asyncio.Task[Look]] = {}
         self._blind: set[str] = set()
         self._before: asyncio.Task[None] | None = None
+        self._asking: asyncio.Task[None] | None = None
         self._enough = asyncio.Event()
+        previous = next((target.operation.previous for target in targets if target.operation.previous), None)
+        names = {
+            "service": release.service,
+            "env": release.env,
+            "release": release.id,
+            "previous": previous or "",
+        }
+        self._queries = Queries(config, [target.host for target in targets], names, note)
 
     def begin(self) -> None:
         """Look at the previous release from now to the switch, beside whatever else is done."""
@@ -59,7 +69,9 @@ class Watching:
         if not self._compares:
             self._note("The judge abstains: there is no previous release to compare with.")
             return
-        await self._stop_before()
+        await self._stop(self._before)
+        if self._queries.any:
+            self._asking = asyncio.create_task(self._queries.watch())
         loop = asyncio.get_running_loop()
         switched = loop.time()
         tick, passed = 0, 0.0
@@ -68,23 +80,35 @@ class Watching:
             lines = ("new-lines",) if tick % LINES_EVERY == 0 else ()
             looks = await self._looks(*(("old",) if tick == 0 else ("ready",)), "new", *lines)
             passed = loop.time() - switched
-            verdict = self._judge.after(looks, passed) if looks else None
-            if verdict and verdict.kind == "undo":
+            verdict = self._with_queries(self._judge.after(looks, passed) if looks else Verdict("wait"))
+            if verdict.kind == "undo":
                 raise ReleaseError(verdict.reason, where=f"{self._environment.name}, bake")
-            if verdict and verdict.kind == "commit":
+            if verdict.kind == "commit":
                 self._enough.set()
                 break
             tick += 1
             await asyncio.sleep(max(0.0, min(switched + tick * LOOK_EVERY, switched + seconds) - loop.time()))
             passed = loop.time() - switched
+        self._say_summary(passed)
+
+    def _with_queries(self, verdict: Verdict) -> Verdict:
+        wrong = self._queries.findings
+        if wrong:
+            return concluded([*verdict.findings, *wrong], early=False)
+        return verdict if verdict.kind != "commit" or self._queries.quiet else Verdict("wait", verdict.findings)
+
+    def _say_summary(self, passed: float) -> None:
         early = ", which is enough" if self._enough.is_set() else ""
         for line in self._judge.summary(passed).splitlines():
             self._note(f"Bake: {line}{early}.")
             early = ""
+        for text in self._queries.abstained:
+            self._note(f"Bake: the judge abstains on {text}.")
 
     async def end(self) -> None:
         """Leave nothing open, neither here nor on a host."""
-        await self._stop_before()
+        await self._stop(self._before)
+        await self._stop(self._asking)
         for task in self._looking.values():
             task.cancel()
         await asyncio.gather(*self._looking.values(), return_exceptions=True)
@@ -99,12 +123,11 @@ class Watching:
             first = False
             await asyncio.sleep(LOOK_EVERY)
 
-    async def _stop_before(self) -> None:
-        before, self._before = self._before, None
-        if before is not None:
-            before.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await before
+    @staticmethod
+    async def _stop(task: asyncio.Task[None] | None) -> None:
+        if task is not None and not task.done():
+            task.cancel()
+            await asyncio.wait([task])
 
     async def _looks(self, *words: str) -> dict[str, Look]:
         """What the hosts answered; one that is slow is taken along by a later look, one that fails is told of once."""

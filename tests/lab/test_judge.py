@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
+from portside.config import Config
+from portside.errors import ReleaseError
+from portside.host.local import LocalHost
+from portside.judge import promql
+from portside.judge.watching import Watching
 from portside.lab.values import Lab
 from portside.load import Kind, Load
-from tests.lab.project import Finished, Project, new_project
+from portside.steps import Target
+from portside.tools import ensure_tool
+from tests.lab.project import Finished, Project, new_project, wait_until
+from tests.lab.world import PROMETHEUS
+from tests.unit import builders
 
 READS = Kind(name="read", weight=1, method="GET", path=lambda: "/", accepted=frozenset({200}))
 RATE = 80
@@ -79,18 +92,13 @@ async def test_slower_is_undone_and_no_request_is_lost(project: Project) -> None
     assert load.report.failed == 0
 
 
-async def test_without_traffic_or_metrics_it_abstains_out_loud_and_keeps_the_release(project: Project) -> None:
-    one, two, three = [await asyncio.to_thread(project.image, version) for version in ("1", "2", "3")]
+async def test_without_traffic_it_abstains_out_loud_and_keeps_the_release(project: Project) -> None:
+    one, two = [await asyncio.to_thread(project.image, version) for version in ("1", "2")]
     await deploy(project, one)
     project.environment["bake"] = 1
     quiet = await deploy(project, two, FAILS="1")
     assert quiet.code == 0, quiet.all
     assert "abstains on 5xx: 0 requests, a verdict needs 20" in " ".join(quiet.data["notes"])
-    project.judge = {"path": "/elsewhere"}
-    async with Load(project.url(), [READS], connections=4, rate=RATE):
-        unknown = await deploy(project, three)
-    assert unknown.code == 0, unknown.all
-    assert "abstains on 5xx" in " ".join(unknown.data["notes"])
 
 
 async def test_as_good_is_kept_and_committed_before_the_bake_is_over(project: Project) -> None:
@@ -111,3 +119,87 @@ async def test_as_good_is_kept_and_committed_before_the_bake_is_over(project: Pr
     assert [line for line in journal.splitlines() if '"phase":"bake","event":"end"' in line], (
         "the bake ended, it wasn't cut"
     )
+
+
+@pytest.fixture(scope="module")
+def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real one that knows nothing but how to evaluate; where it listens."""
+    program = asyncio.run(ensure_tool(PROMETHEUS, print))
+    home = tmp_path_factory.mktemp("prometheus")
+    (home / "prometheus.yml").write_text("{}\n")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        listen = f"127.0.0.1:{free.getsockname()[1]}"
+    argv = [program, f"--config.file={home}/prometheus.yml", f"--storage.tsdb.path={home}/tsdb"]
+    process = subprocess.Popen([*argv, f"--web.listen-address={listen}"], stderr=subprocess.DEVNULL)
+
+    def ready() -> bool:
+        try:
+            return httpx.get(f"http://{listen}/-/ready", trust_env=False).is_success
+        except httpx.TransportError:
+            return False
+
+    try:
+        wait_until(ready, what="Prometheus to be ready")
+        yield listen
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Queries are asked at once and often: nothing is scraped here that they would have to wait for."""
+    monkeypatch.setattr(promql, "FIRST_AFTER", 0.1)
+    monkeypatch.setattr(promql, "ASK_EVERY", 0.2)
+
+
+def watching(prometheus: str, notes: list[str], **queries: str) -> Watching:
+    """The judge of a release to this machine, which has no container of it: only the queries say anything."""
+    made = builders.config(hosts=[])
+    config = Config.model_validate(
+        made.model_dump() | {"observe": {"prometheus": prometheus}, "judge": {"prometheus": queries}}
+    )
+    target = Target(LocalHost(), "links-prod", "1", builders.state(), builders.operation())
+    return Watching(config, config.environment("prod"), builders.release(), [target], notes.append)
+
+
+@pytest.mark.usefixtures("soon")
+async def test_a_query_of_the_project_s_own_that_answers_twice_undoes(prometheus: str) -> None:
+    notes: list[str] = []
+    judge = watching(
+        prometheus, notes, fine="vector(1) > 2", queue='label_replace(vector(7), "env", "$env", "", "") > 3'
+    )
+    try:
+        with pytest.raises(ReleaseError) as caught:
+            await judge.judged(20)
+    finally:
+        await judge.end()
+    assert "the query queue of judge.prometheus answered 7 for env=prod, " in caught.value.what
+
+
+@pytest.mark.usefixtures("soon")
+async def test_queries_that_make_no_sense_are_said_and_undo_nothing(prometheus: str) -> None:
+    notes: list[str] = []
+    judge = watching(prometheus, notes, wrong="not a query(", number="scalar(vector(1))", quiet="vector(1) > 2")
+    try:
+        await judge.judged(2)
+    finally:
+        await judge.end()
+    said = "\n".join(notes)
+    assert "the query wrong of judge.prometheus failed: " in said and "answered 400" in said
+    assert "it answers a scalar; compare with something" in said
+    assert "abstains on the query wrong: answered 0 times" in said
+    assert "the query quiet" not in said
+
+
+@pytest.mark.usefixtures("soon")
+async def test_a_prometheus_that_is_not_there_is_said(prometheus: str) -> None:
+    notes: list[str] = []
+    judge = watching("127.0.0.1:1", notes, queue="up == 0")
+    try:
+        await judge.judged(1)
+    finally:
+        await judge.end()
+    assert [
+        note for note in notes if "the query queue of judge.prometheus failed: nothing answers at 127.0.0.1:1" in note
+    ]

@@ -15,7 +15,8 @@ import pytest
 
 from portside.host.local import LocalHost
 from portside.host.script import script_argv
-from portside.silence import Silence, loopback, silence
+from portside.observe.ask import loopback
+from portside.silence import Silence, silence
 from tests.unit import builders
 
 
