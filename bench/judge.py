@@ -56,6 +56,7 @@ class Kind:
     other_mix: bool = False
     sick: float = 0.0
     early: bool = False
+    allowed: float = Judge().slower
 
 
 KINDS = (
@@ -67,6 +68,8 @@ KINDS = (
     Kind("50 % slower", slower=1.5, good=True),
     Kind("100 % slower", slower=2.0),
     Kind("5 % take 2 s longer", tail=0.05),
+    Kind("50 % slower, slower = 25", slower=1.5, allowed=25.0),
+    Kind("20 % slower, slower = 10", slower=1.2, allowed=10.0),
     Kind("0.5 % fail", failed=0.005),
     Kind("1 % fail", failed=0.01),
     Kind("5 % fail", failed=0.05),
@@ -119,7 +122,7 @@ def _cell(kind: Kind, rate: int, count: int) -> Cell:
 
 def judged(kind: Kind, rate: float, chance: random.Random, wanted: str = "undo") -> int | None:
     """One release: the second in which the verdict was `wanted`, None when it wasn't."""
-    settings = Judge(early=kind.early)
+    settings = Judge(early=kind.early, slower=kind.allowed)
     old = _release(Kind("old", failed=USUAL_FAILED), rate)
     sick = replace(kind, failed=max(kind.failed, kind.sick))
     recent = old.during(RECENT, chance, failed=kind.sick or None)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
 from app.metrics import Metrics
@@ -96,6 +98,25 @@ def test_a_look_is_read_whatever_is_missing() -> None:
     assert not look.new.containers["links-green-web-1"].ready
     assert look.new.lines is not None and (look.new.lines.count, look.new.lines.seconds) == (3, 5.0)
     assert look.old.lines is None
+
+
+PIECES = (
+    "@@container new a ready answered\n",
+    "@@lines old 3 1.5\n",
+    "http_requests_total{",
+    'status="500"',
+    "} 1",
+    "\n",
+    "@@",
+)
+
+
+@given(st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=20)), max_size=12).map("".join))
+def test_whatever_a_host_prints_is_a_look(text: str) -> None:
+    """A container's metrics are written by whoever wrote the service; nothing in them may end a release."""
+    look = parse_look(text, NAMES)
+    for side in (look.old, look.new):
+        assert whole(routes(increase({}, side.counters.get("a", {})), NAMES)).requests >= 0
 
 
 def test_what_to_expect_is_what_the_new_mix_would_have_got() -> None:
