@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
-from types import ModuleType
 
 import pytest
-from invoke import Argument, Collection
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
@@ -79,44 +76,3 @@ def test_exit_codes_are_those_of_the_errors() -> None:
             assert kind.__doc__ == meaning
     named = [row for row in documented.values() if row[0].startswith("`")]
     assert len(named) == len(kinds)
-
-
-@pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))
-def test_links_between_pages_lead_somewhere(page: str) -> None:
-    text = re.sub(r"```.*?```|`[^`\n]*`", "", (DOCS / page).read_text(), flags=re.DOTALL)
-    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
-        if "://" not in target:
-            assert (DOCS / target).exists(), f"docs/{page} links to {target}"
-
-
-COMMAND = re.compile(
-    r"invoke ([a-z][a-z-]*)(?![<\w-])"  # the task
-    r"((?: +(?:--?[a-z][a-z-]*|[^-\s`;|&#][^\s`;|&#]*))*)"  # its options and their values
-)
-PAGES = [*DOCS.glob("**/*.md"), DOCS.parent / "README.md", DOCS.parent / "CONTRIBUTING.md"]
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_invoke_command_on_a_page_is_a_task_with_these_options(page: Path) -> None:
-    """Commands in backticks and in code blocks; whether they do what is said is the lab's to test."""
-    tasks = Collection.from_module(load_tasks())
-    code = "\n".join(re.findall(r"```.*?```|`[^`\n]+`", page.read_text(), flags=re.DOTALL))
-    for name, options in COMMAND.findall(code):
-        if name == "list":
-            continue
-        assert name in tasks.task_names, f"{page.name}: invoke {name}"
-        known = {flag for argument in tasks[name].get_arguments() for flag in argument_flags(argument)}
-        for option in re.findall(r"(?<=\s)(--[a-z][a-z-]*)", options):
-            assert option in known | {"--help"}, f"{page.name}: invoke {name} {option}"
-
-
-def argument_flags(argument: Argument) -> set[str]:
-    return {f"--{name.replace('_', '-')}" for name in argument.names}
-
-
-def load_tasks() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("tasks", DOCS.parent / "tasks.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
