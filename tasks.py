@@ -227,6 +227,7 @@ def host_bootstrap(
 
 @task(
     help={
+        "env": "the stack of this environment, where it has one of its own",
         "down": "stop it; what it has gathered is kept",
         "volumes": "with --down: remove that as well, with its passwords and certificates",
         "status": "each component, targets down, rules failing, alerts, log lag",
@@ -236,6 +237,7 @@ def host_bootstrap(
 )
 def observe(
     _: Context,
+    env: str | None = None,
     down: bool = False,
     volumes: bool = False,
     status: bool = False,
@@ -245,7 +247,7 @@ def observe(
     """The monitoring stack up, or down, or how it is. Example: invoke observe --status"""
     from portside.observing import observe_command
 
-    observe_command(down=down, volumes=volumes, status=status, browser=open, machine=json)
+    observe_command(env, down=down, volumes=volumes, status=status, browser=open, machine=json)
 
 
 @task(name="notify-test", help={**ENV, **JSON})

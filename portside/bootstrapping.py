@@ -63,7 +63,7 @@ def bootstrap_command(
     machine: bool,
 ) -> None:
     async def act(terminal: Terminal) -> None:
-        config = project()
+        config = project(env)
         environment = config.environment(env)
         async with _machines(environment, host, user, key, firewall=firewall, say=terminal.reporter.say) as machines:
             plans = {each.name: list(needed(each.facts, each.wish, each.name)) for each in machines}

@@ -107,9 +107,10 @@ def as_data(error: PortsideError) -> dict[str, Any]:
     }
 
 
-def project() -> Config:
-    """The configuration of the project in the current folder."""
-    return load_config(Path.cwd())
+def project(env: str | None = None) -> Config:
+    """The configuration of the project in the current folder, as environment `env` sees it."""
+    config = load_config(Path.cwd())
+    return config if env is None else config.seen_from(env)
 
 
 def run(

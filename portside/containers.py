@@ -23,7 +23,7 @@ def logs_command(
     env: str, *, host: str | None, service: str | None, follow: bool, tail: int, since: str | None, previous: bool
 ) -> None:
     async def act(terminal: Terminal) -> None:
-        config = project()
+        config = project(env)
         environment = config.environment(env)
         async with connected(environment, _only(environment, host)) as hosts:
             states = await read_states(hosts, config.site(environment), full=False)
@@ -51,7 +51,7 @@ def logs_command(
 
 def exec_command(env: str, *, command: str, host: str | None, service: str | None) -> None:
     async def act(terminal: Terminal) -> int:
-        config = project()
+        config = project(env)
         environment = config.environment(env)
         try:
             argv = shlex.split(command)

@@ -57,6 +57,7 @@ def doctor_command(env: str, *, machine: bool) -> None:
             return _show(terminal, found, env)
         try:
             environment = config.environment(env)
+            config = config.seen_from(env)
         except ConfigError:
             tools.cancel()
             raise

@@ -23,7 +23,7 @@ from portside.surroundings import Surroundings
 
 def lock_command(env: str, *, message: str, minutes: int, machine: bool) -> None:
     async def act(terminal: Terminal) -> None:
-        config = project()
+        config = project(env)
         environment = config.environment(env)
         if not 1 <= minutes <= 7 * 24 * 60:
             raise ConfigError(f"{minutes} is not between 1 and {7 * 24 * 60}", where="--minutes")
@@ -40,7 +40,7 @@ def lock_command(env: str, *, message: str, minutes: int, machine: bool) -> None
 
 def unlock_command(env: str, *, machine: bool) -> None:
     async def act(terminal: Terminal) -> None:
-        config = project()
+        config = project(env)
         environment = config.environment(env)
         site = config.site(environment)
 
@@ -66,7 +66,7 @@ def maintenance_command(env: str, *, on: bool, off: bool, host: str | None, mach
     async def act(terminal: Terminal) -> None:
         if on == off:
             raise ConfigError("say either --on or --off", where="maintenance")
-        config = project()
+        config = project(env)
         environment = config.environment(env)
         operation = Operation(id=operation_id(), kind="maintenance", owner=operator())
         async with opened(config, environment, terminal.reporter, operation="maintenance", full=False) as site:
@@ -86,7 +86,7 @@ def maintenance_command(env: str, *, on: bool, off: bool, host: str | None, mach
 
 def accessories_command(env: str, *, machine: bool) -> None:
     async def act(terminal: Terminal) -> None:
-        config = project()
+        config = project(env)
         environment = config.environment(env)
         surroundings = await Surroundings.read(config, environment)
         if surroundings.accessories is None:

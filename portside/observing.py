@@ -9,6 +9,7 @@ import time
 import webbrowser
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from rich.table import Table
 
@@ -203,13 +204,20 @@ def _show(found: seen.Stack, absent: list[str], terminal: Terminal) -> None:
     ):
         terminal.out.print(f"{title}: {len(rows) or 'none'}", markup=False)
         for row in rows:
-            said = ", ".join(f"{key} {value}" for key, value in row.items() if value)
-            terminal.out.print(f"  {said}", markup=False)
+            terminal.out.print(f"  {_line(row)}", markup=False)
     if found.log_lag_seconds:
         lags = ", ".join(f"{host} {seconds:.0f} s" for host, seconds in sorted(found.log_lag_seconds.items()))
         terminal.out.print(f"Log lag: {lags}", markup=False)
     else:
         terminal.out.print("Log lag: no host sends logs", markup=False)
+
+
+def _line(row: Mapping[str, str]) -> str:
+    """One finding for a person; of an alert what a page would say first."""
+    if "summary" not in row:
+        return ", ".join(f"{key} {value}" for key, value in row.items() if value)
+    since = datetime.fromisoformat(row["since"]).astimezone()
+    return f"{row.get('severity', '').upper()} {row['alertname']}: {row['summary']} (since {since:%d %b %H:%M})"
 
 
 def _addresses(observe: Observe) -> dict[str, str]:

@@ -28,7 +28,7 @@ def deploy_command(
     env: str, *, image: str | None, host: str | None, dry_run: bool, yes: bool, force: bool, machine: bool
 ) -> None:
     async def act(terminal: Terminal) -> int:
-        config = project()
+        config = project(env)
         environment = config.environment(env)
         made = await _draft(config, environment, terminal, image)
         if dry_run:
@@ -48,7 +48,7 @@ def deploy_command(
 
 def rollback_command(env: str, *, to: str | None, host: str | None, dry_run: bool, yes: bool, machine: bool) -> None:
     async def act(terminal: Terminal) -> int:
-        config = project()
+        config = project(env)
         environment = config.environment(env)
         confirm = (lambda plan: _print_plan(terminal, plan)) if dry_run else _confirm(terminal, environment, yes)
         outcome = await rollback(config, environment, terminal.reporter, to=to, confirm=confirm, only=host)
@@ -63,7 +63,7 @@ def rollback_command(env: str, *, to: str | None, host: str | None, dry_run: boo
 
 def plan_command(env: str, *, image: str | None, machine: bool) -> None:
     async def act(terminal: Terminal) -> int:
-        config = project()
+        config = project(env)
         made = await _draft(config, config.environment(env), terminal, image)
         return WOULD_CHANGE if await _show_plan(made, terminal) else 0
 
@@ -85,7 +85,7 @@ def build_command(*, machine: bool) -> None:
 
 def push_command(env: str, *, image: str | None, machine: bool) -> None:
     async def act(terminal: Terminal) -> None:
-        config = project()
+        config = project(env)
         environment = config.environment(env)
         if environment.registry == "none":
             raise ConfigError(

@@ -23,7 +23,7 @@ UNREACHABLE = 4
 
 def status_command(env: str, *, machine: bool) -> None:
     async def act(terminal: Terminal) -> int:
-        config = project()
+        config = project(env)
         environment = config.environment(env)
         states, failures = await _states(config, environment)
         note = ""
@@ -48,7 +48,7 @@ def status_command(env: str, *, machine: bool) -> None:
 
 def history_command(env: str, *, machine: bool) -> None:
     async def act(terminal: Terminal) -> None:
-        config = project()
+        config = project(env)
         states, failures = await _states(config, config.environment(env))
         if not states:
             raise together(list(failures.values()))

@@ -8,13 +8,14 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, field_validator
 
 from portside.config.base import EnvName, Listen, Model, Name, Seconds, destination, source_reference
+from portside.config.observe import Observe
 
 
 class Environment(Model):
     """One place to release to. Times are in seconds.
 
     `env` values may name a secret as `${NAME}`; such a value is then treated as a secret itself.
-    `secrets` maps a name to `source:reference`, see portside/secrets.
+    `secrets` maps a name to `source:reference`, see portside/secrets. `observe` is a monitoring stack of its own.
     """
 
     name: Name
@@ -43,6 +44,7 @@ class Environment(Model):
     lock_ttl: Annotated[int, Field(ge=5, le=3600)] = 30
     min_disk_mb: int = 500
     min_memory_mb: int = 128
+    observe: Observe | None = None
 
     @field_validator("hosts")
     @classmethod

@@ -42,6 +42,11 @@ class Config(Model):
             )
         return self.env[name]
 
+    def seen_from(self, name: str) -> Config:
+        """This, as the environment called `name` sees it: with its own monitoring stack, where it has one."""
+        observe = self.environment(name).observe
+        return self if observe is None else self.model_copy(update={"observe": observe})
+
     def site(self, environment: Environment) -> str:
         """The name under which a service's environment lives on a host."""
         return f"{self.service.name}-{environment.name}"

@@ -26,6 +26,7 @@ from portside.report import Reporter
 ENV = "demo"
 NAME = "portside-demo"
 BAKE_SECONDS = 5
+MONITORING = {"grafana": 3000, "prometheus": 9090, "alertmanager": 9093}
 REVIVE_SECONDS = 15
 QUESTION_SECONDS = 30.0
 MADE = Path(".portside/demo.json")
@@ -58,7 +59,11 @@ async def ensure_host(ground: Ground, reporter: Reporter) -> Lab:
         lab = await start_hosts(1, name=ground.name, state_dir=state_dir(config, ground.name), say=reporter.say)
     else:
         reporter.say(f"{lab.hosts[0].name} is there from the last demo")
-    settings = environment_settings(lab) | {"bake": BAKE_SECONDS}
+    host = lab.hosts[0]
+    # The host's own address: this machine alone has a way to it.
+    opened = {f"observe.{name}": f"{host.address}:{port}" for name, port in MONITORING.items()}
+    observe = {"observe.host": host.name, "observe.ssh_config": str(lab.ssh_config), **opened}
+    settings = environment_settings(lab) | {"bake": BAKE_SECONDS} | observe
     write_environment(lab, environment_file(config, ENV), ENV, settings)
     return lab
 

@@ -162,11 +162,12 @@ def _expectations(expectations: Iterable[Expectation]) -> Text:
 def _next(report: DemoReport, env: str) -> Text:
     watching = "".join(f"  {line}\n" for line in report.monitoring)
     return Text(
-        f"\nThe host is still there: {report.address}/docs\n"
+        f"The host is still there: {report.address}/docs\n"
         f"and is watched:\n{watching}"
         f"→ What runs there:   invoke status --env {env}\n"
         f"→ Who released what: invoke history --env {env}\n"
         f"→ Its logs:          invoke logs --env {env}\n"
+        f"→ How it is watched: invoke observe --status --env {env}\n"
         f"→ One release back:  invoke rollback --env {env}\n"
         "→ Remove it all:     invoke demo --down"
     )

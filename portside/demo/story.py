@@ -108,7 +108,7 @@ async def play(ground: Ground, reporter: Reporter) -> DemoReport:
         third = await _release(ground, stage, 2, reporter, load)
         await asyncio.sleep(LEAD_SECONDS)
         greeted_again = await _greeted(stage)
-    monitoring = await setup.part("monitoring", watch(ground, stage.lab, reporter))
+    monitoring = await setup.part("monitoring", watch(ground, reporter))
     told = (first, second, third)
     return DemoReport(
         address=stage.address,

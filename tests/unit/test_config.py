@@ -42,6 +42,13 @@ def test_an_environment_overrides_the_defaults_key_by_key(tmp_path: Path) -> Non
     assert prod.env == {"A": "1", "B": "3"}
 
 
+def test_an_environment_may_have_a_monitoring_stack_of_its_own(tmp_path: Path) -> None:
+    write(tmp_path, MINIMAL + '[observe]\nhost = "m@one"\n[env.staging.observe]\nhost = "m@two"\n')
+    config = load_config(tmp_path)
+    assert config.seen_from("local").observe.host == "m@one"
+    assert config.seen_from("staging").observe.host == "m@two"
+
+
 def test_an_environment_extends_another(tmp_path: Path) -> None:
     write(tmp_path, MINIMAL + 'keep = 9\nhttp = "127.0.0.1:1"\n[env.lab]\nextends = "local"\nhttp = "0.0.0.0:80"\n')
     lab = load_config(tmp_path).environment("lab")
