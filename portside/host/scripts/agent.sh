@@ -53,7 +53,7 @@ PORTSIDE_UID="$uid" PORTSIDE_GID="$gid" PORTSIDE_CONFIG="$fingerprint" PORTSIDE_
   --env-file "$agent/images.env" \
   up -d --wait --wait-timeout "$seconds" --no-build --pull never --remove-orphans >"$agent/up.log" 2>&1 || {
   tail -n 15 "$agent/up.log" >&2
-  mapfile -t ids < <(docker ps -aq --filter "label=dev.portside.role=agent" --filter status=exited --filter status=restarting)
+  mapfile -t ids < <(unwell dev.portside.role=agent | sort -u)
   last_words "${ids[@]}" >&2
   fail 75 "the agent did not start"
 }

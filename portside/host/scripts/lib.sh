@@ -120,6 +120,12 @@ compose() {
     -f "$site/releases/$release/compose.yaml" --env-file /dev/null "$@"
 }
 
+# Of the containers with label $1, the ids of those that a start waits for in vain. What the others say would bury it.
+unwell() {
+  docker ps -aq --filter "label=$1" --filter status=exited --filter status=restarting --filter status=dead
+  docker ps -q --filter "label=$1" --filter health=unhealthy --filter health=starting
+}
+
 # The end of what the containers given by id said, for an error.
 last_words() {
   local id

@@ -73,7 +73,7 @@ PORTSIDE_UID="$uid" PORTSIDE_GID="$gid" \
   timeout "$seconds" docker compose -p portside-observability --project-directory "$folder" -f "$folder/compose.yaml" \
   --env-file "$folder/env" up -d --wait --no-build --pull never --remove-orphans >"$folder/up.log" 2>&1 || {
   tail -n 15 "$folder/up.log" >&2
-  mapfile -t ids < <(docker ps -aq --filter "label=com.docker.compose.project=portside-observability")
+  mapfile -t ids < <(unwell com.docker.compose.project=portside-observability | sort -u)
   last_words "${ids[@]}" >&2
   fail 75 "the monitoring stack did not start"
 }
