@@ -18,7 +18,8 @@ from typing import Any
 
 import httpx
 
-from portside.errors import BuildError
+from portside.command import run_command
+from portside.errors import BuildError, CommandError
 from portside.image.reference import DEFAULT_REGISTRY, Reference
 from portside.image.registry import PASSWORD, USERNAME
 
@@ -44,25 +45,42 @@ async def opened(where: Reference, environ: Mapping[str, str] = os.environ) -> A
     address = f"{scheme}://{HOSTS.get(where.registry, where.registry)}"
     async with httpx.AsyncClient(base_url=address, timeout=ANSWER_SECONDS, follow_redirects=True) as http:
         try:
-            yield RegistryClient(http, where, credentials(where.registry, environ))
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError) as error:
+            yield RegistryClient(http, where, await credentials(where.registry, environ))
+        except (httpx.HTTPError, httpx.InvalidURL, CommandError, ValueError, KeyError) as error:
             raise BuildError(
                 "the registry can't be asked", where=where.registry, why=f"{type(error).__name__}: {error}"
             ) from None
 
 
-def credentials(registry: str, environ: Mapping[str, str]) -> tuple[str, str] | None:
-    """User and password for `registry`: PORTSIDE_REGISTRY_USERNAME and _PASSWORD, else what `docker login` wrote."""
+async def credentials(registry: str, environ: Mapping[str, str]) -> tuple[str, str] | None:
+    """User and password for `registry`: PORTSIDE_REGISTRY_USERNAME and _PASSWORD, else what `docker login` keeps.
+
+    Docker keeps it in its config.json, or in the helper that is named there
+    (https://docs.docker.com/reference/cli/docker/login/#credential-stores).
+    """
     if environ.get(USERNAME) and environ.get(PASSWORD):
         return environ[USERNAME], environ[PASSWORD]
     folder = Path(environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
     try:
-        known = json.loads((folder / "config.json").read_text()).get("auths", {})
+        kept = json.loads((folder / "config.json").read_text())
     except (OSError, ValueError):
         return None
     name = "https://index.docker.io/v1/" if registry == DEFAULT_REGISTRY else registry
-    user, _, password = base64.b64decode(known.get(name, {}).get("auth", "")).decode().partition(":")
+    helper = kept.get("credHelpers", {}).get(name) or kept.get("credsStore")
+    if helper:
+        return await _helped(helper, name)
+    plain = base64.b64decode(kept.get("auths", {}).get(name, {}).get("auth", "")).decode()
+    user, _, password = plain.partition(":")
     return (user, password) if user and password else None
+
+
+async def _helped(helper: str, name: str) -> tuple[str, str] | None:
+    asked = await run_command([f"docker-credential-{helper}", "get"], timeout=ANSWER_SECONDS, stdin=name.encode())
+    if asked.exit_code != 0:
+        # It knows nothing of this registry: nobody logged in there.
+        return None
+    given = json.loads(asked.stdout)
+    return given["Username"], given["Secret"]
 
 
 class RegistryClient:

@@ -10,6 +10,7 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -153,6 +154,31 @@ async def test_an_image_that_is_not_there_takes_nothing(registry: StandIn) -> No
     other = f"{registry.address}/team/links@sha256:{'0' * 64}"
     with pytest.raises(BuildError, match="failed"):
         await attach(other, artifact_type=KIND, files={})
+
+
+@pytest.mark.parametrize("kept", ["in the file", "by a helper", "by nobody"])
+async def test_docker_s_own_login_counts_wherever_docker_keeps_it(
+    registry: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: str
+) -> None:
+    for name in (USERNAME, PASSWORD):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    helper = tmp_path / "docker-credential-standin"
+    helper.write_text(
+        f'#!/bin/sh\nread -r name\n[ "$name" = {registry.address} ] || exit 1\n'
+        """echo '{"Username": "user", "Secret": "password"}'\n"""
+    )
+    helper.chmod(0o700)
+    auth = {registry.address: {"auth": "dXNlcjpwYXNzd29yZA=="}}
+    forms = {"in the file": {"auths": auth}, "by a helper": {"credsStore": "standin"}, "by nobody": {}}
+    (tmp_path / "config.json").write_text(json.dumps(forms[kept]))
+    subject = f"{registry.address}/team/links@{DIGEST}"
+    if kept == "by nobody":
+        with pytest.raises(BuildError, match="refused"):
+            await attached(subject, KIND)
+    else:
+        assert await attached(subject, KIND) == []
 
 
 async def test_a_registry_that_is_away_is_named() -> None:
