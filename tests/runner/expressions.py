@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 FUNCTIONS = ("success", "failure", "always")
-TOKEN = re.compile(r"\s*(?:(?P<text>'[^']*')|(?P<word>[A-Za-z_][\w-]*(?:\.[\w-]+)*)|(?P<sign>==|&&|[()]))")
+TOKEN = re.compile(r"\s*(?:(?P<text>'[^']*')|(?P<word>[A-Za-z_][\w-]*(?:\.[\w-]+)*)|(?P<sign>==|!=|&&|[()]))")
 
 Contexts = Mapping[str, Any]
 
@@ -71,9 +71,9 @@ def _conjunction(tokens: list[str], contexts: Contexts) -> Any:
 
 def _comparison(tokens: list[str], contexts: Contexts) -> Any:
     value = _term(tokens, contexts)
-    if tokens[:1] == ["=="]:
-        tokens.pop(0)
-        return value == _term(tokens, contexts)
+    if tokens[:1] in (["=="], ["!="]):
+        equal = tokens.pop(0) == "=="
+        return (value == _term(tokens, contexts)) is equal
     return value
 
 
