@@ -45,7 +45,10 @@ STEPS = 60
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of release: how much slower, how often it fails, what else happens. `good`: it must not be undone."""
+    """One kind of release: how much slower, how often it fails, what else happens. `good`: it must not be undone.
+
+    `sick` is a share that fails whatever the release, `canary` the share of requests that the new release gets.
+    """
 
     name: str
     slower: float = 1.0
@@ -55,6 +58,8 @@ class Kind:
     burst: bool = False
     other_mix: bool = False
     sick: float = 0.0
+    sick_from_now: float = 0.0
+    canary: float = 0.0
     early: bool = False
     allowed: float = Judge().slower
 
@@ -75,6 +80,11 @@ KINDS = (
     Kind("5 % fail", failed=0.05),
     Kind("50 % fail", failed=0.5),
     Kind("all fail", failed=1.0),
+    Kind("as good, the database fails 20 % from the switch on", good=True, sick_from_now=0.2),
+    Kind("the same, canary of 5 %", good=True, sick_from_now=0.2, canary=0.05),
+    Kind("as good as before, canary of 5 %", good=True, canary=0.05),
+    Kind("5 % fail, canary of 5 %", failed=0.05, canary=0.05),
+    Kind("all fail, canary of 5 %", failed=1.0, canary=0.05),
 )
 EARLY = Kind("as good as before, early = true", good=True, early=True)
 
@@ -123,16 +133,21 @@ def _cell(kind: Kind, rate: int, count: int) -> Cell:
 def judged(kind: Kind, rate: float, chance: random.Random, wanted: str = "undo") -> int | None:
     """One release: the second in which the verdict was `wanted`, None when it wasn't."""
     settings = Judge(early=kind.early, slower=kind.allowed)
-    old = _release(Kind("old", failed=USUAL_FAILED), rate)
-    sick = replace(kind, failed=max(kind.failed, kind.sick))
+    old = _release(Kind("old", failed=USUAL_FAILED), rate * (1 - kind.canary))
     recent = old.during(RECENT, chance, failed=kind.sick or None)
-    comparison = Comparison(
-        Baseline(merged((old.during(LIFE, chance), recent)), recent), settings, settings.significance / CRITERIA
-    )
-    record, new = Record(), _release(sick, rate)
+    before = Baseline(merged((old.during(LIFE, chance), recent)), recent)
+    # A canary has two stages, and each of them half of the probability of an error.
+    error = settings.significance / CRITERIA / (2 if kind.canary else 1)
+    comparison = Comparison(before, settings, error, side_by_side=bool(kind.canary))
+    sick = kind.sick or kind.sick_from_now
+    record, new = Record(), _release(replace(kind, failed=max(kind.failed, sick)), rate * (kind.canary or 1.0))
     burst = chance.randrange(BAKE) if kind.burst else None
+    beside: Routes = {}
     for second in range(BAKE):
         record.add(new.during(1.0, chance, failed=1.0 if second == burst else None), warm=second >= settings.warm_up)
+        if kind.canary:
+            beside = merged((beside, old.during(1.0, chance, failed=sick or None)))
+            comparison = replace(comparison, baseline=Baseline(beside))
         early = kind.early and second + 1 >= EARLY_SECONDS
         if concluded(comparison.findings(record), early=early).kind == wanted:
             return second + 1

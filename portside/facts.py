@@ -102,8 +102,8 @@ class State:
 
     @property
     def serving(self) -> Slot | None:
-        """The slot that the proxy sends traffic to."""
-        slot = self.route.partition(">")[0]
+        """The slot that the proxy sends traffic to; of two, the one that isn't on trial."""
+        slot = self.route.partition(">")[0].partition("+")[0]
         return slot if slot in ("blue", "green") else None  # type: ignore[return-value]
 
     def image(self, reference: str) -> HostImage | None:

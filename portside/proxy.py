@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -43,6 +43,11 @@ def upstreams(site: str, slot: Slot, web: str, replicas: int, port: int) -> list
     return [f"{site}-{slot}-{web}-{number}:{port}" for number in range(1, replicas + 1)]
 
 
+def canary_route(serving: Slot, trial: Slot, share: float) -> str:
+    """The route that sends `share` per cent of the requests to the slot on trial, and the others where they went."""
+    return f"{serving}+{trial}:{share:g}"
+
+
 def site_route(config: Config, environment: Environment, replicas: int) -> dict[str, Any]:
     """The Caddy route of one environment of the service, with `replicas` upstreams in each slot."""
     site = config.site(environment)
@@ -69,7 +74,10 @@ def site_route(config: Config, environment: Environment, replicas: int) -> dict[
         behind = other(slot)
         routes.append(
             {
-                "match": [{"vars": {route_file: [slot, f"{slot}>{behind}"]}}],
+                "match": [
+                    {"vars": {route_file: [slot, f"{slot}>{behind}"]}},
+                    *_chosen(route_file, slot, behind, environment.canary),
+                ],
                 "handle": [
                     {
                         "handler": "subroute",
@@ -77,7 +85,7 @@ def site_route(config: Config, environment: Environment, replicas: int) -> dict[
                         "errors": {
                             "routes": [
                                 {
-                                    "match": _unanswered(route_file, slot, behind),
+                                    "match": _unanswered(route_file, slot, behind, environment.canary),
                                     "handle": [_balanced(site, behind, replicas, service, "3s")],
                                     "terminal": True,
                                 },
@@ -101,13 +109,28 @@ def site_route(config: Config, environment: Environment, replicas: int) -> dict[
     return route
 
 
-def _unanswered(route_file: str, slot: Slot, behind: Slot) -> list[dict[str, Any]]:
+def _chosen(route_file: str, slot: Slot, beside: Slot, shares: Sequence[float]) -> list[dict[str, Any]]:
+    """When `slot` gets a request of a canary: by the request's random id, so that nothing has to be remembered.
+
+    The first eight digits of a UUID of version 4 are random: below a bound is the share on trial.
+    """
+    found: list[dict[str, Any]] = []
+    for share in shares:
+        bound = f'"{int(share / 100 * 16**8):08x}"'
+        on_trial, serving = canary_route(beside, slot, share), canary_route(slot, beside, share)
+        found.append({"vars": {route_file: [on_trial]}, "expression": f"{{http.request.uuid}} < {bound}"})
+        found.append({"vars": {route_file: [serving]}, "expression": f"{{http.request.uuid}} >= {bound}"})
+    return found
+
+
+def _unanswered(route_file: str, slot: Slot, behind: Slot, shares: Sequence[float]) -> list[dict[str, Any]]:
     """Which failed requests go on to the slot behind: those that may be repeated, and those that nobody has seen yet.
 
     A POST whose container died while it was at it may have been carried out; only its sender can know what to do.
     """
     # The route may have been put back while this request was tried at `slot`.
-    routes = {route_file: [f"{slot}>{behind}", behind, f"{behind}>{slot}"]}
+    trials = [canary_route(behind, slot, share) for share in shares]
+    routes = {route_file: [f"{slot}>{behind}", behind, f"{behind}>{slot}", *trials]}
     failed = "{http.error.status_code} in [502, 503, 504]"
     unseen = '{http.error.status_code} == 503 || {http.error.message}.contains("dial tcp")'
     return [

@@ -17,7 +17,7 @@ from portside.config import Config, Environment
 from portside.delivery import Delivery
 from portside.errors import HostError, PortsideError, ReleaseError, UnfinishedError
 from portside.fleet import everywhere, settle
-from portside.journal import Phase
+from portside.journal import Operation, Phase
 from portside.judge.watching import Watching
 from portside.markers import marks
 from portside.plan import differs_in_image_only
@@ -71,10 +71,12 @@ class Rollout:
         self._silence = silence
         self._committed = committed
         self._drains: dict[str, asyncio.Task[int]] = {}
-        judges = config.judge.enabled and environment.bake > 0
-        self._judge = Watching(config, environment, release, targets, self._note) if judges else None
         previous = next((target.operation.previous for target in targets if target.operation.previous), None)
         self.outcome = Outcome(release.id, previous, "failed")
+        self._judge: Watching | None = None
+        if config.judge.enabled and environment.bake:
+            stages = 1 + len(self._shares)
+            self._judge = Watching(config, environment, release, targets, self._note, stages=stages)
 
     async def run(self) -> Outcome:
         """Go through all phases.
@@ -88,6 +90,9 @@ class Rollout:
             await self._before_switch()
             await self._start()  # the barrier: all hosts are ready, or nothing is switched
             self._begin_silence()
+            for share in self._shares:
+                await self._switch(share)
+                await self._bake(share)
             await self._switch()
             await self._bake()
         except (PortsideError, asyncio.CancelledError, KeyboardInterrupt) as error:
@@ -138,14 +143,24 @@ class Rollout:
         if self._silence:
             self._silence.begin(self._release.id, self._targets[0].operation.owner)
 
-    async def _switch(self) -> None:
-        deadline = self._environment.start_deadline
-        await self._phase(
-            "switch",
-            lambda target: run_step(target, steps.switch(target.operation, self._release, deadline)),
-        )
+    @property
+    def _shares(self) -> tuple[float, ...]:
+        """A canary's steps in per cent. A rollback has none: it is in a hurry, and the proxy may not know them."""
+        deploys = self._targets[0].operation.kind == "deploy" and self.outcome.previous is not None
+        return self._environment.canary if deploys else ()
 
-    async def _bake(self) -> None:
+    async def _switch(self, share: float | None = None) -> None:
+        """All traffic, or `share` per cent where there is a release to share it with."""
+        deadline = self._environment.start_deadline
+
+        def step(operation: Operation) -> Step:
+            if share is not None and operation.previous_slot:
+                return steps.canary(operation, self._release, share, deadline)
+            return steps.switch(operation, self._release, deadline)
+
+        await self._phase("switch", lambda target: run_step(target, step(target.operation)))
+
+    async def _bake(self, share: float | None = None) -> None:
         """Each host watches its containers, the judge what they count; whoever finds something first ends it."""
         seconds, judge = self._environment.bake, self._judge
         if not seconds:
@@ -157,6 +172,7 @@ class Rollout:
 
         both: list[Awaitable[None]] = [self._phase("bake", watch)]
         if judge:
+            judge.stage(share)
             both.append(judge.judged(seconds))
         await everywhere(both, asyncio.ensure_future)
 

@@ -25,7 +25,8 @@ DEADLINE = 8
 
 def silence(environment: Environment, release: str, owner: str, *, now: datetime) -> dict[str, object]:
     """The silence for a switch at `now`, as Alertmanager's API v2 takes it. It ends by itself, whoever dies."""
-    ends = now + timedelta(seconds=environment.bake + environment.drain_deadline + AFTERWARDS)
+    baking = environment.bake * (1 + len(environment.canary))
+    ends = now + timedelta(seconds=baking + environment.drain_deadline + AFTERWARDS)
     return {
         "matchers": [
             {"name": "env", "value": environment.name, "isRegex": False, "isEqual": True},

@@ -11,6 +11,7 @@ from portside.host.base import Host, Input
 from portside.host.script import script_argv
 from portside.journal import Operation, Phase, line
 from portside.markers import Marks, site_labels
+from portside.proxy import canary_route
 from portside.release import Current, Release, Slot, archive, other
 
 # How long a step may wait for another one's work lock, on top of its own time (lib.sh waits 60 s).
@@ -91,6 +92,14 @@ def switch(operation: Operation, release: Release, deadline: float) -> Step:
         *release.stop_first,
     )
     return Step("switch", "switch", arguments, deadline + GRACE)
+
+
+def canary(operation: Operation, release: Release, share: float, deadline: float) -> Step:
+    """Some of the traffic to the new release. Stop-first services stay where they are: there is never more than one."""
+    route = canary_route(operation.previous_slot or other(operation.slot), operation.slot, share)
+    return Step(
+        "switch", "switch", (route, NONE, NONE, operation.slot, release.id, f"{deadline:.0f}"), deadline + GRACE
+    )
 
 
 def bake(operation: Operation, release: Release, seconds: float, stdin: Input | None = None) -> Step:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, field_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from portside.config.base import EnvName, Listen, Model, Name, Seconds, destination, source_reference
+from portside.config.base import EnvName, Listen, Model, Name, Percent, Seconds, destination, source_reference
 from portside.config.observe import Observe
 
 
@@ -34,6 +34,7 @@ class Environment(Model):
     secrets: dict[EnvName, str] = {}
     keep: Annotated[int, Field(ge=2, le=100)] = 5
     bake: Seconds = 10
+    canary: tuple[Percent, ...] = ()
     keep_warm: bool = False
     confirm: bool = False
     require_scan: bool = False
@@ -66,6 +67,14 @@ class Environment(Model):
         for name, reference in secrets.items():
             source_reference(name, reference)
         return secrets
+
+    @model_validator(mode="after")
+    def _steps(self) -> Environment:
+        if list(self.canary) != sorted(set(self.canary)):
+            raise ValueError("canary: the shares must grow from step to step")
+        if self.canary and not self.bake:
+            raise ValueError("canary needs a bake: each step is judged for that long")
+        return self
 
     @property
     def local(self) -> bool:

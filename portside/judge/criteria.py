@@ -26,7 +26,7 @@ from portside.judge.requests import (
     typical,
     whole,
 )
-from portside.judge.sequential import FINE, divergence, evidence, upper_bound
+from portside.judge.sequential import FINE, divergence, evidence, running_bound, upper_bound
 
 # How sure "not worse than allowed" has to be before a release is committed early.
 FINE_ERROR = 0.01
@@ -69,11 +69,15 @@ class Record:
 
 @dataclass(frozen=True)
 class Comparison:
-    """`error` is the probability of a false "worse" that each criterion may spend; half on each of its two pieces."""
+    """`error` is the probability of a false "worse" that each criterion may spend; half on each of its two pieces.
+
+    `side_by_side`: the baseline is of the same seconds, and grows with every look.
+    """
 
     baseline: Baseline
     settings: Judge
     error: float
+    side_by_side: bool = False
 
     def findings(self, record: Record) -> list[Finding]:
         return [self.errors(record), self.middle(record), self.tail(record)]
@@ -184,7 +188,8 @@ class Comparison:
         made it worse, a database for instance, isn't the new release's doing.
         """
         life = expected(old, mix, of)
-        bound = upper_bound(life.share, life.trials, self.error / 2)
+        at_most = running_bound if self.side_by_side else upper_bound
+        bound = at_most(life.share, life.trials, self.error / 2)
         recent = expected(self.baseline.recent, mix, of)
         if recent.share > bound and recent.trials * divergence(recent.share, bound) >= math.log(1 / SICK_ERROR):
             return recent, upper_bound(recent.share, recent.trials, self.error / 2)

@@ -22,10 +22,16 @@ Totals = dict[str, dict[str, Counters]]
 
 
 class Judge:
-    """One release at its hosts. `before` each look until the switch, then `after` each look."""
+    """One release at its hosts: `before` each look until the switch, then `after` each look.
 
-    def __init__(self, settings: Settings, hosts: Sequence[str]) -> None:
+    With a canary, each of its steps is a stage of its own, and the switch the last one: `begin` them.
+    """
+
+    def __init__(self, settings: Settings, hosts: Sequence[str], *, stages: int = 1) -> None:
         self._settings = settings
+        self._share = settings.significance / CRITERIA / stages
+        self._side_by_side = False
+        self._at_begin: Totals = {}
         self._hosts = tuple(hosts)
         self._before: list[Looks] = []
         self._after: list[Looks] = []
@@ -47,10 +53,18 @@ class Judge:
             self._new[host] |= look.new.counters
             self._count_old_lines(look)
 
+    def begin(self, *, side_by_side: bool) -> None:
+        """A new stage. `side_by_side`: both releases get requests, and are compared over the same seconds."""
+        self._side_by_side = side_by_side
+        self._at_begin = {}
+        self._comparisons = {}
+        self._after, self._new_lines = [], []
+        self._records = {host: Record() for host in ("", *self._hosts)}
+
     def after(self, looks: Looks, seconds: float) -> Verdict:
         """A look `seconds` after the switch, and what follows from all so far."""
-        if not self._comparisons:
-            self._close_baseline(looks)
+        if not self._comparisons or self._side_by_side:
+            self._update_baseline(looks)
         self._after.append(looks)
         warm = seconds > self._settings.warm_up
         seen: dict[str, Routes] = {}
@@ -73,7 +87,7 @@ class Judge:
                 # Of one host alone, only what is wrong is worth a word.
                 if not group or finding.state == "worse":
                     found.append(Finding(finding.criterion, finding.state, finding.text, group))
-        lines = rules.error_lines(self._lines, self._new_lines, self._settings.significance / CRITERIA)
+        lines = rules.error_lines(self._lines, self._new_lines, self._share)
         return [*found, *rules.readiness(self._after), *rules.saturation(self._before, self._after), lines]
 
     def summary(self, seconds: float) -> str:
@@ -89,27 +103,35 @@ class Judge:
         text = f"{text}; no worse: {', '.join(judged)}" if judged else text
         return f"{text}\nthe judge abstains on {'; '.join(abstained)}" if abstained else text
 
-    def _close_baseline(self, looks: Looks) -> None:
-        """The previous release's last word: requests that it was at when the switch came are in it."""
+    def _update_baseline(self, looks: Looks) -> None:
+        """The previous release's last word so far: requests that it was at when the switch came are in it."""
         for host, look in looks.items():
             for name, counters in look.old.counters.items():
                 self._first[host].setdefault(name, counters)
                 self._last[host][name] = counters
             self._count_old_lines(look)
-        share = self._settings.significance / CRITERIA
+        if self._side_by_side and not self._at_begin:
+            self._at_begin = {host: dict(counters) for host, counters in self._last.items()}
         several = len(self._hosts) > 1
         baselines = {host: self._baseline(host) for host in self._hosts}
         together = Baseline(
             merged(baseline.life for baseline in baselines.values()),
             merged(baseline.recent for baseline in baselines.values()),
         )
-        self._comparisons[""] = Comparison(together, self._settings, share / 2 if several else share)
+        self._comparisons[""] = self._compared(together, self._share / 2 if several else self._share)
         for host, baseline in baselines.items():
-            self._comparisons[host] = Comparison(baseline, self._settings, share / 2 / len(self._hosts))
+            self._comparisons[host] = self._compared(baseline, self._share / 2 / len(self._hosts))
+
+    def _compared(self, baseline: Baseline, error: float) -> Comparison:
+        return Comparison(baseline, self._settings, error, side_by_side=self._side_by_side)
 
     def _baseline(self, host: str) -> Baseline:
-        last, first = self._last[host], self._first[host]
-        recent = [increase(first[name], counters) for name, counters in last.items()]
+        last = self._last[host]
+        if self._side_by_side:
+            since = self._at_begin.get(host, {})
+            beside = [increase(since[name], counters) for name, counters in last.items() if name in since]
+            return Baseline(routes(added(beside), self._settings))
+        recent = [increase(self._first[host][name], counters) for name, counters in last.items()]
         return Baseline(routes(added(last.values()), self._settings), routes(added(recent), self._settings))
 
     def _count_old_lines(self, look: Look) -> None:

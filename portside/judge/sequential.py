@@ -38,6 +38,21 @@ def upper_bound(share: float, trials: float, error: float) -> float:
     return high
 
 
+def running_bound(share: float, trials: float, error: float) -> float:
+    """As `upper_bound`, for all moments of a count that is looked at while it grows."""
+    needed = math.log(1 / error)
+    low, high = share, 1.0 - 1e-6
+    if trials <= 0 or evidence(share * trials, trials, high, FINE) < needed:
+        return 1.0
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        if evidence(share * trials, trials, middle, FINE) < needed:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
 def divergence(share: float, other: float) -> float:
     """KL(share ‖ other) of two coins, in nats."""
     if other >= 1.0:

@@ -25,7 +25,7 @@ PATIENCE = 0.7
 
 
 class Watching:
-    """One release's judge. `begin` before anything else, `judged` after the switch, `end` whatever happened."""
+    """One release's judge. `begin` before anything else, `stage` and `judged` when traffic moved, `end` always."""
 
     def __init__(
         self,
@@ -34,10 +34,12 @@ class Watching:
         release: Release,
         targets: Sequence[Target],
         note: Callable[[str], None],
+        *,
+        stages: int = 1,
     ) -> None:
         self._environment, self._settings, self._note = environment, config.judge, note
         self._lookers = [Looker(target, release, config) for target in targets]
-        self._judge = Judge(config.judge, [looker.name for looker in self._lookers])
+        self._judge = Judge(config.judge, [looker.name for looker in self._lookers], stages=stages)
         self._warm = any(target.operation.warm for target in targets)
         self._compares = any(target.operation.previous for target in targets)
         self._looking: dict[str, asyncio.Task[Look]] = {}
@@ -45,6 +47,7 @@ class Watching:
         self._before: asyncio.Task[None] | None = None
         self._asking: asyncio.Task[None] | None = None
         self._enough = asyncio.Event()
+        self._share: float | None = None
         previous = next((target.operation.previous for target in targets if target.operation.previous), None)
         names = {
             "service": release.service,
@@ -59,30 +62,35 @@ class Watching:
         if self._compares:
             self._before = asyncio.create_task(self._look_before())
 
+    def stage(self, share: float | None) -> None:
+        """Traffic has just moved: `share` per cent of it, or all (None)."""
+        self._share, self._enough = share, asyncio.Event()
+        self._judge.begin(side_by_side=share is not None)
+
     async def enough(self) -> AsyncIterator[bytes]:
-        """Standard input of a host's bake: a line when the release is to be committed early."""
+        """Standard input of a host's bake: a line when this stage is to end early."""
         await self._enough.wait()
         yield b"enough\n"
 
     async def judged(self, seconds: float) -> None:
-        """Judge for `seconds` from now, the switch. Raises ReleaseError when the release is worse."""
+        """Judge the stage for `seconds` from now. Raises ReleaseError when the release is worse."""
         if not self._compares:
             self._note("The judge abstains: there is no previous release to compare with.")
             return
         await self._stop(self._before)
-        if self._queries.any:
+        if self._queries.any and self._asking is None:
             self._asking = asyncio.create_task(self._queries.watch())
         loop = asyncio.get_running_loop()
         switched = loop.time()
         tick, passed = 0, 0.0
         while passed < seconds:
-            # The old one's counters once more: requests that it was at when the switch came are in them.
-            lines = ("new-lines",) if tick % LINES_EVERY == 0 else ()
-            looks = await self._looks(*(("old",) if tick == 0 else ("ready",)), "new", *lines)
+            # After the switch the old one's counters once more: requests that it was at are in them.
+            old = "old" if tick == 0 or self._share is not None else "ready"
+            looks = await self._looks(old, "new", *(("new-lines",) if tick % LINES_EVERY == 0 else ()))
             passed = loop.time() - switched
             verdict = self._with_queries(self._judge.after(looks, passed) if looks else Verdict("wait"))
             if verdict.kind == "undo":
-                raise ReleaseError(verdict.reason, where=f"{self._environment.name}, bake")
+                raise ReleaseError(verdict.reason, where=f"{self._environment.name}, {self._called}")
             if verdict.kind == "commit":
                 self._enough.set()
                 break
@@ -99,11 +107,16 @@ class Watching:
 
     def _say_summary(self, passed: float) -> None:
         early = ", which is enough" if self._enough.is_set() else ""
+        called = self._called.capitalize()
         for line in self._judge.summary(passed).splitlines():
-            self._note(f"Bake: {line}{early}.")
+            self._note(f"{called}: {line}{early}.")
             early = ""
-        for text in self._queries.abstained:
-            self._note(f"Bake: the judge abstains on {text}.")
+        for text in self._queries.abstained if self._share is None else ():
+            self._note(f"{called}: the judge abstains on {text}.")
+
+    @property
+    def _called(self) -> str:
+        return "bake" if self._share is None else f"bake of a canary of {self._share:g} %"
 
     async def end(self) -> None:
         """Leave nothing open, neither here nor on a host."""

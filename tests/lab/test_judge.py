@@ -121,6 +121,35 @@ async def test_as_good_is_kept_and_committed_before_the_bake_is_over(project: Pr
     )
 
 
+async def test_a_canary_gets_its_share_and_is_judged_beside_the_old_release(project: Project) -> None:
+    """A good one goes on to all traffic; one that fails is undone having cost a few requests of many."""
+    one, two, three = [await asyncio.to_thread(project.image, version) for version in ("1", "2", "3")]
+    project.environment |= {"canary": [20], "bake": 5}
+    first = (await deploy(project, one)).data["release"]
+    host = project.hosts[0]
+    async with Load(project.url(), [READS], connections=8, rate=3 * RATE) as load:
+        good = asyncio.create_task(deploy(project, two))
+        route = project.site("").replace("/sites/tiny-lab/", "/proxy/routes/tiny-lab/route")
+        await asyncio.to_thread(
+            wait_until, lambda: project.shell(host, "cat", route) == "blue+green:20", what="the canary", seconds=60
+        )
+        async with httpx.AsyncClient() as client:
+            answers = [(await client.get(project.url())).json()["release"] for _ in range(100)]
+        still = await asyncio.to_thread(project.shell, host, "cat", route)
+        released = (await good).data
+        assert still == "blue+green:20", "all answers are of the canary's time"
+        assert 5 <= sum(answer != first for answer in answers) <= 45, "20 %, but for chance"
+        assert "canary of 20 %: judged by" in " ".join(released["notes"])
+        assert load.report.failed == 0
+        project.environment["bake"] = 20
+        bad = await deploy(project, three, FAILS="1")
+    assert bad.code == 7, bad.all
+    assert "bake of a canary of 20 %: 5xx ratio 100 %" in bad.data["why"]
+    assert load.report.failed < load.report.requests / 20
+    answer = await asyncio.to_thread(httpx.get, project.url())
+    assert answer.json()["release"] == released["release"]
+
+
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real one that knows nothing but how to evaluate; where it listens."""

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from portside.proxy import proxy_compose, upstreams, with_site
+from portside.proxy import canary_route, proxy_compose, upstreams, with_site
 from tests.unit import builders
 
 ROOT = Path(__file__).parents[2]
@@ -63,3 +63,18 @@ def test_metrics_have_a_port_of_their_own_that_is_not_published() -> None:
 
 def test_the_admin_api_is_a_socket_never_a_port() -> None:
     assert json.loads(configuration())["admin"]["listen"].startswith("unix//")
+
+
+def test_a_canary_adds_conditions_and_no_upstreams() -> None:
+    plain, canary = configuration(), configuration(canary=[5, 25])
+    assert configuration(canary=[]) == plain
+    assert canary.count('"dial"') == plain.count('"dial"')
+    text = json.dumps(json.loads(canary))
+    for route in ("blue+green:5", "green+blue:5", "blue+green:25", "green+blue:25"):
+        assert route in text
+    assert '{http.request.uuid} < \\"0ccccccc\\"' in text and '{http.request.uuid} >= \\"40000000\\"' in text
+
+
+def test_a_share_is_written_as_people_write_it() -> None:
+    assert canary_route("blue", "green", 5.0) == "blue+green:5"
+    assert canary_route("green", "blue", 0.5) == "green+blue:0.5"

@@ -42,6 +42,14 @@ def test_the_next_release_goes_beside_it_with_the_old_one_behind() -> None:
     assert found.route == "blue"
 
 
+def test_a_canary_leaves_the_old_release_serving_and_its_worker_alone() -> None:
+    state = serving(R1, "blue")
+    found = operation(state, R2)
+    step = steps.canary(found, builders.release(R2), 5.0, 60)
+    assert step.arguments == ("blue+green:5", "-", "-", "green", R2, "60"), "nothing is stopped, nothing handed over"
+    assert serving(R1, "blue", "blue+green:5").serving == "blue"
+
+
 def test_what_stands_behind_is_cut_off_while_its_slot_is_replaced() -> None:
     state = serving(R2, "green", "green>blue")
     found = operation(state, R3)

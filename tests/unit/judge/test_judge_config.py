@@ -49,3 +49,15 @@ def test_a_wrong_key_or_value_is_named(tmp_path: Path, table: str, named: str) -
 @pytest.mark.parametrize("series", ["a", 'a{b="c"}', 'a:b{c="d e",f=""}'])
 def test_a_series_is_a_name_with_labels_or_without(tmp_path: Path, series: Any) -> None:
     assert loaded(tmp_path, f"in_flight = '{series}'").in_flight == series
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [("canary = [25, 5]", "must grow"), ("canary = [5]\nbake = 0", "needs a bake"), ("canary = [100]", "canary.0")],
+)
+def test_a_canary_that_makes_no_sense_is_named(tmp_path: Path, keys: str, said: str) -> None:
+    whole = WHOLE.replace("bake = 60\n", "") if "bake" in keys else WHOLE
+    (tmp_path / "portside.toml").write_text(f"{whole}{keys}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(tmp_path)
+    assert said in caught.value.why

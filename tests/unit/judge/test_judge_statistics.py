@@ -16,6 +16,7 @@ from portside.judge.sequential import (
     evidence,
     rate_bound,
     rate_evidence,
+    running_bound,
     upper_bound,
 )
 
@@ -92,6 +93,21 @@ def test_only_failures_are_seen_within_a_handful_of_requests() -> None:
     bound = upper_bound(0.001, 10_000, 1e-4) + 0.002
     needed = next(count for count in range(1, 100) if evidence(count, count, bound) >= math.log(1e4))
     assert needed <= 4
+
+
+def test_a_bound_that_is_looked_at_while_it_grows_holds_at_all_its_moments() -> None:
+    chance, share, error = random.Random(9), 0.05, 0.05  # noqa: S311 - no secret
+    missed = 0
+    for _ in range(300):
+        events = 0
+        for trials in range(1, 121):
+            events += chance.random() < share
+            if trials % 10 == 0 and running_bound(events / trials, trials, error) < share:
+                missed += 1
+                break
+    assert missed / 300 <= error
+    assert running_bound(0.0, 0, error) == 1.0
+    assert 0.001 < running_bound(0.001, 100_000, 1e-4) < 0.002, "not so far away that nothing is ever worse"
 
 
 def test_a_rate_has_the_same_two_pieces() -> None:

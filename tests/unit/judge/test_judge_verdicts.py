@@ -298,3 +298,38 @@ def test_a_warm_release_s_past_is_not_held_against_it() -> None:
         watched.judge.before({"a": Look(watched.side(LIFE), watched.side(past))})
     for _ in range(20):
         assert watched.second(a=answered(100)).kind == "wait"
+
+
+def canary(watched: Watched, seconds: int, old: Route, new: Route) -> Verdict:
+    """Both get requests for so many seconds, or until there is a verdict."""
+    watched.judge.begin(side_by_side=True)
+    for _ in range(seconds):
+        watched.old = watched.old + old
+        verdict = watched.second(a=new)
+        if verdict.kind != "wait":
+            break
+    return verdict
+
+
+def test_what_fails_for_both_at_once_is_no_fault_of_a_canary() -> None:
+    watched = Watched()
+    watched.before()
+    assert canary(watched, 40, answered(950, failed=190), answered(50, failed=10)).kind == "wait"
+
+
+def test_a_canary_that_fails_beside_a_sound_release_is_undone() -> None:
+    watched = Watched()
+    watched.before()
+    verdict = canary(watched, 10, answered(950, failed=1), answered(50, failed=50))
+    assert verdict.kind == "undo"
+    assert "5xx ratio 100 %" in verdict.reason
+
+
+def test_the_stage_after_a_canary_is_judged_by_its_own_requests() -> None:
+    watched = Watched()
+    watched.before()
+    canary(watched, 10, answered(950, failed=1), answered(50))
+    watched.judge.begin(side_by_side=False)
+    assert watched.second(a=answered(500)).kind == "wait"
+    assert "judged by 500 requests" in watched.judge.summary(1)
+    watched.until("undo", seconds=3, a=answered(500, failed=400))
