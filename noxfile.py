@@ -106,7 +106,7 @@ def rules(session: nox.Session) -> None:
 def lab(session: nox.Session) -> None:
     """Against real hosts with real Docker Engines, a real registry, a real PostgreSQL. Minutes."""
     install(session, "test", "engine", "scan")
-    session.run("python", "-m", "portside.engine", "ssh=openssh-client")
+    session.run("python", "-m", "portside.engine", "ssh=openssh-client", "jq=jq", "curl=curl")
     pytest = ("pytest", "--quiet", "--durations=15")
     if session.posargs:
         # Files, where some are named, instead of all of them.
