@@ -70,8 +70,12 @@ class Notices:
 
     async def _tell(self, event: Event, notes: list[str] | None) -> None:
         # Only who names a notifier waits for HTTP, mail and TLS to be loaded; the release goes on meanwhile.
-        notify = (await asyncio.to_thread(importlib.import_module, "portside.notify.tell")).notify
-        for problem in await notify(self._config, self._environment, event):
+        try:
+            notify = (await asyncio.to_thread(importlib.import_module, "portside.notify.tell")).notify
+            problems = await notify(self._config, self._environment, event)
+        except Exception as error:  # a mistake of Portside's own in telling of a release is none of the release
+            problems = [f"nobody was told ({event.kind}): something unexpected happened: {type(error).__name__}"]
+        for problem in problems:
             self._reporter.say(problem)
             if notes is not None:
                 notes.append(problem)
