@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from portside import steps
 from portside.config import Config, Environment
@@ -18,14 +19,17 @@ from portside.delivery import Delivery
 from portside.errors import HostError, PortsideError, ReleaseError, UnfinishedError
 from portside.fleet import everywhere, settle
 from portside.journal import Operation, Phase
-from portside.judge.watching import Watching
 from portside.markers import marks
 from portside.plan import differs_in_image_only
 from portside.proxy import ADMIN_SOCKET, Admin, upstreams
 from portside.release import Current, Release, archive
 from portside.report import Reporter, Timings, timed
+from portside.secrets.scrub import scrub
 from portside.silence import Silence
 from portside.steps import Step, Target
+
+if TYPE_CHECKING:
+    from portside.judge.watching import Watching
 
 # What a stop may take beyond the longest grace period that a Compose file sets (default 10 s).
 STOP_GRACE = 120
@@ -75,6 +79,9 @@ class Rollout:
         self.outcome = Outcome(release.id, previous, "failed")
         self._judge: Watching | None = None
         if config.judge.enabled and environment.bake:
+            # Imported here: a release that isn't judged has its milliseconds for other things.
+            from portside.judge.watching import Watching  # noqa: PLC0415
+
             stages = 1 + len(self._shares)
             self._judge = Watching(config, environment, release, targets, self._note, stages=stages)
 
@@ -329,7 +336,7 @@ def cause_of(error: BaseException) -> str:
     """Why something was undone, in one line; an error's log lines stay on the terminal."""
     if not isinstance(error, PortsideError):
         return "interrupted"
-    return f"{error.what}{': ' + error.where if error.where else ''}"
+    return scrub(f"{error.what}{': ' + error.where if error.where else ''}")
 
 
 async def run_step(target: Target, step: Step) -> str:
@@ -353,7 +360,7 @@ async def undo_all(
     """
 
     async def one(target: Target) -> None:
-        step = steps.undo(target.operation, reason, grace=STOP_GRACE)
+        step = steps.undo(target.operation, scrub(reason), grace=STOP_GRACE)
         with timed(reporter, target.host.name, "undo"):
             try:
                 said = await run_step(target, step)

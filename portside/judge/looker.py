@@ -33,6 +33,14 @@ class Looker:
 
     async def look(self, *words: str) -> Look:
         """One look at what `words` ask for (see look.sh). Raises HostError."""
+        return parse_look(await self._ask(*words), self._settings)
+
+    async def last_errors(self) -> list[str]:
+        """The last log lines of the new release that say error. Raises HostError."""
+        text = await self._ask("errors")
+        return [line for line in text.splitlines() if line.strip() and not line.startswith("@@")]
+
+    async def _ask(self, *words: str) -> str:
         try:
             if self._channel is None:
                 self._channel = await self._host.open(self._argv)
@@ -46,7 +54,7 @@ class Looker:
             ended, self._channel = self._channel, None
             words_said = (await ended.close()).stderr.decode(errors="replace").strip()
             raise HostError("looking at the releases ended by itself", where=self.name, why=words_said)
-        return parse_look(text.decode(errors="replace"), self._settings)
+        return text.decode(errors="replace")
 
     async def close(self) -> None:
         channel, self._channel = self._channel, None

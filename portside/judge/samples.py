@@ -7,8 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from prometheus_client.parser import text_string_to_metric_families
-
 from portside.config import Judge
 
 Labels = tuple[tuple[str, str], ...]
@@ -63,6 +61,9 @@ def sample(text: str, names: Judge) -> Sample:
 def series(text: str) -> Series | None:
     """`name{label="value"}` as a value. By text: a look every second sees the same thousand series again and again,
     and the library takes 40 µs for each."""
+    # Imported here: it takes longer than a rollback has, and a release without a bake never asks.
+    from prometheus_client.parser import text_string_to_metric_families  # noqa: PLC0415
+
     try:
         for family in text_string_to_metric_families(f"{text} 0\n"):
             for one in family.samples:

@@ -6,6 +6,7 @@ Whatever goes wrong with looking is said and undoes nothing: a judge that can't 
 from __future__ import annotations
 
 import asyncio
+import importlib
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from portside.config import Config, Environment
@@ -22,6 +23,7 @@ LOOK_EVERY = 1.0
 LINES_EVERY = 5
 # How long one host's answer may keep a verdict on the others waiting.
 PATIENCE = 0.7
+SHOWN_ERRORS = 5
 
 
 class Watching:
@@ -90,7 +92,8 @@ class Watching:
             passed = loop.time() - switched
             verdict = self._with_queries(self._judge.after(looks, passed) if looks else Verdict("wait"))
             if verdict.kind == "undo":
-                raise ReleaseError(verdict.reason, where=f"{self._environment.name}, {self._called}")
+                where = f"{self._environment.name}, {self._called}"
+                raise ReleaseError(verdict.reason, where=where, why="\n".join(await self._last_errors()))
             if verdict.kind == "commit":
                 self._enough.set()
                 break
@@ -104,6 +107,16 @@ class Watching:
         if wrong:
             return concluded([*verdict.findings, *wrong], early=False)
         return verdict if verdict.kind != "commit" or self._queries.quiet else Verdict("wait", verdict.findings)
+
+    async def _last_errors(self) -> list[str]:
+        """What the new release logged last, from whoever answers at once: the undo takes its logs away."""
+        free = [looker for looker in self._lookers if looker.name not in self._looking]
+        asked = [asyncio.create_task(looker.last_errors()) for looker in free]
+        done, late = await asyncio.wait(asked, timeout=PATIENCE) if asked else (set(), set())
+        for task in late:
+            task.cancel()
+        lines = [line for task in done if not task.exception() for line in task.result()]
+        return ["--- its last lines that say error", *lines[-SHOWN_ERRORS:]] if lines else []
 
     def _say_summary(self, passed: float) -> None:
         early = ", which is enough" if self._enough.is_set() else ""
@@ -128,6 +141,7 @@ class Watching:
         await asyncio.gather(*(looker.close() for looker in self._lookers), return_exceptions=True)
 
     async def _look_before(self) -> None:
+        await asyncio.to_thread(importlib.import_module, "prometheus_client.parser")
         first = True
         while True:
             looks = await self._looks("old", *(("new",) if self._warm else ()), *(("old-lines",) if first else ()))

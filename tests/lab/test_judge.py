@@ -69,6 +69,7 @@ async def test_a_release_that_answers_only_500_is_undone_within_three_seconds(
         failed = await deploying
     assert failed.code == 7, failed.all
     assert "5xx ratio 100 %" in failed.data["why"] and "against 0 % before" in failed.data["why"]
+    assert "nothing works today" in failed.data["why"], "its logs are gone with it"
     assert failing < UNDONE_SECONDS + BUSY_SECONDS
     assert failed.data["seconds"]["bake"] < 10
     for host in project.hosts:

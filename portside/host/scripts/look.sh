@@ -4,7 +4,7 @@
 # Arguments: metrics path, pattern of metrics, pattern of error lines, seconds of the old release's logs to count; then
 # of the old release ("-": none) and of the new one: slot, release, web service, port, readiness path.
 # Standard input: a line for each look: "old" and "new" (metrics and readiness), "ready" (the old one's readiness
-# alone), "old-lines" and "new-lines". Standard output: parsed by portside/judge/looks.py.
+# alone), "old-lines" and "new-lines", "errors" (the new one's last). Standard output: parsed by portside/judge/looks.py.
 metrics_path="$1" wanted="$2" pattern="$3" span="$4"
 shift 4
 declare -A slot=([old]="$1" [new]="$6") release=([old]="$2" [new]="$7") web=([old]="$3" [new]="$8")
@@ -96,12 +96,22 @@ count_lines() {
   printf '@@lines %s %s %s.%03d\n' "$side" "$total" "$((milliseconds / 1000))" "$((milliseconds % 1000))"
 }
 
+# The last lines that say error of each container of the new release: an undo takes its log away.
+last_errors() {
+  local id
+  for id in ${everything[new]:-}; do
+    printf '@@said %s\n' "$id"
+    timeout 2 docker logs --tail 300 "$id" 2>&1 | { grep -E -- "$pattern" || true; } | tail -n 3 || true
+  done
+}
+
 while read -r request; do
   for word in $request; do
     case "$word" in
     old | new) probe_side "$word" metrics ;;
     ready) probe_side old readiness ;;
     old-lines | new-lines) count_lines "${word%-lines}" ;;
+    errors) last_errors ;;
     esac
   done
   printf '@@end\n'

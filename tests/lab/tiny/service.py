@@ -38,8 +38,8 @@ def metrics() -> str:
     return "\n".join(lines) + "\n"
 
 
-def say(message: str) -> None:
-    print(json.dumps({"message": message, "release": os.environ.get("APP_RELEASE")}), flush=True)
+def say(message: str, level: str = "info") -> None:
+    print(json.dumps({"level": level, "message": message, "release": os.environ.get("APP_RELEASE")}), flush=True)
 
 
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -76,6 +76,8 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
                 head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(text)}\r\n\r\n"
                 writer.write(head.encode() + text)
                 await writer.drain()
+                if fails:
+                    say("nothing works today", "error")
                 if not private:
                     took[500 if fails else 200].append(time.monotonic() - began)
             finally:
