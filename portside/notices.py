@@ -34,7 +34,13 @@ class Notices:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await asyncio.gather(*self._under_way)
+        try:
+            await asyncio.gather(*self._under_way)
+        except asyncio.CancelledError:
+            # Ctrl-C: the operation is over, and ends as it did. Only the waiting is given up.
+            if (task := asyncio.current_task()) is not None:
+                task.uncancel()
+            self._reporter.say("Interrupted: not everybody may have been told.")
 
     def send(
         self,

@@ -11,7 +11,8 @@ import yaml
 from portside.alerting.routes import NOBODY, inhibitions, route
 from portside.config import FILE, Config, Receiver
 from portside.errors import ConfigError
-from portside.secrets import resolve_one
+from portside.secrets import fetch, refusal
+from portside.secrets.base import SecretError
 
 TEMPLATES = Path("observability/alertmanager/templates")
 # Where the stack's Compose file mounts the receivers' secrets.
@@ -51,23 +52,16 @@ def _runbooks(base: str) -> str:
 
 async def receiver_secrets(config: Config) -> Mapping[str, str]:
     """File name to value, one for each receiver that has a secret. ConfigError names all that are missing, at once."""
-    values, missing = {}, []
-    for name, receiver in config.observe.receivers.items():
-        if receiver.secret is None:
-            continue
-        where = f"observe.receivers.{name}.secret"
-        try:
-            values[name] = await resolve_one(receiver.secret, config.root, "observability", where)
-        except ConfigError as error:
-            missing.append(error)
-    if missing:
-        raise ConfigError(
-            f"{len(missing)} secret{'s are' if len(missing) > 1 else ' is'} missing or empty",
-            where=FILE,
-            why="\n".join(f"{error.where}: {error.what}" for error in missing),
-            remedy="Set them there, or name another source: docs/configuration.md, Secrets.",
-        )
-    return values
+    references = {name: each.secret for name, each in config.observe.receivers.items() if each.secret}
+    answers = await fetch(references.values(), config.root, "observability")
+    problems = {
+        f"observe.receivers.{name}.secret": answer
+        for name, reference in references.items()
+        if isinstance(answer := answers[reference], SecretError)
+    }
+    if problems:
+        raise refusal(problems, FILE)
+    return {name: str(answers[reference]) for name, reference in references.items()}
 
 
 def _receiver(name: str, receiver: Receiver, secret: str) -> Json:

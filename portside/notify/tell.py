@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 from portside.config import FILE, Config, Environment, Notifier
@@ -13,6 +12,8 @@ from portside.notify import mail, slack, webhook
 from portside.notify.base import DEADLINE, NotToldError, Send
 from portside.notify.event import Event
 from portside.secrets import resolve_one
+from portside.secrets.scrub import scrub
+from portside.thread import in_thread
 
 SENDERS: dict[str, Send] = {"slack": slack.send, "webhook": webhook.send, "email": mail.send}
 
@@ -30,6 +31,7 @@ async def notify(config: Config, environment: Environment, event: Event) -> list
 
 async def tell(config: Config, environment: Environment, event: Event) -> Mapping[str, str]:
     """Who was told, and why not; "" where it arrived."""
+    event = event.model_copy(update={"reason": scrub(event.reason)})
     chosen = {name: each for name, each in config.notify.items() if each.wants(event.kind, environment.name)}
     reasons = await asyncio.gather(*(_told(config, name, settings, event) for name, settings in chosen.items()))
     return dict(zip(chosen, reasons, strict=True))
@@ -39,7 +41,7 @@ async def _told(config: Config, name: str, settings: Notifier, event: Event) -> 
     try:
         async with asyncio.timeout(DEADLINE):
             secrets = await secrets_of(config, name)
-            await _in_thread(partial(SENDERS[settings.kind], settings, secrets, event))
+            await in_thread(partial(SENDERS[settings.kind], settings, secrets, event), name="notify")
     except TimeoutError:
         return f"it did not end within {DEADLINE:g} s"
     except NotToldError as error:
@@ -60,27 +62,3 @@ async def secrets_of(config: Config, name: str) -> Mapping[str, str]:
         for key, reference in references.items()
         if reference
     }
-
-
-async def _in_thread(act: Callable[[], None]) -> None:
-    """Run it in a thread that nobody has to wait for: asyncio's own are waited for when the command ends."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[None] = loop.create_future()
-
-    def settle(error: Exception | None) -> None:
-        if not done.done():
-            done.set_exception(error) if error else done.set_result(None)
-
-    def work() -> None:
-        error: Exception | None = None
-        try:
-            act()
-        except Exception as caught:  # told to whoever waits
-            error = caught
-        try:
-            loop.call_soon_threadsafe(settle, error)
-        except RuntimeError:  # the command has ended
-            return
-
-    threading.Thread(target=work, name="notify", daemon=True).start()
-    await done

@@ -84,14 +84,12 @@ async def test_all_missing_secrets_are_named_at_once(tmp_path: Path, monkeypatch
     more = '[observe.receivers.oncall]\nkind = "pagerduty"\nsecret = "file:nowhere#KEY"\n'
     with pytest.raises(ConfigError) as caught:
         await receiver_secrets(settings(tmp_path, SLACK + more))
-    missing = "its value is missing"
-    assert f"observe.receivers.team.secret: {missing}: the environment variable SLACK_URL" in str(caught.value)
-    assert f"observe.receivers.oncall.secret: {missing}: there is no file nowhere" in str(caught.value)
+    assert "observe.receivers.team.secret: the environment variable SLACK_URL is not set" in str(caught.value)
+    assert "observe.receivers.oncall.secret: there is no file nowhere" in str(caught.value)
 
 
-async def test_a_source_that_isn_t_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no secret source 'vault'"):
-        await receiver_secrets(settings(tmp_path, SLACK.replace("env:", "vault:")))
+def test_a_source_that_isn_t_there_is_named(tmp_path: Path) -> None:
+    assert "no secret source 'attic'" in refused(tmp_path, SLACK.replace("env:", "attic:"))
 
 
 def test_no_secret_is_in_what_alertmanager_is_configured_with(tmp_path: Path) -> None:

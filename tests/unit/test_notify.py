@@ -30,6 +30,7 @@ from portside.notify.slack import payload
 from portside.notify.tell import notify
 from portside.notify.webhook import signature
 from portside.rollout import Outcome
+from portside.secrets import resolve_one
 from portside.steps import Target
 from tests.mailbox import mailbox
 from tests.unit import builders
@@ -556,12 +557,51 @@ async def test_a_rollback_by_a_person_is_told_as_one(tmp_path: Path, receiver: R
     ]
 
 
+async def test_a_secret_that_an_error_repeats_does_not_go_out(
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = told_by(tmp_path, 'kind = "webhook"\nsecret = "env:URL"')
+    monkeypatch.setenv("CANARY", "correct horse battery staple")
+    await resolve_one("env:CANARY", tmp_path, "prod", "env.prod.secrets.CANARY")
+    await ended(config, UNDONE, outcome_of("switch", reason="no login with correct horse battery staple: web-1"))
+    assert "no login with" in receiver.bodies()[0]["reason"]
+    assert b"horse" not in receiver.came[0][2]
+
+
 async def test_who_could_not_be_told_is_in_the_outcome_s_notes(tmp_path: Path, receiver: Receiver) -> None:
     receiver.answers = [500]
     outcome = outcome_of("switch", ended="released", reason="")
     said = await ended(told_by(tmp_path, 'kind = "slack"\nsecret = "env:URL"'), None, outcome)
     assert outcome.notes == said.lines
     assert "slack notifier team was not told (released): its URL was answered with 500" in outcome.notes[0]
+
+
+async def test_a_mistake_in_telling_is_a_line_and_the_release_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError(SECRET)
+
+    monkeypatch.setattr(tell, "notify", broken)
+    outcome = outcome_of("switch", ended="released", reason="")
+    await ended(told_by(tmp_path, 'kind = "slack"\nsecret = "env:URL"'), None, outcome)
+    assert outcome.notes == ["nobody was told (released): something unexpected happened: KeyError"]
+
+
+@pytest.mark.parametrize("error", [None, UNDONE])
+async def test_ctrl_c_while_a_notifier_hangs_ends_the_waiting_and_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: ReleaseError | None
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("SILENT", f"http://127.0.0.1:{silent.getsockname()[1]}/{SECRET}")
+        config = told_by(tmp_path, 'kind = "slack"\nsecret = "env:SILENT"')
+        outcome = outcome_of("switch", ended="released", reason="")
+        ending = asyncio.create_task(ended(config, error, outcome))
+        connection, _ = await asyncio.to_thread(silent.accept)
+        with connection:
+            ending.cancel()
+            said = await asyncio.wait_for(ending, timeout=2)
+    assert said.lines == ["Interrupted: not everybody may have been told."]
 
 
 async def test_an_error_is_still_the_release_s_own_when_nobody_could_be_told(tmp_path: Path) -> None:
