@@ -19,7 +19,7 @@ from portside.alerting.routes import untold
 from portside.cli import Terminal, project, run
 from portside.config import Config, Observe
 from portside.delivery import Delivery
-from portside.errors import BuildError, ConfigError, HostError
+from portside.errors import ConfigError, HostError, PortsideError
 from portside.host.base import Host
 from portside.host.script import script_argv
 from portside.observe import look as seen
@@ -123,7 +123,8 @@ async def _provide(delivery: Delivery, host: Host, images: Mapping[str, str]) ->
     for name, image in images.items():
         try:
             await delivery.provide_named(host, image)
-        except BuildError as error:
+        except PortsideError as error:
+            # Also one that didn't arrive in time: what the stack can do without holds up nothing else.
             if name not in OPTIONAL:
                 raise
             left_out[name] = f"{image} can't be had ({error.why.rsplit(': ', 1)[-1].strip()[:80] or error.what})"
