@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from portside.config import Judge
-from portside.judge.findings import Finding, State, percent, time
+from portside.judge.findings import Finding, State, by_chance, percent, time
 from portside.judge.requests import (
     FAILED,
     Expected,
@@ -96,7 +96,8 @@ class Comparison:
             "5xx",
             state,
             f"5xx ratio {percent(total.failed / total.requests)} ({total.failed:,.0f} of {total.requests:,.0f}) "
-            f"against {percent(before.share)} before{self._sure(state)}",
+            f"against {percent(before.share)} before{by_chance(state, self.error)}",
+            brief=f"5xx {percent(total.failed / total.requests)} (before {percent(before.share)})",
         )
 
     def middle(self, record: Record) -> Finding:
@@ -121,7 +122,8 @@ class Comparison:
             "p50",
             state,
             f"p50 {time(quantile(total, 0.5))} and mean {time(mean)} of {total.answers:,.0f} answers against "
-            f"{time(quantile(before, 0.5))} and {time(before.seconds)} before{self._sure(state)}",
+            f"{time(quantile(before, 0.5))} and {time(before.seconds)} before{by_chance(state, self.error)}",
+            brief=f"p50 {time(quantile(total, 0.5))} ({time(quantile(before, 0.5))})",
         )
 
     def tail(self, record: Record) -> Finding:
@@ -151,7 +153,8 @@ class Comparison:
             state,
             f"p99 {time(quantile(total, 1 - TAIL))} ({percent(share)} of {total.answers:,.0f} answers took over "
             f"{time(edge)}) against {time(quantile(before, 1 - TAIL))} ({percent(before.longer[edge])}) "
-            f"before{self._sure(state)}",
+            f"before{by_chance(state, self.error)}",
+            brief=f"p99 {time(quantile(total, 1 - TAIL))} ({time(quantile(before, 1 - TAIL))})",
         )
 
     @property
@@ -212,9 +215,6 @@ class Comparison:
             if evidence(seen - worst[0], tried - worst[1], bound) >= threshold:
                 return "worse"
         return "fine" if evidence(seen, tried, bound, FINE) >= math.log(1 / FINE_ERROR) else "unclear"
-
-    def _sure(self, state: State) -> str:
-        return f": p < {self.error:.1g}" if state == "worse" else ""
 
 
 def _counts(look: Routes, of: Share, among: set[RouteKey] | None) -> tuple[float, float]:

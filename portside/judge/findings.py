@@ -14,13 +14,14 @@ Kind = Literal["wait", "commit", "undo"]
 class Finding:
     """`fine` is evidence of not being worse than allowed; `unclear` is neither; `abstains` says why in `text`.
 
-    `where` is a host, or "" for all of them together.
+    `where` is a host, or "" for all of them together; `brief` is the same in a few words, for when all is well.
     """
 
     criterion: str
     state: State
     text: str
     where: str = ""
+    brief: str = ""
 
     def __str__(self) -> str:
         return f"{self.text}{f' on {self.where}' if self.where else ''}"
@@ -57,3 +58,8 @@ def time(seconds: float | None) -> str:
     if seconds is None:
         return "more than the last bucket"
     return f"{seconds * 1000:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
+
+
+def by_chance(state: State, error: float) -> str:
+    """How sure "worse" is, in words that need no statistics."""
+    return f"; by chance in one of {1 / error:,.0f} releases at most" if state == "worse" else ""

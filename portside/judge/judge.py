@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from portside.config import Judge as Settings
 from portside.judge import rules
 from portside.judge.criteria import Baseline, Comparison, Record
-from portside.judge.findings import Finding, Verdict, concluded, percent
+from portside.judge.findings import Finding, Verdict, concluded
 from portside.judge.looks import Lines, Look
 from portside.judge.requests import Routes, merged, routes, whole
 from portside.judge.samples import Counters, added, increase
@@ -80,27 +81,38 @@ class Judge:
         return concluded(self.findings(), early=self._settings.early and seconds >= EARLY_SECONDS)
 
     def findings(self) -> list[Finding]:
-        groups = ("", *self._hosts) if len(self._hosts) > 1 else ("",)
-        found = []
-        for group in groups:
-            for finding in self._comparisons[group].findings(self._records[group]):
-                # Of one host alone, only what is wrong is worth a word.
-                if not group or finding.state == "worse":
-                    found.append(Finding(finding.criterion, finding.state, finding.text, group))
+        found = self._comparisons[""].findings(self._records[""])
+        if len(self._hosts) > 1:
+            found = self._located(found)
         lines = rules.error_lines(self._lines, self._new_lines, self._share)
         return [*found, *rules.readiness(self._after), *rules.saturation(self._before, self._after), lines]
+
+    def _located(self, found: Sequence[Finding]) -> list[Finding]:
+        """The findings with the hosts that they are from, where those aren't all, and what only one host shows."""
+        asked = [host for host in self._hosts if whole(self._records[host].total).requests]
+        alone = {
+            host: {finding.criterion: finding for finding in self._comparisons[host].findings(self._records[host])}
+            for host in asked
+        }
+        located = []
+        for finding in found:
+            worse = [host for host in asked if alone[host][finding.criterion].state == "worse"]
+            if finding.state == "worse":
+                located.append(replace(finding, where=", ".join(worse) if len(worse) < len(asked) else ""))
+            else:
+                located.append(finding)
+                located += [replace(alone[host][finding.criterion], where=host) for host in worse]
+        return located
 
     def summary(self, seconds: float) -> str:
         """What was seen, and where the judge abstained, in a line or two."""
         if not self._comparisons:
             return "the judge abstains: no host told anything while the release baked"
         findings = self.findings()
-        abstained = [finding.text for finding in findings if finding.state == "abstains"]
-        judged = [str(finding) for finding in findings if finding.state in ("fine", "unclear")]
         total = whole(self._records[""].total)
-        failed = percent(total.failed / total.requests) if total.requests else "none"
-        text = f"judged by {total.requests:,.0f} requests in {seconds:.0f} s, {failed} failed"
-        text = f"{text}; no worse: {', '.join(judged)}" if judged else text
+        seen = ", ".join(finding.brief for finding in findings if finding.state in ("fine", "unclear"))
+        text = f"judged by {total.requests:,.0f} requests in {seconds:.0f} s{f': no worse; {seen}' if seen else ''}"
+        abstained = [finding.text for finding in findings if finding.state == "abstains"]
         return f"{text}\nthe judge abstains on {'; '.join(abstained)}" if abstained else text
 
     def _update_baseline(self, looks: Looks) -> None:

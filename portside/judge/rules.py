@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from portside.judge.findings import Finding
+from portside.judge.findings import Finding, State, by_chance
 from portside.judge.looks import Lines, Look
 from portside.judge.sequential import rate_bound, rate_evidence
 
@@ -93,12 +93,12 @@ def error_lines(before: Lines | None, looks: Sequence[Lines], error: float) -> F
     worst = max(looks, key=lambda look: look.count)
     kinder = Lines(total.count - worst.count, total.seconds - worst.seconds)
     least = min(rate_evidence(each.count, each.seconds, bound) for each in (total, kinder))
-    worse = least >= math.log(2 / error)
+    state: State = "worse" if least >= math.log(2 / error) else "unclear"
     return Finding(
         "error lines",
-        "worse" if worse else "unclear",
-        f"{_per_minute(total)} error lines a minute against {_per_minute(before)} before"
-        + (f": p < {error:.1g}" if worse else ""),
+        state,
+        f"{_per_minute(total)} error lines a minute against {_per_minute(before)} before" + by_chance(state, error),
+        brief=f"{_per_minute(total)} error lines a minute ({_per_minute(before)})",
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import socket
 import subprocess
 import time
@@ -114,7 +116,7 @@ async def test_as_good_is_kept_and_committed_before_the_bake_is_over(project: Pr
     assert good.code == 0, good.all
     assert 10 <= good.data["seconds"]["bake"] < 45
     notes = " ".join(good.data["notes"])
-    assert "judged by" in notes and "which is enough" in notes and "no worse: 5xx ratio 0 %" in notes
+    assert "judged by" in notes and "which is enough" in notes and "no worse; 5xx 0 % (before 0 %)" in notes
     assert load.report.failed == 0
     journal = await asyncio.to_thread(project.shell, project.hosts[0], "cat", project.site("journal.jsonl"))
     assert [line for line in journal.splitlines() if '"phase":"bake","event":"end"' in line], (
@@ -123,7 +125,8 @@ async def test_as_good_is_kept_and_committed_before_the_bake_is_over(project: Pr
 
 
 async def test_a_canary_gets_its_share_and_is_judged_beside_the_old_release(project: Project) -> None:
-    """A good one goes on to all traffic; one that fails is undone having cost a few requests of many."""
+    """A good one goes on to all traffic; one that fails is undone having cost a few requests of many; one whose
+    deployer died is undone by the next command."""
     one, two, three = [await asyncio.to_thread(project.image, version) for version in ("1", "2", "3")]
     project.environment |= {"canary": [20], "bake": 5}
     first = (await deploy(project, one)).data["release"]
@@ -147,6 +150,15 @@ async def test_a_canary_gets_its_share_and_is_judged_beside_the_old_release(proj
     assert bad.code == 7, bad.all
     assert "bake of a canary of 20 %: 5xx ratio 100 %" in bad.data["why"]
     assert load.report.failed < load.report.requests / 20
+    killed = project.start("deploy", "--env", "lab", "--json", "--image", one)
+    await asyncio.to_thread(
+        wait_until, lambda: project.shell(host, "cat", route) == "green+blue:20", what="another canary", seconds=60
+    )
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    status = await asyncio.to_thread(project.invoke, "status", "--env", "lab", "--json")
+    assert "undone" in status.all
+    assert await asyncio.to_thread(project.shell, host, "cat", route) == "green"
     answer = await asyncio.to_thread(httpx.get, project.url())
     assert answer.json()["release"] == released["release"]
 
