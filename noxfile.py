@@ -84,7 +84,7 @@ def types(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Unit tests: pure, fast, no Docker."""
-    install(session, "test", "engine", "lint", "scan")
+    install(session, "test", "engine", "lint", "scan", "sops", "clouds")
     session.run("pytest", "tests/unit", "-n", "2", "--quiet", *session.posargs)
 
 

@@ -16,6 +16,8 @@ from rich.console import Console
 from portside.config import Config, Environment, load_config
 from portside.errors import ConfigError, PortsideError, UnexpectedError
 from portside.report import Lines, LiveTable, progress
+from portside.secrets.fetching import kept
+from portside.secrets.scrub import learn_credentials, scrub, scrubbed_streams
 
 INTERRUPTED = 130
 CRASH_FILE = Path(".portside/crash.txt")
@@ -79,8 +81,9 @@ def _known(error: BaseException) -> PortsideError | None:
 def _unexpected(error: Exception) -> PortsideError:
     """A mistake of Portside's own: the traceback goes into a file for whoever mends it."""
     CRASH_FILE.parent.mkdir(exist_ok=True)
-    CRASH_FILE.write_text("".join(traceback.format_exception(error)))
+    CRASH_FILE.touch(0o600)
     CRASH_FILE.chmod(0o600)
+    CRASH_FILE.write_text(scrub("".join(traceback.format_exception(error))))
     return UnexpectedError(
         f"something unexpected happened: {type(error).__name__}",
         why=str(error)[:300],
@@ -121,8 +124,21 @@ def run(
 ) -> None:
     """Run one command and leave with its exit code. No traceback reaches a user for what a user can mend.
 
-    `failed` adds to what `--json` prints of an error.
+    `failed` adds to what `--json` prints of an error. Nothing that is printed has a known secret's value in it.
     """
+    learn_credentials()
+    with scrubbed_streams(), kept():
+        code = _run(act, machine, failed)
+        sys.stdout.flush()
+    if code:
+        sys.exit(code)
+
+
+def _run(
+    act: Callable[[Terminal], Awaitable[int | None]],
+    machine: bool,
+    failed: Callable[[PortsideError], dict[str, Any]],
+) -> int:
     # tasks.py stopped the collector while all this was imported; what is here now stays to the end.
     gc.freeze()
     gc.enable()
@@ -133,13 +149,13 @@ def run(
             return await act(terminal) or 0
 
     try:
-        code = asyncio.run(whole())
+        return asyncio.run(whole())
     except PortsideError as error:
         terminal.error(error, failed(error))
-        code = error.exit_code
+        return error.exit_code
     except (KeyboardInterrupt, asyncio.CancelledError):
         terminal.err.print("✗ interrupted", style="bold red")
-        code = INTERRUPTED
+        return INTERRUPTED
     except BaseException as error:
         known = _known(error)
         if known is None:
@@ -147,7 +163,4 @@ def run(
                 raise
             known = _unexpected(error)
         terminal.error(known, failed(known))
-        code = known.exit_code
-    sys.stdout.flush()
-    if code:
-        sys.exit(code)
+        return known.exit_code

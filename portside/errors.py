@@ -85,6 +85,18 @@ class ScanError(PortsideError):
     exit_code = 11
 
 
+class SignatureError(PortsideError):
+    """An image could not be signed, or isn't signed by whom the environment demands. Nothing has changed."""
+
+    exit_code = 12
+
+
+class SecretSourceError(PortsideError):
+    """A source of secrets could not be asked. Nothing was started."""
+
+    exit_code = 13
+
+
 class UnexpectedError(PortsideError):
     """A mistake in Portside itself. The details are in .portside/crash.txt."""
 

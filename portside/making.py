@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 import yaml
@@ -23,6 +24,7 @@ from portside.release import (
     env_file,
     release_files,
     release_id,
+    value_digests,
 )
 from portside.secrets import accessory_values, plain_variables, resolve
 
@@ -60,6 +62,7 @@ class Draft:
             readiness=service.readiness,
             env_names=tuple(sorted(self.values)),
             env_digest=self._env_digest,
+            env_digests=self._value_digests,
             content=content,
             commit=self.commit,
             created=created,
@@ -84,9 +87,14 @@ class Draft:
         """Images that the Compose file names itself, beside the service's own."""
         return images(self.data)
 
-    @property
+    @cached_property
     def _env_digest(self) -> str:
         return env_digest(self.values, site=self.config.site(self.environment))
+
+    @cached_property
+    def _value_digests(self) -> Mapping[str, str]:
+        plain = plain_variables(self.environment)
+        return value_digests(self.values, plain, site=self.config.site(self.environment))
 
     def _compose(self, identity: str) -> str:
         return render(

@@ -83,7 +83,12 @@ def _env_changes(current: Release, release: Release) -> list[Change]:
     before, after = set(current.env_names), set(release.env_names)
     found = [Change("env", "", f"{name} is added") for name in sorted(after - before)]
     found += [Change("env", f"{name} is removed", "") for name in sorted(before - after)]
-    if before == after and current.env_digest != release.env_digest:
+    if current.env_digest == release.env_digest:
+        return found
+    known = before & after & set(current.env_digests)
+    changed = sorted(name for name in known if current.env_digests[name] != release.env_digests.get(name))
+    found += [Change("env", "", f"{name} changes") for name in changed]
+    if not found:
         found.append(Change("env", "", "values changed"))
     return found
 

@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -54,6 +54,8 @@ class Release(BaseModel):
     readiness: str
     env_names: tuple[str, ...]
     env_digest: str
+    # Empty in a record of before names had digests of their own.
+    env_digests: Mapping[str, str] = {}
     content: str
     commit: str
     created: datetime
@@ -107,6 +109,20 @@ def env_digest(values: Mapping[str, str], *, site: str) -> str:
     """
     blob = json.dumps(dict(sorted(values.items()))).encode()
     return hashlib.scrypt(blob, salt=site.encode(), n=2**12, r=8, p=1, dklen=32).hex()
+
+
+def value_digests(values: Mapping[str, str], plain: Collection[str], *, site: str) -> Mapping[str, str]:
+    """A fingerprint of each value by its name, for "which one changed?".
+
+    A name of `plain` has no secret in it, so SHA-256 does. Any other is scrypt like `env_digest`, of its own: a
+    key that is stretched once and then used for all would cost whoever guesses 10 ms for everything.
+    """
+    return {
+        name: hashlib.sha256(f"{site}\0{name}\0{value}".encode()).hexdigest()[:32]
+        if name in plain
+        else hashlib.scrypt(value.encode(), salt=f"{site}\0{name}".encode(), n=2**12, r=8, p=1, dklen=16).hex()
+        for name, value in sorted(values.items())
+    }
 
 
 def release_id(created: datetime, content: str) -> str:

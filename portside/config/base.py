@@ -21,6 +21,10 @@ Percent = Annotated[float, Field(gt=0, lt=100)]
 ImageReference = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][\w./:@-]*$")]
 
 
+# Where secrets may come from; portside/secrets/sources.py has what each is.
+SECRET_SOURCES = ("aws", "azure", "bw", "bws", "env", "file", "gcp", "generated", "op", "sops", "vault")
+
+
 class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -33,9 +37,12 @@ def destination(host: str) -> str:
 
 
 def source_reference(name: str, reference: str) -> str:
-    """`reference`, if it has the form `source:reference`; ValueError otherwise."""
+    """`reference`, if it has the form `source:reference` with a source that there is; ValueError otherwise."""
     if not re.fullmatch(r"(?!https?:)[a-z0-9]+:.+", reference):
         raise ValueError(f"{name} needs `source:reference`, for instance `env:{name.upper()}`")
+    source = reference.partition(":")[0]
+    if source not in SECRET_SOURCES:
+        raise ValueError(f"{name}: there is no secret source {source!r}; use one of: {', '.join(SECRET_SOURCES)}")
     return reference
 
 

@@ -1,4 +1,4 @@
-"""Where secret values come from: one small protocol, a file per source, a line here per source."""
+"""Where secret values come from: one small protocol (base.py), a file per source, a line per source in sources.py."""
 
 from __future__ import annotations
 
@@ -7,17 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from portside.config import FILE, Environment
-from portside.errors import ConfigError
-from portside.secrets.base import MissingSecretError, Source
-from portside.secrets.dotenv import DotenvFile
-from portside.secrets.generated import Generated
-from portside.secrets.process import ProcessEnvironment
+from portside.errors import ConfigError, PortsideError, SecretSourceError
+from portside.secrets.base import SecretError, UnreachableSourceError
+from portside.secrets.fetching import fetch
+from portside.secrets.scrub import learn
+from portside.secrets.sources import SOURCES
 
-SOURCES: dict[str, type[Source]] = {
-    "env": ProcessEnvironment,
-    "file": DotenvFile,
-    "generated": Generated,
-}
+__all__ = ["SOURCES", "accessory_values", "fetch", "plain_variables", "refusal", "resolve", "resolve_one"]
 
 # `${NAME}` is a secret; `$${NAME}` is that very text.
 _NAMED = re.compile(r"(?<!\$)\$\{(\w+)\}")
@@ -26,28 +22,18 @@ _NAMED = re.compile(r"(?<!\$)\$\{(\w+)\}")
 async def resolve(environment: Environment, root: Path) -> Mapping[str, str]:
     """The whole environment of a release: plain values, and those that secrets take part in.
 
-    Raises ConfigError that names every missing or empty secret at once, never a value.
+    Raises ConfigError that names every missing or empty secret at once, SecretSourceError where a source could not
+    be asked as well; never with a value.
     """
-    secrets, missing = {}, []
-    for name, text in environment.secrets.items():
-        kind, _, reference = text.partition(":")
-        if kind not in SOURCES:
-            raise ConfigError(
-                f"there is no secret source {kind!r}",
-                where=f"{FILE}: env.{environment.name}.secrets.{name}",
-                remedy=f"Use one of: {', '.join(sorted(SOURCES))}.",
-            )
-        try:
-            secrets[name] = await SOURCES[kind](root, environment.name).fetch(reference)
-        except MissingSecretError as error:
-            missing.append(f"{name}: {error}")
-    if missing:
-        raise ConfigError(
-            f"{len(missing)} secret{'s are' if len(missing) > 1 else ' is'} missing or empty",
-            where=f"{FILE}: env.{environment.name}.secrets",
-            why="\n".join(missing),
-            remedy="Set them there, or name another source: docs/configuration.md, Secrets.",
-        )
+    answers = await fetch(environment.secrets.values(), root, environment.name)
+    problems = {
+        name: answer
+        for name, reference in environment.secrets.items()
+        if isinstance(answer := answers[reference], SecretError)
+    }
+    if problems:
+        raise refusal(problems, f"{FILE}: env.{environment.name}.secrets")
+    secrets = {name: str(answers[reference]) for name, reference in environment.secrets.items()}
     values = {}
     for name, text in environment.env.items():
         unknown = [named for named in _NAMED.findall(text) if named not in secrets]
@@ -60,27 +46,49 @@ async def resolve(environment: Environment, root: Path) -> Mapping[str, str]:
         values[name] = _NAMED.sub(lambda match: secrets[match[1]], text).replace("$${", "${")
     # A secret that only takes part in other values isn't handed to the service a second time.
     composed = {named for text in environment.env.values() for named in _NAMED.findall(text)}
+    learn(value for name, value in values.items() if _NAMED.search(environment.env[name]))
     return {**{name: value for name, value in secrets.items() if name not in composed}, **values}
+
+
+def refusal(problems: Mapping[str, SecretError], where: str) -> PortsideError:
+    """What is said of secrets that can't be had, by name: those that aren't there, those nobody could be asked for."""
+    unasked = {name: why for name, why in problems.items() if isinstance(why, UnreachableSourceError)}
+    missing = {name: why for name, why in problems.items() if name not in unasked}
+    said, kind = [], ConfigError if not unasked else SecretSourceError
+    if missing:
+        said.append(f"{len(missing)} secret{'s are' if len(missing) > 1 else ' is'} missing or empty")
+    if unasked:
+        said.append(f"the source of {len(unasked)} secret{'s' if len(unasked) > 1 else ''} could not be asked")
+    remedies = ["Set them there, or name another source: docs/secrets.md"] if missing else []
+    remedies += ["Mend the way to the source and type the same again."] if unasked else []
+    return kind(
+        "; ".join(said),
+        where=where,
+        why="\n".join(f"{name}: {why}" for name, why in (*missing.items(), *unasked.items())),
+        remedy=" ".join(remedies),
+    )
 
 
 async def resolve_one(reference: str, root: Path, env: str, where: str) -> str:
     """The value behind one reference that is no environment's: a receiver's, a notifier's, a signing key's.
 
-    `where` is the key of portside.toml that holds the reference. Raises ConfigError, never with a value.
+    `where` is the key of portside.toml that holds the reference. Raises ConfigError or SecretSourceError, never with
+    a value.
     """
-    kind, _, key = reference.partition(":")
-    if kind not in SOURCES:
-        raise ConfigError(
-            f"there is no secret source {kind!r}", where=where, remedy=f"Use one of: {', '.join(sorted(SOURCES))}."
-        )
-    try:
-        return await SOURCES[kind](root, env).fetch(key)
-    except MissingSecretError as error:
-        raise ConfigError(
-            f"its value is missing: {error}",
+    answer = (await fetch([reference], root, env))[reference]
+    if isinstance(answer, UnreachableSourceError):
+        raise SecretSourceError(
+            f"its source could not be asked: {answer}",
             where=where,
-            remedy="Set it there, or name another source: docs/configuration.md, Secrets.",
-        ) from None
+            remedy="Mend the way to the source and type the same again: docs/secrets.md",
+        )
+    if isinstance(answer, SecretError):
+        raise ConfigError(
+            f"its value is missing: {answer}",
+            where=where,
+            remedy="Set it there, or name another source: docs/secrets.md",
+        )
+    return answer
 
 
 async def accessory_values(environment: Environment, root: Path, names: set[str]) -> Mapping[str, str]:

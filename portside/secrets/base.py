@@ -1,19 +1,88 @@
-"""What a secret source is."""
+"""What a secret source is, and what its answers have in common."""
 
 from __future__ import annotations
 
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar, runtime_checkable
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+# Until a cloud's client gives up on one connection or one answer; what all of a source may take is in fetching.py.
+CONNECT_SECONDS, READ_SECONDS = 5.0, 10.0
 
 
-class MissingSecretError(Exception):
-    """The source has no such value. The text says where it was looked for, never a value."""
+class SecretError(Exception):
+    """A value can't be had. The text says where it was looked for, never a value."""
+
+
+class MissingSecretError(SecretError):
+    """The source was asked and has no such value, or an empty one."""
+
+
+class UnreachableSourceError(SecretError):
+    """The source could not be asked: no network, no login, no program. Says nothing about the value."""
 
 
 class Source(Protocol):
-    """One place that keeps secrets. Made with the project's folder and the environment's name."""
+    """One place that keeps secrets. Made once per command, with the project's folder and the environment's name."""
 
     def __init__(self, root: Path, env: str) -> None: ...
 
     async def fetch(self, reference: str) -> str:
-        """The value behind `reference` (what follows `source:` in portside.toml). Raises MissingSecretError."""
+        """The value behind `reference` (what follows `source:` in portside.toml). Raises SecretError."""
+
+
+@runtime_checkable
+class Batch(Protocol):
+    """A source that answers for many references with one question."""
+
+    async def fetch_many(self, references: Sequence[str]) -> Mapping[str, str | SecretError]:
+        """Each reference's value, or why it can't be had."""
+
+
+class Once(Generic[K, V]):
+    """Asks for a key once, however many want the answer and whenever."""
+
+    def __init__(self, ask: Callable[[K], Awaitable[V]]) -> None:
+        self._ask = ask
+        self._asked: dict[K, asyncio.Future[V]] = {}
+
+    async def __call__(self, key: K) -> V:
+        if key not in self._asked:
+            self._asked[key] = asyncio.ensure_future(self._ask(key))
+        return await asyncio.shield(self._asked[key])
+
+
+def split(reference: str) -> tuple[str, str]:
+    """A reference `NAME` or `NAME#KEY` as (name, key); the key is empty where there is none."""
+    name, _, key = reference.partition("#")
+    return name, key
+
+
+def picked(text: str, name: str, key: str) -> str:
+    """`text`, or the value of `key` where it is a JSON object. Raises MissingSecretError."""
+    if not key:
+        return text
+    try:
+        members = json.loads(text)
+    except ValueError:
+        members = None
+    if not isinstance(members, dict):
+        raise MissingSecretError(f"{name} isn't a JSON object, so it has no {key}")
+    return member(members, name, key)
+
+
+def member(members: Mapping[str, object], name: str, key: str) -> str:
+    """A text of a mapping by its key, whole numbers as they are written. Raises MissingSecretError."""
+    if key not in members:
+        raise MissingSecretError(f"{name} has no {key}")
+    value = members[key]
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str):
+        raise MissingSecretError(f"{key} of {name} isn't a text: write it in quotes")
+    return value

@@ -6,8 +6,6 @@ import asyncio
 import stat
 from pathlib import Path
 
-from dotenv import dotenv_values
-
 from portside.secrets.base import MissingSecretError
 
 
@@ -19,6 +17,8 @@ class DotenvFile:
         return await asyncio.to_thread(self._read, reference)
 
     def _read(self, reference: str) -> str:
+        from dotenv import dotenv_values  # noqa: PLC0415 - every command loads this module, few read such a file
+
         name, _, key = reference.partition("#")
         path = self._root / Path(name).expanduser()
         if not path.is_file():

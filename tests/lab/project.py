@@ -64,6 +64,7 @@ class Project:
     observe: dict[str, Any] = field(default_factory=dict)
     judge: dict[str, Any] = field(default_factory=dict)
     scan: dict[str, Any] = field(default_factory=dict)
+    signing: dict[str, Any] = field(default_factory=dict)
     notify: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def invoke(self, *arguments: str, code: int | None = 0, variables: Mapping[str, str] | None = None) -> Finished:
@@ -109,6 +110,7 @@ class Project:
         }
         observe = f"[observe]\n{_table(self.observe)}\n" if self.observe else ""
         observe += f"[judge]\n{_table(self.judge)}\n" if self.judge else ""
+        observe += f"[signing]\n{_table(self.signing)}\n" if self.signing else ""
         observe += f"[scan]\n{_table(self.scan)}\n" if self.scan else ""
         notify = "".join(f"[notify.{name}]\n{_table(block)}\n" for name, block in self.notify.items())
         (self.root / "portside.toml").write_text(

@@ -102,7 +102,9 @@ class Repository:
 
     def run(self, workflow: str, github: GitHub | None = None) -> Run:
         runs = self.root.parent / "runs"
-        return Runner(self.root, runs / str(len(list(runs.glob("*")))), github or self.github()).run(workflow)
+        run = Runner(self.root, runs / str(len(list(runs.glob("*")))), github or self.github()).run(workflow)
+        print(run.log)
+        return run
 
     def github(self, *, smoke: str = "/readiness", sessions: tuple[str, ...] = ()) -> GitHub:
         """Secrets and variables as docs/pipeline.md has them set."""
@@ -274,7 +276,7 @@ def test_settings_that_production_does_not_have_become_an_issue(repository: Repo
     run = repository.run("drift.yml")
     assert run.results == {"plan": "success", "issue": "success"}, run.log
     assert "issue create --label drift" in (repository.root.parent / "asked").read_text()
-    assert "env: values changed" in (repository.root.parent / "body").read_text()
+    assert "env: GREETING changes" in (repository.root.parent / "body").read_text()
 
 
 def test_what_is_known_only_since_today_becomes_an_issue(repository: Repository, first: Run) -> None:

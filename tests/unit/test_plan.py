@@ -54,6 +54,15 @@ def test_names_of_the_environment_are_shown_and_values_only_as_changed() -> None
     assert changes(builders.release(env_digest="d2"), settled(old)) == {"env": "values changed"}
 
 
+def test_a_changed_value_is_named_and_never_shown() -> None:
+    old = builders.release(ID, env_names=("A", "B"), env_digests={"A": "1", "B": "2"})
+    new = builders.release(env_names=("A", "B"), env_digests={"A": "1", "B": "3"}, env_digest="d2")
+    assert changes(new, settled(old)) == {"env": "B changes"}
+    more = builders.release(env_names=("A", "B", "C"), env_digests={"A": "x", "B": "2", "C": "4"}, env_digest="d2")
+    plan = make_plan(desired(more), {"a": settled(old)})
+    assert [change.after for change in plan.hosts["a"]] == ["C is added", "A changes"]
+
+
 def test_the_proxy_and_accessories_are_reported_and_left_to_their_own_commands() -> None:
     release = builders.release()
     drifted = builders.state(

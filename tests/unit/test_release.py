@@ -9,7 +9,7 @@ from dotenv import dotenv_values
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portside.release import archive, content_hash, env_digest, env_file, release_id
+from portside.release import archive, content_hash, env_digest, env_file, release_id, value_digests
 from tests.unit import builders
 
 NAMES = st.from_regex(r"\A[A-Z_][A-Z0-9_]{0,8}\Z")
@@ -52,3 +52,15 @@ def test_an_archive_s_files_are_readable_by_their_owner_only() -> None:
         extracted = tar.extractfile(member)
         assert extracted is not None
         assert extracted.read().decode() == "A=é\n"
+
+
+def test_a_value_has_a_digest_of_its_own_per_name_and_site() -> None:
+    digests = value_digests({"A": "same", "B": "same", "C": "same"}, {"C"}, site="x")
+    assert len(set(digests.values())) == 3
+    assert digests == value_digests({"A": "same", "B": "same", "C": "same"}, {"C"}, site="x")
+    assert digests["A"] != value_digests({"A": "same"}, set(), site="y")["A"]
+
+
+def test_a_secret_s_digest_is_no_plain_hash_that_a_list_of_words_would_find() -> None:
+    plain = value_digests({"A": "guess"}, {"A"}, site="x")
+    assert value_digests({"A": "guess"}, set(), site="x") != plain

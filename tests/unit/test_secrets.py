@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
-from portside.errors import ConfigError
-from portside.secrets import accessory_values, plain_variables, resolve
+from portside.config.base import SECRET_SOURCES
+from portside.errors import ConfigError, SecretSourceError
+from portside.secrets import SOURCES, accessory_values, fetch, plain_variables, resolve
+from portside.secrets.base import UnreachableSourceError
+from portside.secrets.fetching import kept
 from tests.unit.builders import environment
 
 
@@ -46,7 +51,6 @@ async def test_a_generated_value_stays_the_same_and_is_private(tmp_path: Path) -
     ("settings", "named"),
     [
         ({"secrets": {"A": "env:NOT_THERE", "B": "file:no.env#B"}}, "2 secrets are missing"),
-        ({"secrets": {"A": "vault:x"}}, "no secret source 'vault'"),
         ({"env": {"A": "${B}"}}, "${B} isn't among"),
     ],
 )
@@ -54,6 +58,58 @@ async def test_what_is_missing_is_named(tmp_path: Path, settings: dict[str, dict
     with pytest.raises(ConfigError) as caught:
         await resolve(environment(**settings), tmp_path)
     assert named in str(caught.value)
+
+
+def test_a_source_that_there_is_not_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(ValidationError, match=r"no secret source 'keychain'; use one of: aws, azure, .* vault"):
+        environment(secrets={"A": "keychain:x"})
+    assert tuple(sorted(SOURCES)) == SECRET_SOURCES
+
+
+async def test_a_source_that_cannot_be_asked_is_told_from_a_value_that_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("EMPTY", "")
+    made = environment(secrets={"GONE": "env:EMPTY", "AWAY": "op://vault/item/field", "THERE": "env:PATH"})
+    with pytest.raises(SecretSourceError) as caught:
+        await resolve(made, tmp_path)
+    assert caught.value.what == "1 secret is missing or empty; the source of 1 secret could not be asked"
+    assert caught.value.why.splitlines() == [
+        "GONE: the environment variable EMPTY is not set",
+        "AWAY: the program op isn't installed: https://developer.1password.com/docs/cli/get-started/",
+    ]
+
+
+class Slow:
+    """A stand-in for a source behind a network that drops every packet."""
+
+    def __init__(self, root: Path, env: str) -> None: ...
+
+    async def fetch(self, reference: str) -> str:
+        await asyncio.sleep(60)
+        return ""
+
+
+async def test_a_source_that_does_not_answer_ends_at_its_deadline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SOURCES, "vault", Slow)
+    monkeypatch.setattr("portside.secrets.fetching.SECONDS", 0.05)
+    monkeypatch.setenv("OUTSIDE", "s3cret")
+    answers = await fetch(["vault:a/b#c", "env:OUTSIDE"], tmp_path, "prod")
+    assert answers["env:OUTSIDE"] == "s3cret"
+    assert isinstance(answers["vault:a/b#c"], UnreachableSourceError)
+    assert str(answers["vault:a/b#c"]) == "vault did not answer within 0.05 s"
+
+
+async def test_a_command_asks_for_a_value_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OUTSIDE", "before")
+    with kept():
+        await fetch(["env:OUTSIDE"], tmp_path, "prod")
+        monkeypatch.setenv("OUTSIDE", "after")
+        assert await fetch(["env:OUTSIDE"], tmp_path, "prod") == {"env:OUTSIDE": "before"}
+    assert await fetch(["env:OUTSIDE"], tmp_path, "prod") == {"env:OUTSIDE": "after"}
 
 
 async def test_accessories_get_only_what_they_ask_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

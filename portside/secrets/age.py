@@ -1,0 +1,59 @@
+"""The age keys of the person who types: where SOPS looks for them, and a new one.
+
+The places are SOPS' own (https://getsops.io/docs/#encrypting-using-age).
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import stat
+import sys
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from portside.errors import ConfigError
+
+
+def key_file(variables: Mapping[str, str] = os.environ) -> Path:
+    """The file that keys are in, whether it is there or not."""
+    if variables.get("SOPS_AGE_KEY_FILE"):
+        return Path(variables["SOPS_AGE_KEY_FILE"]).expanduser()
+    home = Path.home()
+    default = home / "Library/Application Support" if sys.platform == "darwin" else home / ".config"
+    return Path(variables.get("XDG_CONFIG_HOME") or default) / "sops/age/keys.txt"
+
+
+def recipients(variables: Mapping[str, str] = os.environ) -> list[str]:
+    """The public halves of the keys that this person has, in their order. Raises ConfigError."""
+    file = key_file(variables)
+    text = variables.get("SOPS_AGE_KEY", "") + "\n"
+    if file.is_file():
+        if file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise ConfigError("others can read this private key", where=str(file), remedy=f"chmod 600 {file}")
+        text += file.read_text()
+    secret = [line.strip() for line in text.splitlines() if line.strip().startswith("AGE-SECRET-KEY-1")]
+    try:
+        return list(dict.fromkeys(str(_identity().from_str(line).to_public()) for line in secret))
+    except Exception:  # pyrage's own class is not public; its text might repeat the key
+        raise ConfigError("a line is no age key", where=str(file), remedy="Remove it, or mend it.") from None
+
+
+def new_key(file: Path, note: str) -> str:
+    """Make a key, add it to `file` (mode 600), and return its public half."""
+    identity = _identity().generate()
+    public = str(identity.to_public())
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    with os.fdopen(handle, "a") as lines:
+        lines.write(f"# {date.today()}: {note}\n# public key: {public}\n{identity}\n")
+    return public
+
+
+def _identity() -> Any:
+    try:
+        return importlib.import_module("pyrage").x25519.Identity
+    except ImportError:
+        raise ConfigError("pyrage isn't installed", where="this machine", remedy="uv sync --group sops") from None
