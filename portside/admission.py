@@ -8,12 +8,15 @@ from portside.config import Config, Environment
 from portside.release import Image
 from portside.scan.gate import doubt, known, require_passing
 from portside.scan.show import scan_summary
+from portside.signing import require_signature
 
 SCAN_FILE = "scan.json"
 
 
 async def admitted(config: Config, environment: Environment, image: Image) -> Mapping[str, str]:
     """Raise what the environment has against `image`; else the files that tell of it, for the release's directory."""
+    if environment.require_signature:
+        await require_signature(config, image)
     record = await require_passing(config, environment, image) if environment.require_scan else known(config, image)
     return {SCAN_FILE: scan_summary(record, config.scan)} if record else {}
 

@@ -9,6 +9,7 @@ from portside.image.tags import prune_tags
 from portside.release import Image
 from portside.report import Reporter, timed
 from portside.scan.gate import bind, refuse_failed
+from portside.signing import sign_pushed
 
 HERE = "this machine"
 
@@ -43,8 +44,8 @@ async def push(image: BuiltImage, environment: Environment, reporter: Reporter) 
 async def shipped(config: Config, environment: Environment, reporter: Reporter, *, image: str | None) -> Image:
     """The image for a release: built from the tree, or the local or registry image called `image`.
 
-    With a registry it is pushed, and hosts know it by its digest. Raises BuildError, and ScanError for an image that
-    failed its scan.
+    With a registry it is pushed, and hosts know it by its digest. Raises BuildError, ScanError for an image that
+    failed its scan, SignatureError for one that could not be signed.
     """
     if image is not None and "@sha256:" in image:
         return Image(reference=image)
@@ -55,4 +56,5 @@ async def shipped(config: Config, environment: Environment, reporter: Reporter, 
     await refuse_failed(config, environment, known)
     reference = await push(built, environment, reporter)
     await bind(config, known, reference, reporter.say)
+    await sign_pushed(config, environment, reference, reporter.say)
     return known.model_copy(update={"reference": reference, "id": ""})

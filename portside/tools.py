@@ -27,15 +27,18 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Tool:
-    """A program, the Debian package that carries it, and the oldest version that will do."""
+    """A program, the Debian package that carries it, the oldest version that will do ((0, 0): any), where it's from."""
 
     program: str
     package: str
     oldest: tuple[int, int]
+    home: str = "https://prometheus.io/download/"
 
 
 PROMTOOL = Tool("promtool", "promtool", (3, 5))
 AMTOOL = Tool("amtool", "prometheus-alertmanager", (0, 30))
+# Debian's build doesn't know its own version.
+COSIGN = Tool("cosign", "cosign", (0, 0), "https://docs.sigstore.dev/cosign/system_config/installation/")
 TOOLS = (PROMTOOL, AMTOOL)
 
 
@@ -110,12 +113,12 @@ async def _version(program: Path) -> tuple[int, int]:
 
 
 def _missing(tool: Tool, why: str) -> PortsideError:
-    wanted = ".".join(map(str, tool.oldest))
+    wanted = f" {'.'.join(map(str, tool.oldest))} or newer" if any(tool.oldest) else ""
     return PortsideError(
-        f"{tool.program} {wanted} or newer is needed and isn't on PATH",
+        f"{tool.program}{wanted} is needed and isn't on PATH",
         where="this machine",
         why=why,
-        remedy=f"Put {tool.program} on PATH: https://prometheus.io/download/",
+        remedy=f"Put {tool.program} on PATH: {tool.home}",
     )
 
 

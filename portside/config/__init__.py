@@ -8,6 +8,7 @@ from portside.config.notify import NOTIFIER_KEYS, NewsKind, Notifier
 from portside.config.observe import RECEIVER_KEYS, Observe, Receiver, Slo
 from portside.config.scan import Ignore, Scan, Severity
 from portside.config.service import Build, Images, Service
+from portside.config.signing import Signing
 from portside.config.whole import Config
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Scan",
     "Service",
     "Severity",
+    "Signing",
     "Slo",
     "load_config",
 ]

@@ -38,6 +38,7 @@ class Environment(Model):
     keep_warm: bool = False
     confirm: bool = False
     require_scan: bool = False
+    require_signature: bool = False
     connect_deadline: Seconds = 15
     start_deadline: Seconds = 60
     drain_deadline: Seconds = 30

@@ -38,6 +38,14 @@ def load_config(root: Path) -> Config:
                 where=f"{FILE}: {where}.envs",
                 remedy=f"Use some of: {', '.join(sorted(config.env))}.",
             )
+    for name, environment in config.env.items():
+        lacking = "[signing]" if config.signing is None else "a registry" if environment.registry == "none" else ""
+        if environment.require_signature and lacking:
+            raise ConfigError(
+                f"it needs {lacking}",
+                where=f"{FILE}: env.{name}.require_signature",
+                remedy="Signatures lie in a registry, beside the image: docs/signing.md",
+            )
     return config
 
 
@@ -95,9 +103,10 @@ def _explained(error: ValidationError) -> ConfigError:
         key = ".".join(str(part) for part in problem["loc"])
         value = problem["input"]
         # env.<environment>.env and .secrets, and a receiver's, may hold what nobody should read in a CI log.
-        private = len(problem["loc"]) > 2 and (
-            problem["loc"][2] in ("env", "secrets") or problem["loc"][-1] in ("secret", "signing_secret")
-        )
+        private = (
+            len(problem["loc"]) > 2
+            and (problem["loc"][2] in ("env", "secrets") or problem["loc"][-1] in ("secret", "signing_secret"))
+        ) or problem["loc"][0] == "signing"
         shown = "" if isinstance(value, dict) or private else f" (it is {value!r})"
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":

@@ -11,6 +11,7 @@ from portside.config.notify import Notifier
 from portside.config.observe import Observe
 from portside.config.scan import Scan
 from portside.config.service import Build, Images, Service
+from portside.config.signing import Signing
 from portside.errors import ConfigError
 
 
@@ -25,6 +26,7 @@ class Config(Model):
     judge: Judge = Judge()
     notify: dict[Name, Notifier] = {}
     scan: Scan = Scan()
+    signing: Signing | None = None
     env: dict[Name, Environment]
 
     def environment(self, name: str) -> Environment:

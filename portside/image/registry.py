@@ -48,7 +48,7 @@ async def push_image(
     where = parse_reference(target)
     tagged = await run_command(["docker", "tag", image, where.tagged], timeout=QUESTION_SECONDS)
     tagged.check(f"the image {image} could not be named {where.tagged}", remedy="Type `invoke build`.")
-    async with _login(where, environ) as login:
+    async with logged_in(where, environ) as login:
         for pause in (*PAUSES, None):
             result = await run_command(["docker", "push", where.tagged], timeout=PUSH_SECONDS, env=login)
             output = (result.stdout + result.stderr).decode(errors="replace")
@@ -71,7 +71,7 @@ def worth_repeating(output: str) -> bool:
 
 
 @asynccontextmanager
-async def _login(where: Reference, environ: Mapping[str, str]) -> AsyncIterator[dict[str, str]]:
+async def logged_in(where: Reference, environ: Mapping[str, str]) -> AsyncIterator[dict[str, str]]:
     """The variables under which docker is logged in to the registry, for as long as the block lasts."""
     username, password = environ.get(USERNAME), environ.get(PASSWORD)
     if not username or not password:

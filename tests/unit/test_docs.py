@@ -10,7 +10,20 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from portside import errors
-from portside.config import Build, Environment, Ignore, Images, Judge, Notifier, Observe, Receiver, Scan, Service, Slo
+from portside.config import (
+    Build,
+    Environment,
+    Ignore,
+    Images,
+    Judge,
+    Notifier,
+    Observe,
+    Receiver,
+    Scan,
+    Service,
+    Signing,
+    Slo,
+)
 from portside.errors import PortsideError
 from portside.secrets import SOURCES
 
@@ -25,6 +38,7 @@ SECTIONS = {
     "[observe.slo]": Slo,
     "[observe.receivers.NAME]": Receiver,
     "[scan]": Scan,
+    "[signing]": Signing,
     "[[scan.ignore]]": Ignore,
     "[notify.NAME]": Notifier,
 }
