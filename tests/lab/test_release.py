@@ -46,8 +46,8 @@ def test_a_container_that_exits_at_start_fails_at_once_with_its_last_words(proje
 
 def test_a_release_that_dies_while_it_bakes_is_undone(project: Project) -> None:
     first = project.deploy().data["release"]
-    project.environment["env"] = {"EXIT_AFTER": "4"}
-    project.environment["bake"] = 15
+    project.environment["env"] = {"EXIT_AFTER": "8"}
+    project.environment["bake"] = 30
     failed = project.deploy(image=project.image("2"), code=7)
     assert "bake" in failed.data["seconds"]
     assert "the stars are right" in failed.data["why"]
