@@ -15,6 +15,7 @@ from datetime import datetime
 
 from portside.errors import LockError, PortsideError
 from portside.facts import STATE_DEADLINE, State, asked, parse_holder, parse_state
+from portside.fleet import Watched, unwatched
 from portside.host.base import Channel, Host
 from portside.host.script import script_argv
 
@@ -51,7 +52,7 @@ class Lease:
 
 @contextlib.asynccontextmanager
 async def locked(
-    hosts: Sequence[Host], site: str, claim: Claim, *, full: bool | str
+    hosts: Sequence[Host], site: str, claim: Claim, *, full: bool | str, watched: Watched = unwatched
 ) -> AsyncIterator[Mapping[str, Lease]]:
     """Hold the lock of `site` on all `hosts`; yields a lease per host name, with the host's state in it.
 
@@ -59,16 +60,25 @@ async def locked(
     holder. `full` adds the facts that a preflight needs, and when it is an image's name, that image's.
     """
     leases: dict[str, Lease] = {}
+
+    async def acquire(host: Host) -> Lease:
+        with watched(host.name):
+            return await _acquire(host, site, claim, full=full)
+
+    async def read(lease: Lease) -> None:
+        with watched(lease.host.name):
+            await _read_state(lease)
+
     try:
-        first = await _acquire(hosts[0], site, claim, full=full)
+        first = await acquire(hosts[0])
         leases[hosts[0].name] = first
-        others = [asyncio.create_task(_acquire(host, site, claim, full=full)) for host in hosts[1:]]
-        reading = [asyncio.create_task(_read_state(first))]
+        others = [asyncio.create_task(acquire(host)) for host in hosts[1:]]
+        reading = [asyncio.create_task(read(first))]
         try:
             for task in others:
                 lease = await task
                 leases[lease.host.name] = lease
-                reading.append(asyncio.create_task(_read_state(lease)))
+                reading.append(asyncio.create_task(read(lease)))
             await asyncio.gather(*reading)
         finally:
             # A lease taken while another host refused has to be given back as well.

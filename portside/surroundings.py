@@ -65,7 +65,7 @@ class Surroundings:
             if self.accessories and target.host.name in self._accessory_hosts(site):
                 await self._ensure_accessories(target, delivery, apply=False)
 
-        await everywhere(targets, one)
+        await everywhere(targets, one, at_once=self.environment.max_parallel)
 
     async def ensure_accessories(self, site: Site, targets: Sequence[Target], delivery: Delivery) -> list[str]:
         """Bring the accessories to what their file says, where they run; the hosts on which that changed something."""

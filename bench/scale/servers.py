@@ -106,9 +106,7 @@ class _Server(asyncssh.SSHServer):
     def unix_connection_requested(self, dest_path: str) -> object:
         return self._admin if dest_path.endswith("/admin.sock") else False
 
-    async def _admin(
-        self, reader: asyncssh.SSHReader[bytes], writer: asyncssh.SSHWriter[bytes]
-    ) -> None:
+    async def _admin(self, reader: asyncssh.SSHReader[bytes], writer: asyncssh.SSHWriter[bytes]) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         length = next((int(line[15:]) for line in head.splitlines() if line.lower().startswith("content-length:")), 0)
         if length:

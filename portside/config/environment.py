@@ -36,6 +36,7 @@ class Environment(Model):
     bake: Seconds = 10
     canary: tuple[Percent, ...] = ()
     keep_warm: bool = False
+    max_parallel: Annotated[int, Field(ge=1, le=1000)] | None = None
     confirm: bool = False
     require_scan: bool = False
     require_signature: bool = False
