@@ -1,4 +1,4 @@
-"""The deployer under measurement: `invoke deploy` in a process of its own, with the memory and processor time it took."""
+"""The deployer under measurement: `invoke deploy` in a process of its own, its memory and its processor time."""
 
 from __future__ import annotations
 

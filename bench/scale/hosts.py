@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import select
 import shutil
 import subprocess
@@ -33,19 +34,17 @@ class Simulation:
         self, latency: float, *, slow: Mapping[str, float] | None = None, faults: Mapping[str, str] | None = None
     ) -> None:
         """`latency` in seconds per direction, times `slow`'s factor; `faults` by host name (bench/scale/servers.py)."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(
-            json.dumps({"latency": latency, "slow": slow or {}, "faults": faults or {}}).encode() + b"\n"
-        )
-        self._process.stdin.flush()
-        answered(self._process)
+        wanted = json.dumps({"latency": latency, "slow": slow or {}, "faults": faults or {}})
+        if self._process.stdin is not None:
+            self._process.stdin.write(wanted.encode() + b"\n")
+            self._process.stdin.flush()
+        ready(self._process)
 
 
-def answered(process: subprocess.Popen[bytes]) -> None:
+def ready(process: subprocess.Popen[bytes]) -> None:
     """Wait for the line that says it is so. Raises CommandError."""
-    assert process.stdout is not None
-    readable, _, _ = select.select([process.stdout], [], [], ANSWER_SECONDS)
-    if not readable or process.stdout.readline().strip() != b"ready":
+    said = process.stdout
+    if said is None or not select.select([said], [], [], ANSWER_SECONDS)[0] or said.readline().strip() != b"ready":
         raise CommandError("the simulated hosts don't answer", where="this machine")
 
 
@@ -55,12 +54,12 @@ def simulated(count: int, folder: Path) -> Iterator[Simulation]:
     with subprocess.Popen(
         [sys.executable, "-m", "bench.scale.servers", str(folder), str(count)],
         cwd=REPOSITORY,
-        env=None,
+        env={**os.environ, **COMPILED},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as process:
         try:
-            answered(process)
+            ready(process)
             yield Simulation(process, load_lab(folder))
         finally:
             process.terminate()

@@ -10,6 +10,7 @@ import asyncio
 import json
 import shlex
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from bench.scale.host import SimulatedHost
@@ -21,7 +22,9 @@ from portside.lab.values import USER, Lab, LabHost, new_state_dir
 PORT = 2222
 # How a command begins that runs one of the scripts: some ten kilobytes that needn't be taken apart each time.
 BEGINNINGS = {shlex.join(["bash", "-c", script_text(name), f"portside-{name}"]) + " ": name for name in SCRIPTS}
-FAULTS = ("refuse", "gate", "hang", "dead")
+Answering = Callable[["asyncssh.SSHReader[bytes]", "asyncssh.SSHWriter[bytes]"], Awaitable[None]]
+FAULTS = ("refuse", "gate", "dead", "slow")
+SLOW_SECONDS = 15
 
 
 class Hosted:
@@ -75,9 +78,9 @@ class Hosted:
         stdin = await process.stdin.read()
         if script == "start" and self.fault == "dead":
             self.wire.dead = True
-        if script == "start" and self.fault in ("dead", "hang"):
-            await process.wait_closed()
             return
+        if script == "start" and self.fault == "slow":
+            await asyncio.sleep(SLOW_SECONDS)
         said = self.host.run(script, site, arguments, stdin)
         process.stdout.write(said.out.encode())
         process.stderr.write(said.err.encode())
@@ -103,7 +106,7 @@ class _Server(asyncssh.SSHServer):
     def __init__(self, host: SimulatedHost) -> None:
         self._host = host
 
-    def unix_connection_requested(self, dest_path: str) -> object:
+    def unix_connection_requested(self, dest_path: str) -> bool | Answering:
         return self._admin if dest_path.endswith("/admin.sock") else False
 
     async def _admin(self, reader: asyncssh.SSHReader[bytes], writer: asyncssh.SSHWriter[bytes]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -33,7 +34,17 @@ def destination(host: str) -> str:
     """`host`, if it is an SSH destination; ValueError otherwise."""
     if not re.fullmatch(r"([\w.-]+@)?[\w.-]+(:\d{1,5})?", host):
         raise ValueError(f"{host!r} is not an SSH destination like user@host or user@host:port")
+    if int(host.partition(":")[2] or 22) > 65_535:
+        raise ValueError(f"{host!r}: ports end at 65535")
     return host
+
+
+def home(path: Path | None) -> Path | None:
+    """`path` with its ~ replaced; ValueError where there is no such user."""
+    try:
+        return path.expanduser() if path else None
+    except RuntimeError as error:
+        raise ValueError(str(error)) from None
 
 
 def source_reference(name: str, reference: str) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from portside.config.base import EnvName, Listen, Model, Name, Percent, Seconds, destination, source_reference
+from portside.config.base import EnvName, Listen, Model, Name, Percent, Seconds, destination, home, source_reference
 from portside.config.observe import Observe
 
 
@@ -61,7 +61,7 @@ class Environment(Model):
     @field_validator("ssh_config", "known_hosts")
     @classmethod
     def _home(cls, path: Path | None) -> Path | None:
-        return path.expanduser() if path else None
+        return home(path)
 
     @field_validator("secrets")
     @classmethod

@@ -247,7 +247,8 @@ async def connect(name: str, *, ssh_config: Path | None, known_hosts: Path | Non
         ) from None
     except TimeoutError:
         raise HostError(f"no answer within {deadline:g} s", where=name, remedy=f"Try `ssh {name}`.") from None
-    except (asyncssh.Error, OSError) as error:
+    # A ValueError is one of ssh_config, known_hosts, a key file, or a name that can be no host's.
+    except (asyncssh.Error, OSError, ValueError, OverflowError) as error:
         raise HostError("can't connect", where=name, why=str(error), remedy=f"Try `ssh {name}`.") from None
     return SSHHost(name, connection)
 
