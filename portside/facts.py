@@ -11,7 +11,7 @@ from portside.errors import HostError
 from portside.journal import Entry, parse_journal
 from portside.release import Current, Release, Slot
 
-# What parsing a text that makes no sense may raise; ValidationError is a ValueError. The last is of arrays in arrays in …
+# What parsing a text that makes no sense may raise. A ValidationError is a ValueError; the last is of endless nesting.
 NONSENSE = (KeyError, ValueError, IndexError, TypeError, AttributeError, OverflowError, RecursionError)
 # How long a host may take to describe itself, in seconds; `docker info` on a loaded machine is the slow part.
 STATE_DEADLINE = 60

@@ -78,12 +78,20 @@ async def everywhere(items: Iterable[T], act: Callable[[T], Awaitable[R]], *, at
     The first failure cancels the rest and is raised, once all have ended; what had not had its turn has none.
     """
     turns = asyncio.Semaphore(at_once) if at_once else None
+    failed = False
 
     async def in_turn(item: T) -> R:
+        nonlocal failed
         if turns is None:
             return await act(item)
         async with turns:
-            return await act(item)
+            if failed:  # the turn comes sooner than the cancellation
+                raise asyncio.CancelledError
+            try:
+                return await act(item)
+            except BaseException:
+                failed = True
+                raise
 
     tasks = [asyncio.ensure_future(in_turn(item)) for item in items]
     if not tasks:

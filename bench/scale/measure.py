@@ -67,7 +67,7 @@ class Trouble:
         data = self.deployed.data
         if "error" in data:
             first = str(data["why"]).splitlines()[0] if CULPRIT not in str(data["where"]) else ""
-            return " ".join(filter(None, (f"{data['where']}: {data['error']};", first)))
+            return "; ".join(filter(None, (f"{data['where']}: {data['error']}", first)))
         said = [line.partition(" ")[2] for line in self.deployed.said.splitlines() if "waiting for" in line]
         return said[0] if said else "–"
 

@@ -18,7 +18,7 @@ from typing import Any
 from portside.command import Result, shown
 from portside.errors import HostError
 from portside.host.base import Channel, Input, Traffic
-from portside.host.local import LINE_LIMIT
+from portside.host.local import LINE_LIMIT, SEND_SECONDS
 from portside.host.quick import asyncssh
 
 # Notice within this many seconds that the other side is gone: three unanswered keep-alives.
@@ -69,10 +69,11 @@ class SSHChannel:
         return text
 
     async def send(self, data: bytes) -> None:
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError, asyncssh.Error):
+        # Whoever reads its answers finds out what became of it.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError, asyncssh.Error, TimeoutError):
             self._process.stdin.write(data)
             self._traffic.sent += len(data)
-            await self._process.stdin.drain()
+            await asyncio.wait_for(self._process.stdin.drain(), SEND_SECONDS)
 
     async def close(self) -> Result:
         stderr, code = b"", 255

@@ -19,7 +19,7 @@ HOSTILE_TEXT = st.text(st.sampled_from(HOSTILE) | st.characters(exclude_categori
 
 @st.composite
 def damaged(draw: st.DrawFn, text: str) -> str:
-    """`text` with some of it cut out, doubled, or replaced by what is hostile: a host's disk was full, or is somebody's."""
+    """`text` with some of it cut out, doubled, or replaced: a disk was full, or a host is somebody's."""
     for _ in range(draw(st.integers(1, 3))):
         begin = draw(st.integers(0, len(text)))
         end = min(len(text), begin + draw(st.sampled_from([0, 1, 2, 10, 100, len(text)])))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -81,7 +82,7 @@ def test_the_simulated_host_knows_every_script_of_a_deploy() -> None:
 @FUZZED
 @given(damaged(STATE) | HOSTILE_TEXT)
 @example(STATE.replace('"since":', '"since":9999999999999999999, "x":'))
-@example(STATE.replace(f'"since":', '"since":' + "[" * 3000))
+@example(STATE.replace('"since":', '"since":' + "[" * 3000))
 def test_a_damaged_state_is_understood_or_an_error_that_names_the_host(text: str) -> None:
     understood(lambda: parse_state(text, "web-1"), HostError, "web-1")
 
@@ -98,9 +99,10 @@ def test_a_damaged_lock_still_says_which_host_is_locked(said: str) -> None:
 def test_a_damaged_journal_loses_the_damaged_lines_alone(phases: list[Any], reason: str, data: st.DataObject) -> None:
     operation = builders.operation()
     lines = [f'{{"at":1,{line(operation, phase, "end", reason)[1:]}' for phase in phases]
-    text = "\n".join(["@@time", "1", "@@base", "/b", "@@current", "@@route", "@@maintenance", "@@proxy_config", "@@lock",
-                      "@@journal", *lines, data.draw(damaged("@journal line")).replace("\n", " ").replace("@@", ""),
-                      "@@releases", "@@containers", "@@proxy", "@@agent", "@@accessories"])  # fmt: skip
+    broken = data.draw(damaged("@journal line")).replace("\n", " ").replace("@@", "")
+    before = ["@@time", "1", "@@base", "/b", "@@current", "@@route", "@@maintenance", "@@proxy_config", "@@lock"]
+    after = ["@@releases", "@@containers", "@@proxy", "@@agent", "@@accessories"]
+    text = "\n".join([*before, "@@journal", *lines, broken, *after])
     entries = parse_state(text, "web-1").journal
     assert [(entry.phase, entry.reason) for entry in entries] == [(phase, reason) for phase in phases]
 
@@ -142,8 +144,6 @@ def test_damaged_lists_of_layers_are_layers_that_are_not_there(text: str) -> Non
     "body", [b"", b"[1]", b"[[", b'[{"address":"a"}]', b"null", b"\xff", b'[{"address":[],"num_requests":1}]']
 )
 async def test_a_proxy_that_answers_nonsense_is_an_error_that_names_the_host(body: bytes, tmp_path: Path) -> None:
-    import asyncio
-
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + body if body else b"")
