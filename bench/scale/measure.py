@@ -108,8 +108,11 @@ class _Tags:
         self._deploys: dict[int, int] = {}
 
     def deploy(self, count: int) -> Deployed:
-        number = self._deploys[count] = self._deploys.get(count, -1) + 1
-        return deploy(self._project, f"n{count}", IMAGES[number % len(IMAGES)])
+        number = self._deploys.get(count, 0)
+        done = deploy(self._project, f"n{count}", IMAGES[number % len(IMAGES)])
+        # What failed has left the hosts with the image before it.
+        self._deploys[count] = number + (done.code == 0)
+        return done
 
     def released(self, count: int) -> Deployed:
         done = self.deploy(count)

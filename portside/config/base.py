@@ -19,6 +19,8 @@ Address = Annotated[str, StringConstraints(pattern=r"^([\w.-]+|\[[0-9a-fA-F:]+\]
 Mail = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$")]
 Retention = Annotated[str, StringConstraints(pattern=r"^[1-9]\d{0,3}[hdwy]$")]
 Percent = Annotated[float, Field(gt=0, lt=100)]
+Repository = Annotated[str, StringConstraints(pattern=r"^([a-zA-Z0-9.-]+(:\d+)?/)?[a-z0-9][a-z0-9._/-]*$")]
+Platform = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+/[a-z0-9_]+(/[a-z0-9.]+)?$")]
 ImageReference = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][\w./:@-]*$")]
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from portside.config import Config, load_config
 from portside.errors import ConfigError, PortsideError
+from tests.toml import text
 from tests.unit.fuzz.examples import FUZZED, HOSTILE_TEXT, damaged
 
 REAL = (Path(__file__).parents[3] / "portside.toml").read_text()
@@ -71,10 +72,6 @@ def toml(value: Any) -> str:
     if isinstance(value, float):
         return repr(value).replace("e+", "e")
     return text(value) if isinstance(value, str) else json.dumps(value)
-
-
-def text(value: str) -> str:
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def read(content: str) -> Config | PortsideError:
