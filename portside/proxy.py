@@ -278,7 +278,7 @@ def proxy_compose(path: Path, environment: Environment, image: str) -> str:
     ports = [f"{environment.http}:80"] + ([f"{environment.https}:443"] if environment.https else [])
     try:
         text = path.read_text()
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise ConfigError("not readable", where=str(path), why=str(error)) from None
     text = text.replace("${PORTSIDE_PROXY_IMAGE}", image).replace("${PORTSIDE_PROXY_PORTS}", json.dumps(ports))
     try:

@@ -2,7 +2,7 @@
 
 EXIT_AT_START: says why and ends. READY=never: alive, but never ready. EXIT_AFTER: seconds until it ends by itself.
 FAILS: answers 500 to everything but readiness and metrics. SLOW: seconds that each such answer takes.
-Run with the argument "worker" it serves nothing and ticks; with "expects", the JSON of a list in hexadecimal digits, and
+Run with the argument "worker" it serves nothing and ticks; with "expects", a list as JSON in hexadecimal digits, and
 arguments, it fails when they aren't those.
 """
 

@@ -17,7 +17,7 @@ from portside.errors import ConfigError
 from portside.host.script import script_argv
 from portside.journal import Entry, line
 from portside.lock import Claim
-from portside.release import archive, env_digest, env_file, value_digests
+from portside.release import archive, env_file
 from portside.secrets import resolve
 from tests.unit import builders
 from tests.unit.fuzz.examples import FUZZED, HOSTILE_TEXT
@@ -31,7 +31,6 @@ def test_values_survive_the_env_file(values: dict[str, str]) -> None:
     # python-dotenv knows no escaped dollar, and opens files with universal newlines; the lab asks Compose itself.
     text = env_file(values).replace("\\$", "$")
     assert dotenv_values(stream=io.StringIO(text), interpolate=False) == values
-    assert env_digest(values, site="x") and value_digests(values, (), site="x").keys() == values.keys()
 
 
 @FUZZED
@@ -42,18 +41,19 @@ def test_files_survive_the_way_to_a_host(files: dict[str, str]) -> None:
     assert found == files
 
 
-@pytest.mark.parametrize("value", ["a\0b", "a\udcffb"])
+@pytest.mark.parametrize(
+    ("reference", "file"),
+    [("file:x.env#TOKEN", b'TOKEN="a\0b"\n'), ("file:x.env#TOKEN", b"TOKEN=a\xff"), ("env:TOKEN", b"")],
+)
 async def test_a_secret_that_no_process_can_be_handed_is_refused_by_its_name(
-    value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    reference: str, file: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "x.env").touch(0o600)
-    (tmp_path / "x.env").write_bytes(b'TOKEN="a\\x00b"\n')
-    if "\0" not in value:
-        monkeypatch.setenv("TOKEN", value)
-        environment = builders.environment(secrets={"TOKEN": "env:TOKEN"})
-        with pytest.raises(ConfigError, match="secret") as caught:
-            await resolve(environment, tmp_path)
-        assert "TOKEN" in str(caught.value) and value not in str(caught.value)
+    (tmp_path / "x.env").write_bytes(file)
+    monkeypatch.setenv("TOKEN", "a\udcffb")
+    with pytest.raises(ConfigError) as caught:
+        await resolve(builders.environment(secrets={"TOKEN": reference}), tmp_path)
+    assert "TOKEN: " in caught.value.why
 
 
 @FUZZED
@@ -70,7 +70,7 @@ def test_a_lock_s_message_is_one_line(message: str) -> None:
     assert Claim("prod", message, "deploy", 30, message=message).holder.count(b"\n") == 1
 
 
-@settings(FUZZED, max_examples=15)
+@settings(FUZZED, max_examples=FUZZED.max_examples // 2)
 @given(st.lists(HANDED, min_size=1, max_size=8))
 def test_bash_takes_no_argument_for_anything_but_an_argument(arguments: list[str]) -> None:
     """The way of every command: quoted by us, taken apart by the host's shell."""
