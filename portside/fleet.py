@@ -77,23 +77,8 @@ async def everywhere(items: Iterable[T], act: Callable[[T], Awaitable[R]], *, at
 
     The first failure cancels the rest and is raised, once all have ended; what had not had its turn has none.
     """
-    turns = asyncio.Semaphore(at_once) if at_once else None
-    failed = False
-
-    async def in_turn(item: T) -> R:
-        nonlocal failed
-        if turns is None:
-            return await act(item)
-        async with turns:
-            if failed:  # the turn comes sooner than the cancellation
-                raise asyncio.CancelledError
-            try:
-                return await act(item)
-            except BaseException:
-                failed = True
-                raise
-
-    tasks = [asyncio.ensure_future(in_turn(item)) for item in items]
+    begin = _in_turns(act, at_once) if at_once else act
+    tasks = [asyncio.ensure_future(begin(item)) for item in items]
     if not tasks:
         return []
     try:
@@ -106,6 +91,24 @@ async def everywhere(items: Iterable[T], act: Callable[[T], Awaitable[R]], *, at
     if failures:
         raise together(failures)
     return [task.result() for task in tasks]
+
+
+def _in_turns(act: Callable[[T], Awaitable[R]], at_once: int) -> Callable[[T], Awaitable[R]]:
+    """`act`, at no more than `at_once` at any time, and at none any more once one has failed."""
+    turns, failed = asyncio.Semaphore(at_once), False
+
+    async def in_turn(item: T) -> R:
+        nonlocal failed
+        async with turns:
+            if failed:  # the turn comes sooner than the cancellation
+                raise asyncio.CancelledError
+            try:
+                return await act(item)
+            except BaseException:
+                failed = True
+                raise
+
+    return in_turn
 
 
 async def settle(items: Iterable[T], act: Callable[[T], Awaitable[object]]) -> list[tuple[T, PortsideError]]:

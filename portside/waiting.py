@@ -26,7 +26,8 @@ class Waiting:
 
     def text(self, now: float) -> str:
         """`waiting for web-7 (start, 12 s)`; "" while nothing takes long. Who has waited longest comes first."""
-        longest = sorted((began, host, phase) for (host, phase), began in self._began.items())
+        # A copy: a live table is drawn in a thread of its own.
+        longest = sorted((began, host, phase) for (host, phase), began in list(self._began.items()))
         longest = [each for each in longest if now - each[0] >= PATIENCE]
         if not longest:
             return ""
