@@ -17,9 +17,13 @@ from portside.cli import Terminal, project, run
 from portside.engine import ensure_engine
 from portside.errors import ConfigError
 
-# Those that an `invoke bench` without --only measures. Paging takes 20 minutes of waiting; the judge is simulated.
+# Those that an `invoke bench` without --only measures. Paging takes 20 minutes of waiting; the judge, and the hosts of
+# scale, are simulated.
 USUAL = ("serving", "releases")
-PARTS = (*USUAL, "judge", "paging")
+PARTS = (*USUAL, "judge", "paging", "scale")
+
+# What a part found: for machines, and for people.
+Found = tuple[Any, RenderableType]
 
 
 def bench_command(*, rounds: int, only: str | None, machine: bool) -> None:
@@ -42,26 +46,42 @@ def bench_command(*, rounds: int, only: str | None, machine: bool) -> None:
             found |= releases.as_dict()
             if not terminal.machine:
                 terminal.out.print(rendered(releases))
-        if only == "judge":
-            from bench import judge  # noqa: PLC0415 - as below
-
-            cells = await asyncio.to_thread(judge.measure_judge, terminal.reporter.say)
-            found["judge"] = judge.as_dict(cells)
+        if only in OTHERS:
+            data, shown = await OTHERS[only](terminal, rounds)
+            found[only] = data
             if not terminal.machine:
-                terminal.out.print(judge.rendered(cells))
-        if only == "paging":
-            # Imported here: it needs what the lab tests need.
-            from bench import paging  # noqa: PLC0415
-
-            await ensure_engine(terminal.reporter.say)
-            pages = await asyncio.to_thread(paging.measure_paging, terminal.reporter)
-            found["paging"] = paging.as_dict(pages)
-            if not terminal.machine:
-                terminal.out.print(paging.rendered(pages))
+                terminal.out.print(shown)
         if terminal.machine:
             terminal.result(found, "")
 
     run(act, machine=machine)
+
+
+async def _judge(terminal: Terminal, _: int) -> Found:
+    from bench import judge  # noqa: PLC0415 - as below
+
+    cells = await asyncio.to_thread(judge.measure_judge, terminal.reporter.say)
+    return judge.as_dict(cells), judge.rendered(cells)
+
+
+async def _paging(terminal: Terminal, _: int) -> Found:
+    # Imported here: it needs what the lab tests need.
+    from bench import paging  # noqa: PLC0415
+
+    await ensure_engine(terminal.reporter.say)
+    pages = await asyncio.to_thread(paging.measure_paging, terminal.reporter)
+    return paging.as_dict(pages), paging.rendered(pages)
+
+
+async def _scale(terminal: Terminal, rounds: int) -> Found:
+    from bench.scale.measure import measure_scale  # noqa: PLC0415 - as above
+    from bench.scale.report import as_dict, rendered  # noqa: PLC0415
+
+    scale = await asyncio.to_thread(measure_scale, project().root, terminal.reporter.say, rounds=rounds)
+    return as_dict(scale), rendered(scale)
+
+
+OTHERS = {"judge": _judge, "paging": _paging, "scale": _scale}
 
 
 def rendered(results: Results) -> RenderableType:

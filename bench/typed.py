@@ -38,13 +38,17 @@ class Typed:
         return int(max(self.data["bytes_sent"].values()))
 
 
-async def invoke(*argv: str, project: Path) -> Typed:
-    """`invoke <argv> --json` in `project`, with this repository's tasks. Raises CommandError when it fails."""
+def command(*argv: str) -> list[str]:
+    """The argument list of `invoke <argv> --json`, with this repository's tasks in whatever folder it is run."""
     # The console script beside this interpreter: what `invoke` on PATH would be.
     program = Path(sys.executable).with_name("invoke")
-    command = [str(program), "--search-root", str(REPOSITORY), *argv, "--json"]
+    return [str(program), "--search-root", str(REPOSITORY), *argv, "--json"]
+
+
+async def invoke(*argv: str, project: Path) -> Typed:
+    """`invoke <argv> --json` in `project`, with this repository's tasks. Raises CommandError when it fails."""
     began = time.monotonic()
-    result = await run_command(command, timeout=COMMAND_SECONDS, cwd=project, env=COMPILED)
+    result = await run_command(command(*argv), timeout=COMMAND_SECONDS, cwd=project, env=COMPILED)
     took = time.monotonic() - began
     return Typed(took, json.loads(result.check().stdout))
 

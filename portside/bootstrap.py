@@ -196,8 +196,11 @@ table inet portside {{
 
 def _assignment(line: str) -> tuple[str, str]:
     name, _, value = line.partition("=")
-    return name, "".join(shlex.split(value))
+    try:
+        return name, "".join(shlex.split(value))
+    except ValueError:
+        return name, value
 
 
 def _numbers(values: Iterable[str]) -> frozenset[int]:
-    return frozenset(int(value) for value in values if value.isdigit())
+    return frozenset(int(value) for value in values if value.isdecimal())

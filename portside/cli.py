@@ -15,7 +15,7 @@ from rich.console import Console
 
 from portside.config import Config, Environment, load_config
 from portside.errors import ConfigError, PortsideError, UnexpectedError
-from portside.report import Lines, LiveTable, progress
+from portside.report import Lines, LiveTable, progress, reminded
 from portside.secrets.fetching import kept
 from portside.secrets.scrub import learn_credentials, scrub, scrubbed_streams
 
@@ -146,7 +146,8 @@ def _run(
 
     async def whole() -> int:
         with terminal.reporter:
-            return await act(terminal) or 0
+            async with reminded(terminal.reporter):
+                return await act(terminal) or 0
 
     try:
         return asyncio.run(whole())

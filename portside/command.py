@@ -44,7 +44,9 @@ class Result:
 
 def shown(argv: Sequence[str], limit: int = 200) -> str:
     """The command as a person would type it, cut to `limit` characters."""
-    line = shlex.join(argv)
+    # A script of ours is known by its name: its text would bury it, and everything after it.
+    named = argv[3:] if tuple(argv[:2]) == ("bash", "-c") and len(argv) > 3 else argv
+    line = shlex.join(named)
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 

@@ -25,6 +25,7 @@ REFUSED = {
     "extends": "a release is one file; use a YAML anchor",
     "privileged": "a release runs without capabilities",
 }
+DEEPEST = 50
 VARIABLE = re.compile(r"\$(?:\$|\{(?P<braced>\w+)(?::?-(?P<default>[^}]*))?\}|(?P<plain>[A-Za-z_]\w*))")
 
 
@@ -39,7 +40,7 @@ class _UpdateConfig(_Part):
 
 
 class _Deploy(_Part):
-    replicas: int = 1
+    replicas: int = Field(default=1, ge=0, le=64)
     update_config: _UpdateConfig = _UpdateConfig()
 
 
@@ -61,14 +62,25 @@ def read_compose(path: Path) -> dict[str, Any]:
         data = yaml.safe_load(path.read_text())
     except FileNotFoundError:
         raise ConfigError("not found", where=str(path), remedy="Correct service.compose in portside.toml.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    # Besides errors of YAML and UTF-8: 2026-13-99 is a date that there isn't, a file's name may hold a NUL.
+    except (yaml.YAMLError, ValueError, TypeError, OSError, RecursionError) as error:
         raise ConfigError("not readable as YAML", where=str(path), why=str(error)) from None
+    if _endless(data):
+        raise ConfigError("not readable as YAML", where=str(path), why="an anchor is within itself, or all is too deep")
     try:
         ComposeFile.model_validate(data)
     except ValidationError as error:
         problems = [f"{'.'.join(map(str, problem['loc'])) or 'file'}: {problem['msg']}" for problem in error.errors()]
         raise ConfigError("not a Compose file", where=str(path), why="\n".join(problems)) from None
     return dict(data)
+
+
+def _endless(data: Any, depth: int = 0) -> bool:
+    """Whether `data` is deeper than any Compose file: what holds itself is as deep as one looks."""
+    if depth > DEEPEST:
+        return True
+    inner = data.values() if isinstance(data, dict) else data if isinstance(data, list) else ()
+    return any(_endless(value, depth + 1) for value in inner)
 
 
 def roles(data: Mapping[str, Any], config: Config, environment: Environment) -> tuple[Role, ...]:

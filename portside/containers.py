@@ -33,6 +33,13 @@ def logs_command(
                 slot = (current.previous_slot if previous else current.slot) if current else None
                 if slot is None:
                     raise ConfigError("there is no such release here", where=each.name)
+                there = {container.service for container in states[each.name].containers}
+                if service and service not in there:
+                    raise ConfigError(
+                        f"there is no service {service!r} on {each.name}",
+                        where="--service",
+                        remedy=f"It has: {', '.join(sorted(there))}.",
+                    )
                 options = ["--follow"] if follow else []
                 options += ["--since", since] if since else []
                 argv = ["docker", "compose", "--ansi", "never", "-p", f"{config.site(environment)}-{slot}", "logs"]

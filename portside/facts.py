@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-
-from pydantic import ValidationError
+from datetime import UTC, datetime
 
 from portside.errors import HostError
 from portside.journal import Entry, parse_journal
 from portside.release import Current, Release, Slot
 
+# What parsing a text that makes no sense may raise. A ValidationError is a ValueError; the last is of endless nesting.
+NONSENSE = (KeyError, ValueError, IndexError, TypeError, AttributeError, OverflowError, RecursionError)
 # How long a host may take to describe itself, in seconds; `docker info` on a loaded machine is the slow part.
 STATE_DEADLINE = 60
 
@@ -123,7 +124,7 @@ def parse_state(text: str, host: str) -> State:
     """Parse what state.sh or lease.sh printed. Raises HostError when it makes no sense."""
     try:
         return _parse(dict(_sections(text)))
-    except (KeyError, ValueError, IndexError, ValidationError) as error:
+    except NONSENSE as error:
         raise HostError(
             "what the host says of itself can't be understood",
             where=host,
@@ -134,7 +135,8 @@ def parse_state(text: str, host: str) -> State:
 
 def _sections(text: str) -> Iterator[tuple[str, list[str]]]:
     name, lines = "", list[str]()
-    for line in text.splitlines():
+    # Not splitlines: JSON leaves U+2028 and its like as they are, and a reason may have one.
+    for line in text.split("\n"):
         if line.startswith("@@"):
             if name:
                 yield name, lines
@@ -179,14 +181,21 @@ def _holder(lines: list[str]) -> Holder | None:
 
 
 def parse_holder(expires: int, text: str) -> Holder:
+    """Raises one of NONSENSE when it makes none."""
     data = json.loads(text)
     return Holder(
         owner=str(data["owner"]),
         operation=str(data["operation"]),
-        since=int(data["since"]),
+        since=moment(int(data["since"])),
         expires=expires,
         message=str(data.get("message", "")),
     )
+
+
+def moment(seconds: int) -> int:
+    """`seconds` since the epoch, if that is a time that a clock can show; ValueError otherwise."""
+    datetime.fromtimestamp(seconds, UTC)
+    return seconds
 
 
 def _container(line: str) -> Container:

@@ -18,6 +18,13 @@ from portside.host.script import script_argv
 T = TypeVar("T")
 R = TypeVar("R")
 
+# Entered with a host's name while that host is waited for, so that somebody can be told.
+Watched = Callable[[str], contextlib.AbstractContextManager[None]]
+
+
+def unwatched(host: str) -> contextlib.AbstractContextManager[None]:
+    return contextlib.nullcontext()
+
 
 async def ready_to_connect(environment: Environment) -> None:
     """Load what connecting takes, in a thread: most of what a command waits for beside it is other programs."""
@@ -27,7 +34,7 @@ async def ready_to_connect(environment: Environment) -> None:
 
 @contextlib.asynccontextmanager
 async def reached(
-    environment: Environment, names: Sequence[str] | None = None
+    environment: Environment, names: Sequence[str] | None = None, *, watched: Watched = unwatched
 ) -> AsyncIterator[tuple[list[Host], dict[str, BaseException]]]:
     """Connections to `names` (all hosts of the environment when None), and the errors of those that failed, by name."""
     if environment.local:
@@ -35,19 +42,17 @@ async def reached(
         return
     from portside.host.ssh import connect  # noqa: PLC0415 - asyncssh is only loaded where SSH is used
 
-    wanted = environment.hosts if names is None else names
-    results = await asyncio.gather(
-        *(
-            connect(
+    async def one(name: str) -> Host:
+        with watched(name):
+            return await connect(
                 name,
                 ssh_config=environment.ssh_config,
                 known_hosts=environment.known_hosts,
                 deadline=environment.connect_deadline,
             )
-            for name in wanted
-        ),
-        return_exceptions=True,
-    )
+
+    wanted = environment.hosts if names is None else names
+    results = await asyncio.gather(*map(one, wanted), return_exceptions=True)
     hosts: list[Host] = [result for result in results if not isinstance(result, BaseException)]
     failures = {name: result for name, result in zip(wanted, results, strict=True) if isinstance(result, BaseException)}
     try:
@@ -57,17 +62,23 @@ async def reached(
 
 
 @contextlib.asynccontextmanager
-async def connected(environment: Environment, names: Sequence[str] | None = None) -> AsyncIterator[list[Host]]:
+async def connected(
+    environment: Environment, names: Sequence[str] | None = None, *, watched: Watched = unwatched
+) -> AsyncIterator[list[Host]]:
     """As `reached`, but every host must be there. Raises HostError that names each which isn't."""
-    async with reached(environment, names) as (hosts, failures):
+    async with reached(environment, names, watched=watched) as (hosts, failures):
         if failures:
             raise together(list(failures.values()))
         yield hosts
 
 
-async def everywhere(items: Iterable[T], act: Callable[[T], Awaitable[R]]) -> list[R]:
-    """`act` on all items at once. The first failure cancels the rest and is raised, once all have ended."""
-    tasks = [asyncio.ensure_future(act(item)) for item in items]
+async def everywhere(items: Iterable[T], act: Callable[[T], Awaitable[R]], *, at_once: int | None = None) -> list[R]:
+    """`act` on all items at once, or on no more than `at_once` at any time, the next when one has ended.
+
+    The first failure cancels the rest and is raised, once all have ended; what had not had its turn has none.
+    """
+    begin = _in_turns(act, at_once) if at_once else act
+    tasks = [asyncio.ensure_future(begin(item)) for item in items]
     if not tasks:
         return []
     try:
@@ -80,6 +91,24 @@ async def everywhere(items: Iterable[T], act: Callable[[T], Awaitable[R]]) -> li
     if failures:
         raise together(failures)
     return [task.result() for task in tasks]
+
+
+def _in_turns(act: Callable[[T], Awaitable[R]], at_once: int) -> Callable[[T], Awaitable[R]]:
+    """`act`, at no more than `at_once` at any time, and at none any more once one has failed."""
+    turns, failed = asyncio.Semaphore(at_once), False
+
+    async def in_turn(item: T) -> R:
+        nonlocal failed
+        async with turns:
+            if failed:  # the turn comes sooner than the cancellation
+                raise asyncio.CancelledError
+            try:
+                return await act(item)
+            except BaseException:
+                failed = True
+                raise
+
+    return in_turn
 
 
 async def settle(items: Iterable[T], act: Callable[[T], Awaitable[object]]) -> list[tuple[T, PortsideError]]:

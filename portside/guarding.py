@@ -8,7 +8,7 @@ from portside import steps
 from portside.cli import Terminal, project, run
 from portside.delivery import Delivery
 from portside.errors import ConfigError
-from portside.facts import parse_holder
+from portside.facts import NONSENSE, parse_holder
 from portside.fleet import connected, everywhere
 from portside.host.base import Host
 from portside.host.script import script_argv
@@ -47,8 +47,13 @@ def unlock_command(env: str, *, machine: bool) -> None:
         async def one(host: Host) -> str:
             result = await host.run(script_argv("unlock", site), timeout=30)
             text = result.check("the lock could not be broken").text
-            holder = parse_holder(0, text) if text else None
-            return f"{host.name}: was held by {holder.owner}: {holder.operation}" if holder else ""
+            if not text:
+                return ""
+            try:
+                holder = parse_holder(0, text)
+            except NONSENSE:
+                return f"{host.name}: was held, by whom can't be read any more"
+            return f"{host.name}: was held by {holder.owner}: {holder.operation}"
 
         async with connected(environment) as hosts:
             broken = [text for text in await everywhere(hosts, one) if text]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from portside.release import Slot
 
@@ -59,7 +59,8 @@ class Entry(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    at: int
+    # Up to the year 2200: what is beyond can't be shown as a date.
+    at: Annotated[int, Field(ge=0, lt=7_258_118_400)]
     phase: Phase
     event: Literal["begin", "end"]
     operation: Operation

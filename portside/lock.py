@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from portside.errors import LockError, PortsideError
-from portside.facts import STATE_DEADLINE, State, asked, parse_holder, parse_state
+from portside.facts import NONSENSE, STATE_DEADLINE, State, asked, parse_holder, parse_state
+from portside.fleet import Watched, unwatched
 from portside.host.base import Channel, Host
 from portside.host.script import script_argv
 
@@ -51,7 +52,7 @@ class Lease:
 
 @contextlib.asynccontextmanager
 async def locked(
-    hosts: Sequence[Host], site: str, claim: Claim, *, full: bool | str
+    hosts: Sequence[Host], site: str, claim: Claim, *, full: bool | str, watched: Watched = unwatched
 ) -> AsyncIterator[Mapping[str, Lease]]:
     """Hold the lock of `site` on all `hosts`; yields a lease per host name, with the host's state in it.
 
@@ -59,16 +60,25 @@ async def locked(
     holder. `full` adds the facts that a preflight needs, and when it is an image's name, that image's.
     """
     leases: dict[str, Lease] = {}
+
+    async def acquire(host: Host) -> Lease:
+        with watched(host.name):
+            return await _acquire(host, site, claim, full=full)
+
+    async def read(lease: Lease) -> None:
+        with watched(lease.host.name):
+            await _read_state(lease)
+
     try:
-        first = await _acquire(hosts[0], site, claim, full=full)
+        first = await acquire(hosts[0])
         leases[hosts[0].name] = first
-        others = [asyncio.create_task(_acquire(host, site, claim, full=full)) for host in hosts[1:]]
-        reading = [asyncio.create_task(_read_state(first))]
+        others = [asyncio.create_task(acquire(host)) for host in hosts[1:]]
+        reading = [asyncio.create_task(read(first))]
         try:
             for task in others:
                 lease = await task
                 leases[lease.host.name] = lease
-                reading.append(asyncio.create_task(_read_state(lease)))
+                reading.append(asyncio.create_task(read(lease)))
             await asyncio.gather(*reading)
         finally:
             # A lease taken while another host refused has to be given back as well.
@@ -102,8 +112,7 @@ async def _acquire(host: Host, site: str, claim: Claim, *, full: bool | str) -> 
         if kind == "token":
             return Lease(host, rest, channel)
         if kind == "held":
-            now, expires, holder = rest.split(" ", 2)
-            raise _held(host.name, int(now), int(expires), holder, claim.env)
+            raise _held(host.name, rest, claim.env)
         result = await channel.close()
         result.check("the release lock can't be taken")
         raise LockError("the release lock can't be taken", where=host.name, why=answer)
@@ -132,9 +141,20 @@ async def _quiet(tasks: Sequence[asyncio.Task[None]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _held(host: str, now: int, expires: int, text: str, env: str) -> LockError:
-    holder = parse_holder(expires, text)
-    since = datetime.fromtimestamp(holder.since).astimezone()
+def _held(host: str, said: str, env: str) -> LockError:
+    """Who holds it, from what lease.sh says of that: the host's time, when the lease ends, the holder as JSON."""
+    try:
+        first, second, text = said.split(" ", 2)
+        now, expires = int(first), int(second)
+        holder = parse_holder(expires, text)
+        since = datetime.fromtimestamp(holder.since).astimezone()
+    except NONSENSE:
+        return LockError(
+            "the release lock is held, and what the host says of its holder can't be understood",
+            where=host,
+            why=said[:200],
+            remedy=f"Free it: invoke unlock --env {env}",
+        )
     return LockError(
         f"{holder.owner} holds the release lock since {since:%H:%M:%S} ({now - holder.since} s): {holder.operation}"
         + (f" – {holder.message}" if holder.message else ""),

@@ -54,7 +54,8 @@ async def deploy(
         with Ending(site.notices, targets, release) as ending:
             await surroundings.ensure(site, targets, release, delivery)
             for sidecar in draft.sidecars:
-                await everywhere(targets, partial(_provide, delivery, sidecar))
+                provide = partial(_provide, delivery, sidecar)
+                await everywhere(targets, provide, at_once=environment.max_parallel)
             watch = Watch.of(site, targets)
             rollout = Rollout(
                 config,

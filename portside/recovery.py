@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from portside import steps
 from portside.config import Environment, NewsKind
-from portside.errors import PortsideError, UnfinishedError
+from portside.errors import HostError, PortsideError, UnfinishedError
 from portside.facts import State
 from portside.fleet import everywhere
 from portside.journal import Operation, Unfinished, unfinished
@@ -109,7 +109,13 @@ async def _finish(
         operation, state, lease = found.operations[host], states[host], leases[host]
         target = Target(lease.host, site, lease.token, state, operation)
         if not _recorded(state, operation):
-            release = state.releases[operation.release]
+            release = state.releases.get(operation.release)
+            if release is None:
+                raise HostError(
+                    f"{operation.release} is committed elsewhere, and its directory isn't here any more",
+                    where=host,
+                    remedy="Release it there again, or another one to all hosts: invoke deploy --force",
+                )
             current = Current(
                 release=operation.release,
                 slot=operation.slot,

@@ -15,11 +15,13 @@ from portside.image.build import read_source
 from portside.making import Draft, draft
 from portside.operations import common_release, deploy, rollback
 from portside.operators import operator
-from portside.plan import Plan, make_plan
+from portside.plan import Change, Plan, make_plan
+from portside.report import timed
 from portside.rollout import Outcome
 from portside.shipping import build, shipped
 from portside.site import Site
 from portside.surroundings import Surroundings
+from portside.waiting import named
 
 WOULD_CHANGE = 2
 
@@ -115,7 +117,7 @@ async def _show_plan(made: Draft, terminal: Terminal) -> bool:
     """Print what a deploy would change; whether anything would."""
     config, environment = made.config, made.environment
     surroundings = await Surroundings.read(config, environment)
-    async with connected(environment) as hosts:
+    async with connected(environment, watched=lambda host: timed(terminal.reporter, host, "connect")) as hosts:
         states = await read_states(hosts, config.site(environment), full=False)
     site = Site(config, environment, hosts, {}, states, terminal.reporter)
     release = made.release(previous=common_release(states), created=datetime.now(UTC))
@@ -138,9 +140,13 @@ def _confirm(terminal: Terminal, environment: Environment, yes: bool) -> Any:
 
 
 def plan_text(plan: Plan) -> str:
-    lines = []
+    """Hosts that would change in the same way are told of together: of a hundred, that is what a person reads."""
+    alike: dict[tuple[Change, ...], list[str]] = {}
     for host, changes in plan.hosts.items():
-        lines.append(f"{host}: {'no change' if not changes else ''}".rstrip(": ") + (":" if changes else ""))
+        alike.setdefault(changes, []).append(host)
+    lines = []
+    for changes, hosts in alike.items():
+        lines.append(f"{named(hosts)}:{'' if changes else ' no change'}")
         for change in changes:
             arrow = (
                 f"{change.before} → {change.after}" if change.before and change.after else change.before or change.after

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import TracebackType
 from typing import Protocol, Self
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from portside.waiting import Waiting
+
 SYMBOLS = {"running": "…", "done": "✓", "failed": "✗", "skipped": "–"}
+# Told of only while somebody waits for them: they are over in no time, or end in an error.
+UNSEEN = ("connect", "lock")
 STYLES = {"running": "yellow", "done": "green", "failed": "bold red", "skipped": "dim"}
 
 
@@ -42,9 +47,11 @@ class Lines:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self.waiting = Waiting()
 
     def phase(self, host: str, phase: str, outcome: str, seconds: float = 0, note: str = "") -> None:
-        if outcome == "running":
+        self.waiting.told(host, phase, outcome, time.monotonic())
+        if outcome == "running" or phase in UNSEEN:
             return
         took = f" {seconds:.2f} s" if seconds else ""
         self.say(f"{host}: {phase} {outcome}{took}{' – ' + note if note else ''}")
@@ -62,15 +69,19 @@ class Lines:
 
 
 class LiveTable:
-    """A row per host, a column per phase, redrawn as they go."""
+    """A row per host, a column per phase, redrawn as they go. Of more hosts than there are lines, those at work."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self.waiting = Waiting()
         self._cells: dict[str, dict[str, Text]] = {}
         self._phases: list[str] = []
         self._live = Live(console=console, refresh_per_second=10, transient=False, get_renderable=self._table)
 
     def phase(self, host: str, phase: str, outcome: str, seconds: float = 0, note: str = "") -> None:
+        self.waiting.told(host, phase, outcome, time.monotonic())
+        if phase in UNSEEN:
+            return
         if phase not in self._phases:
             self._phases.append(phase)
         took = f" {seconds:.1f} s" if seconds else ""
@@ -90,20 +101,57 @@ class LiveTable:
     ) -> None:
         self._live.stop()
 
-    def _table(self) -> Table:
+    def _table(self) -> RenderableType:
         table = Table(box=None, pad_edge=False, header_style="dim")
         if self._phases:
             table.add_column("host")
         for phase in self._phases:
             table.add_column(phase)
-        for host, cells in self._cells.items():
-            table.add_row(host, *(cells.get(phase, Text("")) for phase in self._phases))
-        return table
+        # Above and below it: the line before, the heading, whom it waits for, how many are left out.
+        shown, hidden = divided(self._cells, self._console.height - 4)
+        for host in shown:
+            table.add_row(host, *(self._cells[host].get(phase, Text("")) for phase in self._phases))
+        if hidden:
+            table.add_row(f"{len(hidden)} more", *(self._ended(phase, hidden) for phase in self._phases), style="dim")
+        waiting = self.waiting.text(time.monotonic())
+        return Group(table, Text(waiting, style="yellow")) if waiting else table
+
+    def _ended(self, phase: str, hosts: Sequence[str]) -> str:
+        count = sum(phase in self._cells[host] for host in hosts)
+        return f"{SYMBOLS['done']} {count}" if count else ""
+
+
+def divided(cells: Mapping[str, Mapping[str, Text]], room: int) -> tuple[list[str], list[str]]:
+    """The hosts that are shown in `room` lines, and the others: first those at work or failed, in their order."""
+    if len(cells) <= room:
+        return list(cells), []
+    unsettled = {STYLES["running"], STYLES["failed"]}
+    ordered = sorted(cells, key=lambda host: not any(cell.style in unsettled for cell in cells[host].values()))
+    return ordered[: max(room, 1)], ordered[max(room, 1) :]
 
 
 def progress(console: Console) -> Lines | LiveTable:
     """What suits the console: a live table at a terminal, lines in a pipe or in CI."""
     return LiveTable(console) if console.is_terminal else Lines(console)
+
+
+@asynccontextmanager
+async def reminded(reporter: Lines | LiveTable) -> AsyncIterator[None]:
+    """While this lasts, plain lines say whom they wait for; a live table shows it by itself."""
+    reminding = asyncio.create_task(_remind(reporter)) if isinstance(reporter, Lines) else None
+    try:
+        yield
+    finally:
+        if reminding:
+            reminding.cancel()
+            await asyncio.gather(reminding, return_exceptions=True)
+
+
+async def _remind(reporter: Lines) -> None:
+    while True:
+        await asyncio.sleep(1)
+        if said := reporter.waiting.due(time.monotonic()):
+            reporter.say(said)
 
 
 @contextmanager

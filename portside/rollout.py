@@ -129,7 +129,7 @@ class Rollout:
             proven = known is not None and differs_in_image_only(known, self._release)
             await run_step(target, steps.prepare(self._release, tar, proven=proven))
 
-        await self._phase("prepare", act)
+        await self._phase("prepare", act, at_once=self._environment.max_parallel)
 
     async def _before_switch(self) -> None:
         command = self._config.service.before_switch
@@ -144,7 +144,11 @@ class Rollout:
     async def _start(self) -> None:
         cold = [target for target in self._targets if not target.operation.warm]
         deadline = self._environment.start_deadline
-        await self._phase("start", lambda target: run_step(target, steps.start(target, self._release, deadline)), cold)
+
+        async def act(target: Target) -> None:
+            await run_step(target, steps.start(target, self._release, deadline))
+
+        await self._phase("start", act, cold, at_once=self._environment.max_parallel)
 
     def _begin_silence(self) -> None:
         if self._silence:
@@ -297,8 +301,10 @@ class Rollout:
         phase: Phase,
         act: Callable[[Target], Awaitable[object]],
         targets: Sequence[Target] | None = None,
+        *,
+        at_once: int | None = None,
     ) -> None:
-        """One phase at all `targets` (every host when None) at once."""
+        """One phase at all `targets` (every host when None), all at once or no more than `at_once` at any time."""
         chosen = self._targets if targets is None else targets
         if not chosen:
             return
@@ -309,7 +315,7 @@ class Rollout:
 
         began = time.monotonic()
         try:
-            await everywhere(chosen, one)
+            await everywhere(chosen, one, at_once=at_once)
         finally:
             self.outcome.timings.add(phase, time.monotonic() - began)
 

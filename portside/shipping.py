@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from portside.config import Config, Environment
 from portside.image.build import BuildSpec, BuiltImage, build_image, inspect_image, read_source
+from portside.image.reference import parse_reference
 from portside.image.registry import push_image
 from portside.image.tags import prune_tags
 from portside.release import Image
@@ -47,8 +48,11 @@ async def shipped(config: Config, environment: Environment, reporter: Reporter, 
     With a registry it is pushed, and hosts know it by its digest. Raises BuildError, ScanError for an image that
     failed its scan, SignatureError for one that could not be signed.
     """
-    if image is not None and "@sha256:" in image:
-        return Image(reference=image)
+    if image is not None:
+        # Before a program sees it: what begins with a dash would be an option.
+        parse_reference(image)
+        if "@sha256:" in image:
+            return Image(reference=image)
     built = await (build(config, reporter, environment.platform) if image is None else inspect_image(image))
     known = Image(reference=built.reference, id=built.id, size=built.size, architecture=built.architecture)
     if environment.registry == "none":

@@ -18,7 +18,7 @@ from portside.lock import Claim, Lease, locked
 from portside.notices import Notices
 from portside.operators import operator
 from portside.recovery import recover
-from portside.report import Reporter
+from portside.report import Reporter, timed
 from portside.steps import Target
 
 
@@ -68,8 +68,8 @@ async def opened(
     claim = Claim(environment.name, operator(), operation, environment.lock_ttl)
     async with (
         Notices(config, environment, reporter) as notices,
-        connected(environment) as hosts,
-        locked(hosts, site, claim, full=full) as leases,
+        connected(environment, watched=lambda host: timed(reporter, host, "connect")) as hosts,
+        locked(hosts, site, claim, full=full, watched=lambda host: timed(reporter, host, "lock")) as leases,
     ):
         states = {name: lease.state for name, lease in leases.items() if lease.state is not None}
         recovered = await recover(leases, states, site, environment=environment, reporter=reporter, notices=notices)

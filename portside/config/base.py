@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -18,6 +19,8 @@ Address = Annotated[str, StringConstraints(pattern=r"^([\w.-]+|\[[0-9a-fA-F:]+\]
 Mail = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$")]
 Retention = Annotated[str, StringConstraints(pattern=r"^[1-9]\d{0,3}[hdwy]$")]
 Percent = Annotated[float, Field(gt=0, lt=100)]
+Repository = Annotated[str, StringConstraints(pattern=r"^([a-zA-Z0-9.-]+(:\d+)?/)?[a-z0-9][a-z0-9._/-]*$")]
+Platform = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+/[a-z0-9_]+(/[a-z0-9.]+)?$")]
 ImageReference = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][\w./:@-]*$")]
 
 
@@ -33,7 +36,17 @@ def destination(host: str) -> str:
     """`host`, if it is an SSH destination; ValueError otherwise."""
     if not re.fullmatch(r"([\w.-]+@)?[\w.-]+(:\d{1,5})?", host):
         raise ValueError(f"{host!r} is not an SSH destination like user@host or user@host:port")
+    if int(host.partition(":")[2] or 22) > 65_535:
+        raise ValueError(f"{host!r}: ports end at 65535")
     return host
+
+
+def home(path: Path | None) -> Path | None:
+    """`path` with its ~ replaced; ValueError where there is no such user."""
+    try:
+        return path.expanduser() if path else None
+    except RuntimeError as error:
+        raise ValueError(str(error)) from None
 
 
 def source_reference(name: str, reference: str) -> str:

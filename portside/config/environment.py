@@ -7,7 +7,19 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from portside.config.base import EnvName, Listen, Model, Name, Percent, Seconds, destination, source_reference
+from portside.config.base import (
+    EnvName,
+    Listen,
+    Model,
+    Name,
+    Percent,
+    Platform,
+    Repository,
+    Seconds,
+    destination,
+    home,
+    source_reference,
+)
 from portside.config.observe import Observe
 
 
@@ -23,8 +35,8 @@ class Environment(Model):
     accessory_hosts: tuple[str, ...] | None = None
     ssh_config: Path | None = None
     known_hosts: Path | None = None
-    registry: str = "none"
-    platform: str | None = None
+    registry: Repository = "none"
+    platform: Platform | None = None
     http: Listen = "127.0.0.1:8080"
     https: Listen | None = None
     domain: Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]+$")] | None = None
@@ -36,6 +48,7 @@ class Environment(Model):
     bake: Seconds = 10
     canary: tuple[Percent, ...] = ()
     keep_warm: bool = False
+    max_parallel: Annotated[int, Field(ge=1, le=1000)] | None = None
     confirm: bool = False
     require_scan: bool = False
     require_signature: bool = False
@@ -60,7 +73,7 @@ class Environment(Model):
     @field_validator("ssh_config", "known_hosts")
     @classmethod
     def _home(cls, path: Path | None) -> Path | None:
-        return path.expanduser() if path else None
+        return home(path)
 
     @field_validator("secrets")
     @classmethod

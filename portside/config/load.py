@@ -19,6 +19,8 @@ GENERATED = Path(".portside/environments")
 def load_config(root: Path) -> Config:
     """Read portside.toml in `root`, and the environments that commands generated beside it."""
     data = _read(root / FILE)
+    if "root" in data:
+        raise ConfigError("no such key", where=f"{FILE}: root", remedy="All keys: docs/configuration.md")
     defaults = _table(data, "defaults", root / FILE)
     data.pop("defaults", None)
     environments = dict(_table(data, "env", root / FILE))
@@ -81,13 +83,32 @@ def _merged(defaults: dict[str, Any], table: dict[str, Any]) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text())
+        data = tomllib.loads(path.read_text())
     except FileNotFoundError:
         raise ConfigError(
             "not found", where=str(path), remedy="Run invoke in the folder that holds portside.toml."
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+    # Besides errors of TOML and UTF-8, a number with thousands of digits; then arrays in arrays in arrays.
+    except (ValueError, OSError, RecursionError) as error:
         raise ConfigError("not readable as TOML", where=str(path), why=str(error)) from None
+    if key := _with_null(data):
+        raise ConfigError(
+            "it has a NUL character in it",
+            where=f"{path}: {key}",
+            remedy="No argument, file name or environment variable can hold one.",
+        )
+    return data
+
+
+def _with_null(value: Any) -> str:
+    """The dotted key of the first text with a NUL character; "" where there is none."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        if "\0" in str(key) or (isinstance(inner, str) and "\0" in inner):
+            return str(key).replace("\0", "\\0")
+        if found := _with_null(inner):
+            return f"{key}.{found}"
+    return ""
 
 
 def _table(data: dict[str, Any], key: str, path: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from portside.config.base import (
     Retention,
     Seconds,
     destination,
+    home,
     source_reference,
     told_by,
 )
@@ -99,7 +100,7 @@ class Observe(Model):
     @field_validator("ssh_config", "known_hosts")
     @classmethod
     def _home(cls, path: Path | None) -> Path | None:
-        return path.expanduser() if path else None
+        return home(path)
 
     @model_validator(mode="after")
     def _addressed(self) -> Observe:

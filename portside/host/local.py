@@ -16,6 +16,11 @@ from portside.host.base import Channel, Input, Traffic
 
 T = TypeVar("T")
 
+# What is sent to a command that keeps running is a line: one that takes none within this many seconds reads nothing.
+SEND_SECONDS = 15
+# How long what was told to stop may take to do so; a lease that is given back waits 10 s for its file.
+STOP_SECONDS = 15
+
 # One line of what a host tells of itself may be long: a proxy configuration, an image's layers.
 LINE_LIMIT = 16 * 1024 * 1024
 
@@ -43,9 +48,10 @@ class LocalChannel:
 
     async def send(self, data: bytes) -> None:
         stdin = _pipe(self._process.stdin)
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        # Whoever reads its answers finds out what became of it.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError, TimeoutError):
             stdin.write(data)
-            await stdin.drain()
+            await asyncio.wait_for(stdin.drain(), SEND_SECONDS)
 
     async def close(self) -> Result:
         stderr = b""
@@ -54,8 +60,7 @@ class LocalChannel:
         except TimeoutError:
             pass
         finally:
-            _kill(self._process)
-            await self._process.wait()
+            await _end(self._process)
         return Result(self._argv, self._process.returncode or 0, b"", stderr or b"")
 
 
@@ -82,8 +87,7 @@ class LocalHost:
         except TimeoutError:
             raise HostError(f"`{shown(argv, 80)}` did not finish within {timeout:g} s", where=self.name) from None
         finally:
-            _kill(process)
-            await process.wait()
+            await _end(process)
         self.traffic.received += len(stdout) + len(stderr)
         return Result(tuple(argv), process.returncode or 0, stdout, stderr, where=self.name)
 
@@ -146,7 +150,12 @@ def _pipe(stream: T | None) -> T:
     return stream
 
 
-def _kill(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """It has ended, or is told to; what doesn't listen is killed, with all that it started in its session."""
+    for telling in (signal.SIGTERM, signal.SIGKILL):
+        if process.returncode is not None:
+            return
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
+            os.killpg(process.pid, telling)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), STOP_SECONDS)

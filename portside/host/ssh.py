@@ -18,7 +18,7 @@ from typing import Any
 from portside.command import Result, shown
 from portside.errors import HostError
 from portside.host.base import Channel, Input, Traffic
-from portside.host.local import LINE_LIMIT
+from portside.host.local import LINE_LIMIT, SEND_SECONDS
 from portside.host.quick import asyncssh
 
 # Notice within this many seconds that the other side is gone: three unanswered keep-alives.
@@ -69,10 +69,11 @@ class SSHChannel:
         return text
 
     async def send(self, data: bytes) -> None:
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError, asyncssh.Error):
+        # Whoever reads its answers finds out what became of it.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError, asyncssh.Error, TimeoutError):
             self._process.stdin.write(data)
             self._traffic.sent += len(data)
-            await self._process.stdin.drain()
+            await asyncio.wait_for(self._process.stdin.drain(), SEND_SECONDS)
 
     async def close(self) -> Result:
         stderr, code = b"", 255
@@ -247,7 +248,8 @@ async def connect(name: str, *, ssh_config: Path | None, known_hosts: Path | Non
         ) from None
     except TimeoutError:
         raise HostError(f"no answer within {deadline:g} s", where=name, remedy=f"Try `ssh {name}`.") from None
-    except (asyncssh.Error, OSError) as error:
+    # A ValueError is one of ssh_config, known_hosts, a key file, or a name that can be no host's.
+    except (asyncssh.Error, OSError, ValueError, OverflowError) as error:
         raise HostError("can't connect", where=name, why=str(error), remedy=f"Try `ssh {name}`.") from None
     return SSHHost(name, connection)
 

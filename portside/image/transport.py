@@ -47,8 +47,20 @@ async def present_chains(host: Host) -> frozenset[str]:
     question = ["docker", "image", "inspect", "--format", "{{json .RootFS.Layers}}", *ids]
     # An image that is removed meanwhile makes the command fail, and the others are told all the same.
     answer = await host.run(question, timeout=QUESTION_SECONDS)
-    images = (json.loads(line) or [] for line in answer.text.splitlines() if line)
-    return frozenset(chain for layers in images for chain in chain_ids(layers))
+    return known_chains(answer.text)
+
+
+def known_chains(text: str) -> frozenset[str]:
+    """The chain ids of all layers, from a JSON list of diff ids per line. A line that is none tells of no layer."""
+    chains: set[str] = set()
+    for line in filter(None, text.split("\n")):
+        try:
+            layers = json.loads(line) or []
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(layers, list):
+            chains.update(chain_ids([str(layer) for layer in layers]))
+    return frozenset(chains)
 
 
 async def send_image(

@@ -70,8 +70,11 @@ def parse_look(text: str, names: Judge) -> Look:
             _, side, name, ready, answered = head
             said = sample(body, names) if answered == "answered" else None
             containers[side][name] = Seen(said, ready == "ready")
-        elif head[0] == "lines" and len(head) == 4 and head[2].isdigit():
-            lines[head[1]] = Lines(int(head[2]), float(head[3]))
+        elif head[0] == "lines" and len(head) == 4:
+            try:
+                lines[head[1]] = Lines(int(head[2]), float(head[3]))
+            except ValueError:
+                continue
     return Look(Side(containers["old"], lines.get("old")), Side(containers["new"], lines.get("new")))
 
 

@@ -100,6 +100,13 @@ async def look(host: Host, *, only_ready: bool = False) -> Stack:
 
 def parse(text: str) -> Stack:
     """What observe_look.sh printed, as a value. Raises CommandError for an answer that isn't one."""
+    try:
+        return _parse(text)
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError, OverflowError, RecursionError) as error:
+        raise _unreadable(f"{type(error).__name__}: {error}", text) from None
+
+
+def _parse(text: str) -> Stack:
     sections: dict[str, str] = {}
     for section in re.split(r"^@@", text, flags=re.MULTILINE)[1:]:
         name, _, body = section.partition("\n")
@@ -130,7 +137,7 @@ def _answer(sections: Mapping[str, str], name: str) -> tuple[int, str]:
     """Status and body of an HTTP answer; 0 where there was none."""
     head, _, body = sections.get(name, "").partition("\r\n\r\n")
     words = head.split(maxsplit=2)
-    return (int(words[1]), body) if len(words) > 1 and words[1].isdigit() else (0, "")
+    return (int(words[1]), body) if len(words) > 1 and words[1].isdecimal() else (0, "")
 
 
 def _json(sections: Mapping[str, str], name: str) -> dict[str, Any]:

@@ -62,11 +62,18 @@ async def fetch(references: Iterable[str], root: Path, env: str) -> Mapping[str,
             whole = f"{kind}:{reference}"
             if answer == "":
                 answer = MissingSecretError(f"{whole} is empty")  # noqa: PLW2901
+            elif isinstance(answer, str) and not handable(answer):
+                answer = MissingSecretError(f"{whole} is no text that an environment can hold")  # noqa: PLW2901
             if isinstance(answer, str):
                 learn([answer])
                 keyring.values[root, env, whole] = answer
             answers[whole] = answer
     return answers
+
+
+def handable(value: str) -> bool:
+    """Whether a process can be handed `value`: not what has a NUL character, or bytes that were no UTF-8."""
+    return "\0" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 async def _asked(source: Source, kind: str, references: Sequence[str]) -> Mapping[str, str | SecretError]:

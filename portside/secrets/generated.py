@@ -7,13 +7,18 @@ import os
 import secrets
 from pathlib import Path
 
+from portside.secrets.base import MissingSecretError
+
 
 class Generated:
     def __init__(self, root: Path, env: str) -> None:
         self._path = root / ".portside" / "secrets" / f"{env}.json"
 
     async def fetch(self, reference: str) -> str:
-        values: dict[str, str] = json.loads(self._path.read_text()) if self._path.exists() else {}
+        try:
+            values: dict[str, str] = json.loads(self._path.read_text()) if self._path.exists() else {}
+        except (OSError, ValueError) as error:
+            raise MissingSecretError(f"{self._path} can't be read: {type(error).__name__}") from None
         if reference not in values:
             values[reference] = secrets.token_urlsafe(24)
             self._write(values)

@@ -16,6 +16,7 @@ from typing import Any
 
 from portside.lab.values import Lab, LabHost
 from tests.lab.faults import as_root
+from tests.toml import text
 
 REPOSITORY = Path(__file__).parents[2]
 TINY = Path(__file__).parent / "tiny"
@@ -159,9 +160,9 @@ def _table(values: Mapping[str, Any]) -> str:
 
 def _value(value: Any) -> str:
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{json.dumps(key)} = {_value(inner)}" for key, inner in value.items()) + " }"
+        return "{ " + ", ".join(f"{text(key)} = {_value(inner)}" for key, inner in value.items()) + " }"
     if isinstance(value, list):
         return "[" + ", ".join(map(_value, value)) + "]"
-    if isinstance(value, Path):
-        return json.dumps(str(value))
+    if isinstance(value, str | Path):
+        return text(str(value))
     return json.dumps(value)

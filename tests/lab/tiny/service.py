@@ -2,7 +2,8 @@
 
 EXIT_AT_START: says why and ends. READY=never: alive, but never ready. EXIT_AFTER: seconds until it ends by itself.
 FAILS: answers 500 to everything but readiness and metrics. SLOW: seconds that each such answer takes.
-Run with the argument "worker" it serves nothing and ticks.
+Run with the argument "worker" it serves nothing and ticks; with "expects", a list as JSON in hexadecimal digits, and
+arguments, it fails when they aren't those.
 """
 
 import asyncio
@@ -95,6 +96,8 @@ async def main() -> None:
     if os.environ.get("EXIT_AT_START"):
         say("the moon is in the wrong phase")
         sys.exit(3)
+    if sys.argv[1:2] == ["expects"]:
+        sys.exit(json.loads(bytes.fromhex(sys.argv[2])) != sys.argv[3:])
     if sys.argv[1:] == ["worker"]:
         say("worker up")
         while not stop.is_set():

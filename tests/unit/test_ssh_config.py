@@ -1,0 +1,33 @@
+"""An ssh_config with a block for each of many hosts is read as ever, only quicker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from portside.errors import HostError
+from portside.host.quick import asyncssh
+from portside.host.ssh import connect, login_name
+
+
+def test_lines_are_taken_apart_once_for_all_hosts(tmp_path: Path) -> None:
+    config = tmp_path / "ssh_config"
+    config.write_text("".join(f'Host web-{number}\n  User "user {number}"\n' for number in range(30)))
+    assert login_name("web-7", config) == "user 7"
+    before = asyncssh.config.shlex._words.cache_info().misses
+    assert login_name("web-8", config) == "user 8"
+    assert asyncssh.config.shlex._words.cache_info().misses == before
+
+
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [("web..1", ""), ("x" * 70 + ".example", ""), ("web-1", "Host web-1\n  Port many\n"), ("web-1", 'Host "web-1\n')],
+)
+async def test_a_name_or_a_file_that_is_wrong_is_an_error_that_names_the_host(
+    name: str, config: str, tmp_path: Path
+) -> None:
+    (tmp_path / "ssh_config").write_text(config)
+    with pytest.raises(HostError) as caught:
+        await connect(name, ssh_config=tmp_path / "ssh_config", known_hosts=None, deadline=5)
+    assert caught.value.where == name
