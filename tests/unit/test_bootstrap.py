@@ -9,9 +9,9 @@ import asyncssh
 import pytest
 
 from portside.bootstrap import Facts, Wish, firewall_rules, needed, parse_facts
-from portside.bootstrapping import chosen, public_key
 from portside.config import Environment
 from portside.errors import ConfigError, HostError, PreflightError
+from portside.machines import chosen, public_key
 
 KEY = asyncssh.generate_private_key("ssh-ed25519", comment="ada@laptop").export_public_key().decode().strip()
 WISH = Wish(user="deploy", key=KEY)
