@@ -20,6 +20,7 @@ from portside.engine import debian_mirror, engine_answers, installation_for, mis
 from portside.errors import CommandError, ConfigError, PortsideError
 from portside.facts import STATE_DEADLINE, State
 from portside.fleet import reached, read_states
+from portside.hardening.keys import ENGINE_SOCKET
 from portside.hardening.look import examine
 from portside.host.base import Host
 from portside.host.script import script_argv
@@ -35,7 +36,6 @@ from portside.secrets import resolve
 HERE = "this machine"
 QUESTION_SECONDS = 30.0
 FOUND = 1
-ENGINE_SOCKET = "/var/run/docker.sock"
 
 
 @dataclass
@@ -262,7 +262,8 @@ async def _no_tunnel(host: Host, error: PortsideError, *, local: bool) -> Findin
             return Finding(
                 host.name,
                 "sshd doesn't allow tunnels to sockets",
-                "Set `AllowStreamLocalForwarding yes` in /etc/ssh/sshd_config there, then: systemctl reload ssh",
+                "Set `AllowStreamLocalForwarding local` in /etc/ssh/sshd_config there, then: systemctl reload ssh. "
+                "If it says so already, it is the options of the key in authorized_keys that forbid them.",
                 "\n".join(filter(None, (f"{error.what}: {error.why}", f"{again.what}: {again.why}"))),
             )
     return Finding.of(error, host.name)

@@ -115,7 +115,7 @@ async def opened(environment: Environment, asked: Asked, say: Callable[[str], No
         return Wish(
             user=user,
             key=public,
-            options=keys.options(person=person) if harden else "",
+            options=keys.options(keys.HOME, person=person) if harden else "",
             may=what_a_key_may(person=person) if harden else "",
             ports=tuple(sorted({80, 443, *environment.ports})) if asked.firewall else None,
             mirror=debian_mirror(os.environ),

@@ -5,9 +5,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-# A release runs commands and opens a tunnel to the proxy's unix socket, which sshd counts as port forwarding. Its
-# options know no "none" for TCP: port 1 of the host itself, where nobody listens, comes to the same.
-FOR_RELEASES = 'restrict,port-forwarding,permitopen="localhost:1",permitlisten="localhost:1"'
+from portside.proxy import ADMIN_SOCKET
+
+ENGINE_SOCKET = "/var/run/docker.sock"
+# As in portside/host/scripts/lib.sh.
+BASE = ".portside"
+
+# A release runs commands and opens a tunnel to the proxy's unix socket, which sshd counts as port forwarding; the
+# doctor tries Docker's too. `permitopen` compares a socket's path as if it were a host, which its manual doesn't say
+# (tests/lab/test_hardening.py does). For listening there is no "none": port 1, which only root may have, comes to it.
+HOME = "~"
+TUNNELS = (f"{HOME}/{BASE}/{ADMIN_SOCKET}", ENGINE_SOCKET)
 # A person also wants a terminal, and tunnels: to Grafana, or to hosts behind this one (ProxyJump).
 FOR_A_PERSON = "restrict,port-forwarding,pty"
 
@@ -53,13 +61,16 @@ def parse(text: str) -> Line | None:
     return Line(text, stripped[: found.start()].strip(), found["blob"], (found["comment"] or "").strip())
 
 
-def options(*, person: bool) -> str:
-    """What is to stand before a public key that is let in."""
-    return FOR_A_PERSON if person else FOR_RELEASES
+def options(home: str, *, person: bool) -> str:
+    """What is to stand before a public key that is let in. `home`: the user's, or HOME for the host to fill in."""
+    if person:
+        return FOR_A_PERSON
+    opened = (f'permitopen="[{path.replace(HOME, home)}]:*"' for path in TUNNELS)
+    return ",".join(["restrict", "port-forwarding", *opened, 'permitlisten="localhost:1"'])
 
 
-def corrected(there: Line, key: str, *, person: bool) -> str:
+def corrected(there: Line, key: str, home: str, *, person: bool) -> str:
     """What the line is to be instead; "" where it may stay. Options of somebody's own are never replaced."""
-    ours = there.options in ("", FOR_RELEASES)
+    ours = there.options in ("", options(home, person=False))
     enough = there.restricted and (not person or "pty" in there.words)
-    return f"{options(person=person)} {key}" if ours and not enough else ""
+    return f"{options(home, person=person)} {key}" if ours and not enough else ""

@@ -54,7 +54,7 @@ def _key(posture: Posture, wish: Hardening, notes: list[str]) -> Iterator[Step]:
     for line in posture.keys:
         if line.blob != wish.key.split()[1]:
             continue
-        new = keys.corrected(line, wish.key, person=wish.person)
+        new = keys.corrected(line, wish.key, posture.home, person=wish.person)
         if new:
             yield Step(
                 "key_options",
@@ -103,6 +103,12 @@ def _daemon(posture: Posture, host: str, notes: list[str]) -> Iterator[Step]:
     notes += wanted.kept
     if not wanted.text:
         return
+    if wanted.restart and posture.busy:
+        raise PreflightError(
+            f"somebody is releasing to {', '.join(sorted(posture.busy))}, and the Docker Engine would be restarted",
+            where=host,
+            remedy="Wait until that is done, then type the same again.",
+        )
     if not wanted.restart:
         how = "reload the Docker Engine with it"
     elif wanted.live_restore:

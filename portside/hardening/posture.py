@@ -50,9 +50,12 @@ class Posture:
     apt: tuple[str, ...] = ()
     # The deploy user's.
     groups: frozenset[str] = frozenset()
+    home: str = ""
     password: bool | None = None
     sudo: bool = False
     keys: tuple[Line, ...] = ()
+    # Sites that somebody is releasing to just now.
+    busy: frozenset[str] = frozenset()
     # Our rules as they are on disk.
     nft: str = ""
     nft_at_boot: bool = False
@@ -95,8 +98,10 @@ def parse_posture(text: str, host: str) -> Posture:
         apt_file=_whole(sections.get("apt_file")),
         apt=tuple(sections["apt"]),
         groups=frozenset(_first(account, "groups").split()),
+        home=_first(account, "home"),
         password="password" in account if root else None,
         sudo="sudo" in account,
+        busy=frozenset(account.get("busy", [])),
         keys=tuple(line for text in sections.get("keys", []) if (line := keys.parse(text))),
         nft=_whole(sections.get("nft")),
         nft_at_boot="at_boot" in firewall,

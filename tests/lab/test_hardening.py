@@ -12,7 +12,7 @@ import asyncssh
 import httpx
 import pytest
 
-from portside.hardening import daemon, sshd, upgrades
+from portside.hardening import daemon, keys, sshd, upgrades
 from portside.host.script import root_argv
 from tests.lab.faults import as_root
 from tests.lab.plain import as_deploy, bootstrap, ssh
@@ -115,12 +115,15 @@ def test_security_updates_and_nothing_else_would_install_themselves(plain: Proje
 
 def test_the_deploy_key_does_releases(plain: Project) -> None:
     first = plain.deploy().data["release"]
-    second = plain.deploy(image=plain.image("2")).data["release"]
+    done = plain.deploy(image=plain.image("2"))
+    second = done.data["release"]
+    # The old release was drained, which is asked of the proxy through the tunnel.
+    assert "tunnel" not in done.all
     assert httpx.get(plain.url()).json()["release"] == second
     plain.invoke("rollback", "--env", "lab", "--json")
     assert httpx.get(plain.url()).json()["release"] == first
     assert first in plain.invoke("status", "--env", "lab", "--json").out
-    assert plain.invoke("exec", "echo from inside", "--env", "lab").out.strip() == "from inside"
+    assert plain.invoke("exec", "/usr/bin/python3.13 -c print(6*7)", "--env", "lab").out.strip() == "42"
     assert plain.invoke("logs", "--env", "lab", "--tail", "5").out
     assert findings(plain, code=0) == []
 
@@ -133,6 +136,23 @@ def test_the_deploy_key_does_nothing_that_releases_do_not_need(plain: Project) -
     assert screen.stdout.strip() == "none"
     assert "administratively prohibited" in ssh(plain, "", "-W", "127.0.0.1:22").stderr
     assert ssh(plain, "true", "-o", "ExitOnForwardFailure=yes", "-R", "9999:127.0.0.1:22").returncode != 0
+    assert ssh(plain, "true", "-o", "ExitOnForwardFailure=yes", "-R", "/tmp/in.sock:127.0.0.1:22").returncode != 0
+
+
+def test_the_deploy_key_reaches_two_sockets_and_no_other(plain: Project) -> None:
+    root(plain, "su deploy -c 'ssh-agent -a /home/deploy/other.sock'")
+
+    async def reached(path: str) -> bool:
+        async with asyncssh.connect(plain.hosts[0].name, config=str(plain.lab.ssh_config)) as connection:
+            try:
+                await connection.open_unix_connection(path)
+            except asyncssh.ChannelOpenError:
+                return False
+            return True
+
+    assert asyncio.run(reached("/home/deploy/.portside/proxy/run/admin.sock"))
+    assert asyncio.run(reached(keys.ENGINE_SOCKET))
+    assert not asyncio.run(reached("/home/deploy/other.sock"))
 
 
 def test_a_person_may_have_a_terminal_and_tunnels_but_no_agent_there(plain: Project) -> None:
@@ -146,7 +166,10 @@ def test_a_person_may_have_a_terminal_and_tunnels_but_no_agent_there(plain: Proj
 
 def set_in_daemon(key: str, value: object) -> str:
     """A script that sets a key of daemon.json, as an editor would."""
-    edit = "import json,sys; f=sys.argv[1]; d=json.load(open(f)); d[sys.argv[2]]=json.loads(sys.argv[3]); json.dump(d,open(f,'w'))"
+    edit = (
+        "import json, sys; file, key, value = sys.argv[1:]; there = json.load(open(file)); "
+        "there[key] = json.loads(value); json.dump(there, open(file, 'w'))"
+    )
     return shlex.join(["python3", "-c", edit, daemon.FILE, key, json.dumps(value)])
 
 

@@ -43,13 +43,15 @@ def dump(text: str) -> tuple[str, ...]:
     return tuple(found)
 
 
+FOR_RELEASES = keys.options("/home/deploy", person=False)
 UPGRADES = upgrades.settings("debian")
 DAEMON = daemon.merged("").text
 HARD = Posture(
     system="debian", root=True, systemd=True, sshd={sshd.MAIN: INCLUDES, sshd.DROP_IN: sshd.drop_in({})},
     daemon=DAEMON, daemon_hash=hashlib.sha256(DAEMON.encode()).hexdigest(), live_restore=True, upgrades=True,
     timers=frozenset({"apt-daily", "apt-daily-upgrade"}), apt_file=UPGRADES, apt=dump(UPGRADES),
-    groups=frozenset({"deploy", "docker"}), password=False, keys=(line(f"{keys.FOR_RELEASES} {KEY}"),), ufw=True,
+    home="/home/deploy",
+    groups=frozenset({"deploy", "docker"}), password=False, keys=(line(f"{FOR_RELEASES} {KEY}"),), ufw=True,
 )  # fmt: skip
 BARE = Posture(system="debian", root=True, systemd=True, sshd={sshd.MAIN: INCLUDES}, password=False)
 
@@ -171,6 +173,12 @@ def test_in_a_swarm_live_restore_is_left_out_and_docker_is_not_upgraded_by_itsel
     assert "swarm" in notes(replace(BARE, swarm=True))
 
 
+def test_the_engine_is_not_restarted_under_somebodys_release() -> None:
+    with pytest.raises(PreflightError, match="releasing to links-prod"):
+        steps(replace(BARE, busy=frozenset({"links-prod"})))
+    assert steps(replace(HARD, busy=frozenset({"links-prod"}))) == []
+
+
 def test_a_daemon_json_that_is_none_is_refused() -> None:
     for text in ("{", "[]"):
         with pytest.raises(PreflightError, match=r"daemon\.json can't be read"):
@@ -206,7 +214,7 @@ def test_another_system_keeps_its_updates_to_itself() -> None:
 def test_a_key_that_may_do_anything_is_held_to_releases_unless_it_is_a_persons() -> None:
     free = replace(HARD, keys=(line(KEY),))
     (step,) = steps(free)
-    assert step.arguments == ("deploy", KEY, f"{keys.FOR_RELEASES} {KEY}")
+    assert step.arguments == ("deploy", KEY, f"{FOR_RELEASES} {KEY}")
     (step,) = steps(free, replace(WISH, person=True))
     assert step.arguments[-1] == f"{keys.FOR_A_PERSON} {KEY}"
     (step,) = steps(HARD, replace(WISH, person=True))
@@ -363,6 +371,7 @@ APT::Periodic::Unattended-Upgrade "1";
 @@account
 groups deploy docker
 sudo yes
+busy links-prod
 @@keys /home/deploy/.ssh/authorized_keys
 # ours
 restrict {KEY}
@@ -382,6 +391,7 @@ def test_a_host_tells_of_itself() -> None:
     assert told.flags == ("--userland-proxy=true",)
     assert told.published == (Published("pg-1", "", "", ("5432",)),)
     assert told.sudo
+    assert told.busy == {"links-prod"}
     assert [each.comment for each in told.keys] == ["ada@laptop"]
 
 

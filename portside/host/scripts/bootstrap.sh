@@ -51,7 +51,7 @@ user() {
   usermod --append --groups docker "$1"
 }
 
-# key NAME PUBLIC_KEY: may log in as NAME. What is there already stays.
+# key NAME LINE: may log in as NAME; "[~/" in its options is NAME's home. What is there already stays.
 key() {
   local home ssh
   home=$(home_of "$1")
@@ -60,7 +60,7 @@ key() {
   [ -e "$ssh/authorized_keys" ] || install -m 0600 -o "$1" -g "$(id -gn "$1")" /dev/null "$ssh/authorized_keys"
   # A file that doesn't end in a newline would swallow the key.
   [ ! -s "$ssh/authorized_keys" ] || [ -z "$(tail -c 1 "$ssh/authorized_keys")" ] || echo >>"$ssh/authorized_keys"
-  printf '%s\n' "$2" >>"$ssh/authorized_keys"
+  printf '%s\n' "${2//\[\~\//[$home/}" >>"$ssh/authorized_keys"
 }
 
 # folder NAME: where the engine keeps releases.

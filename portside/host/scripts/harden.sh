@@ -55,34 +55,46 @@ live_restore() {
   [ "$(timeout 15 docker info --format '{{.LiveRestoreEnabled}}' 2>/dev/null)" = true ]
 }
 
+# reload_engine SECONDS: it reads daemon.json again. Live-restore, if that says so, is in force when this ends.
 reload_engine() {
   local deadline=$((SECONDS + $1))
-  kill -HUP "$(cat /run/docker.pid)"
+  kill -HUP "$(cat /run/docker.pid)" || return 1
   grep -q '"live-restore": true' "$daemon_file" || return 0
   until live_restore; do
-    [ "$SECONDS" -lt "$deadline" ] || fail "the Docker Engine did not take live-restore from $daemon_file"
+    [ "$SECONDS" -lt "$deadline" ] || {
+      printf 'the Docker Engine did not take live-restore\n' >&2
+      return 1
+    }
     sleep 0.2
   done
 }
 
-# Restart the Engine with the arguments that it had.
+# restart_engine SECONDS LOG: with the arguments that it had, also when it is gone by now.
+engine_arguments=()
 restart_engine() {
-  local pid arguments=() deadline=$((SECONDS + $1))
+  local pid deadline=$((SECONDS + $1))
   if systemd; then
-    systemctl restart docker
-    return
+    systemctl restart docker || return 1
+  else
+    pid=$(cat /run/docker.pid 2>/dev/null || true)
+    if [ -n "$pid" ] && [ -d "/proc/$pid" ]; then
+      mapfile -d '' -t engine_arguments <"/proc/$pid/cmdline"
+      kill "$pid" || true
+      # A zombie has ended: its parent here may be nobody who looks.
+      while grep -qs '^State:.[^Z]' "/proc/$pid/status"; do
+        [ "$SECONDS" -lt "$deadline" ] || return 1
+        sleep 0.2
+      done
+    fi
+    start_engine "$2" "${engine_arguments[@]:1}"
   fi
-  pid=$(cat /run/docker.pid 2>/dev/null || true)
-  if [ -n "$pid" ] && [ -d "/proc/$pid" ]; then
-    mapfile -d '' -t arguments <"/proc/$pid/cmdline"
-    kill "$pid"
-    # A zombie has ended: its parent here may be nobody who looks.
-    while grep -qs '^State:.[^Z]' "/proc/$pid/status"; do
-      [ "$SECONDS" -lt "$deadline" ] || fail "the Docker Engine did not stop"
-      sleep 0.2
-    done
-  fi
-  start_engine "$2" "${arguments[@]:1}"
+  engine_answers "$1" "$2"
+}
+
+# First of all live-restore, for which a reload is enough: then a restart stops no container.
+take_daemon() {
+  reload_engine "$2" || return 1
+  [ "$1" = reload ] || restart_engine "$2" "$3"
 }
 
 # daemon TEXT BEFORE HOW SECONDS LOG: replace daemon.json, if its hash is still BEFORE, and have it taken: HOW is
@@ -103,18 +115,13 @@ daemon() {
     cp -p "$daemon_file" "$before"
   }
   mv -f "$daemon_file.new" "$daemon_file"
-  # First of all live-restore, for which a reload is enough: then a restart stops no container.
-  reload_engine "$4"
-  if [ "$3" = restart ]; then
-    restart_engine "$4" "$5" || true
-    engine_answers "$4" "$5" || {
-      if [ -e "$before" ]; then mv -f "$before" "$daemon_file"; else rm -f "$daemon_file"; fi
-      restart_engine "$4" "$5" || true
-      engine_answers "$4" "$5" || true
-      fail "the Docker Engine did not come up with the new $daemon_file, so it has its old one again"
-    }
+  if take_daemon "$3" "$4" "$5"; then
+    rm -f "$before"
+    return
   fi
-  rm -f "$before"
+  if [ -e "$before" ]; then mv -f "$before" "$daemon_file"; else rm -f "$daemon_file"; fi
+  if timeout 15 docker version >/dev/null 2>&1; then reload_engine "$4" || true; else restart_engine "$4" "$5" || true; fi
+  fail "the Docker Engine did not come up with the new $daemon_file, so it has its old one again"
 }
 
 # upgrades [PACKAGE …] -- PATH TEXT: security updates install themselves.

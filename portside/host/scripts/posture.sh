@@ -70,6 +70,13 @@ elif [ "$(id -un)" = "$user" ] && has sudo && sudo -n true 2>/dev/null; then
   printf 'sudo yes\n'
 fi
 home=$(getent passwd "$user" | cut -d: -f6)
+printf 'home %s\n' "$home"
+# A lock whose end is still to come: somebody is releasing.
+for each in "$home"/.portside/sites/*/lock; do
+  [ -r "$each/holder.json" ] && [ "$(cat "$each/expires" 2>/dev/null || echo 0)" -gt "$EPOCHSECONDS" ] || continue
+  each=${each%/lock}
+  printf 'busy %s\n' "${each##*/}"
+done
 [ -z "$home" ] || file keys "$home/.ssh/authorized_keys"
 
 file nft /etc/portside/firewall.nft
