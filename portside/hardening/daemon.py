@@ -72,7 +72,7 @@ def rotates(there: dict[str, Any], flags: Sequence[str]) -> bool | None:
         return None
     if driver in ROTATING:
         return True
-    return "max-size" in there.get(LOG_OPTS, {}) if driver == "json-file" else None
+    return "max-size" in (there.get(LOG_OPTS) or {}) if driver == "json-file" else None
 
 
 def _logs(wanted: dict[str, Any], given: set[str]) -> list[str]:
@@ -85,5 +85,5 @@ def _logs(wanted: dict[str, Any], given: set[str]) -> list[str]:
     if driver != "json-file":
         return [f"{FILE} sends logs to {driver}, which keeps or drops them by its own rules: left so"]
     wanted[LOG_DRIVER] = driver
-    wanted[LOG_OPTS] = {**ROTATION, **wanted.get(LOG_OPTS, {})}
+    wanted[LOG_OPTS] = {**ROTATION, **(wanted.get(LOG_OPTS) or {})}
     return []

@@ -26,10 +26,9 @@ class Published:
 
 @dataclass(frozen=True)
 class Posture:
-    """What a host says. `root`: it was root who asked; None is for what this user couldn't find out."""
+    """What a host says; None is for what whoever asked couldn't find out."""
 
     system: str = ""
-    root: bool = False
     systemd: bool = False
     reboot_required: bool = False
     unreadable: frozenset[str] = frozenset()
@@ -81,7 +80,6 @@ def parse_posture(text: str, host: str) -> Posture:
     root = machine.get("uid") == ["0"]
     return Posture(
         system=_first(machine, "system"),
-        root=root,
         systemd="systemd" in machine,
         reboot_required="reboot_required" in machine,
         unreadable=frozenset(unreadable),

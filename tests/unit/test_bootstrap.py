@@ -31,6 +31,13 @@ def test_a_fresh_machine_needs_everything_but_a_firewall() -> None:
     assert steps(FRESH) == ["packages", "engine", "user", "key", "folder"]
 
 
+def test_a_key_is_let_in_with_what_its_options_leave_it() -> None:
+    wish = replace(WISH, options="restrict", may="releases and no more")
+    (step,) = needed(replace(DONE, key=False), wish, "web-1")
+    assert step.arguments == ("deploy", f"restrict {KEY}")
+    assert step.what == "let the key ada@laptop log in as deploy, for releases and no more"
+
+
 def test_a_finished_host_needs_nothing() -> None:
     assert steps(DONE) == []
 

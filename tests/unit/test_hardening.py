@@ -47,13 +47,13 @@ FOR_RELEASES = keys.options("/home/deploy", person=False)
 UPGRADES = upgrades.settings("debian")
 DAEMON = daemon.merged("").text
 HARD = Posture(
-    system="debian", root=True, systemd=True, sshd={sshd.MAIN: INCLUDES, sshd.DROP_IN: sshd.drop_in({})},
+    system="debian", systemd=True, sshd={sshd.MAIN: INCLUDES, sshd.DROP_IN: sshd.drop_in({})},
     daemon=DAEMON, daemon_hash=hashlib.sha256(DAEMON.encode()).hexdigest(), live_restore=True, upgrades=True,
     timers=frozenset({"apt-daily", "apt-daily-upgrade"}), apt_file=UPGRADES, apt=dump(UPGRADES),
     home="/home/deploy",
     groups=frozenset({"deploy", "docker"}), password=False, keys=(line(f"{FOR_RELEASES} {KEY}"),), ufw=True,
 )  # fmt: skip
-BARE = Posture(system="debian", root=True, systemd=True, sshd={sshd.MAIN: INCLUDES}, password=False)
+BARE = Posture(system="debian", systemd=True, sshd={sshd.MAIN: INCLUDES}, password=False)
 
 
 def steps(posture: Posture, wish: Hardening = WISH) -> list[Step]:
@@ -80,8 +80,8 @@ def with_sshd(posture: Posture, path: str, text: str) -> Posture:
 def test_a_hard_host_needs_nothing_and_the_doctor_is_quiet() -> None:
     assert steps(HARD) == []
     assert notes(HARD) == ""
-    assert found(replace(HARD, root=False, password=None)) == []
-    assert unknown(replace(HARD, root=False, password=None)) == ""
+    assert found(replace(HARD, password=None)) == []
+    assert unknown(replace(HARD, password=None)) == ""
 
 
 def test_what_may_lock_somebody_out_comes_last_and_is_on_trial() -> None:
@@ -304,7 +304,7 @@ UNDONE: dict[str, tuple[Callable[[Posture], Posture], str]] = {
 @pytest.mark.parametrize("what", UNDONE)
 def test_each_thing_undone_is_found_alone_with_what_mends_it(what: str) -> None:
     undo, words = UNDONE[what]
-    (finding,) = found(undo(replace(HARD, root=False, password=None)))
+    (finding,) = found(undo(replace(HARD, password=None)))
     assert words in finding.what
     assert finding.where == "web-1"
     assert finding.remedy
@@ -332,7 +332,7 @@ def test_an_sshd_that_was_not_reloaded_is_found_by_what_it_offers() -> None:
 
 
 def test_what_only_root_may_read_is_said_and_not_guessed() -> None:
-    hidden = replace(HARD, sshd={sshd.MAIN: INCLUDES}, unreadable=frozenset({sshd.DROP_IN}), root=False)
+    hidden = replace(HARD, sshd={sshd.MAIN: INCLUDES}, unreadable=frozenset({sshd.DROP_IN}))
     assert found(hidden) == []
     assert sshd.DROP_IN in unknown(hidden)
     assert "isn't known" in unknown(replace(HARD, systemd=False))
@@ -383,7 +383,7 @@ restrict {KEY}
 
 def test_a_host_tells_of_itself() -> None:
     told = parse_posture(TOLD, "web-1")
-    assert (told.system, told.systemd, told.root, told.password) == ("debian", True, False, None)
+    assert (told.system, told.systemd, told.password) == ("debian", True, None)
     assert told.sshd == {sshd.MAIN: INCLUDES}
     assert told.unreadable == {"/etc/ssh/sshd_config.d/99-secret.conf"}
     assert told.live_restore

@@ -33,6 +33,7 @@ printf 'uid %s\n' "$(id -u)"
 [ ! -e /run/reboot-required ] || printf 'reboot_required yes\n'
 
 file sshd /etc/ssh/sshd_config
+[ ! -d /etc/ssh/sshd_config.d ] || [ -r /etc/ssh/sshd_config.d ] || printf '@@unreadable /etc/ssh/sshd_config.d\n'
 for each in /etc/ssh/sshd_config.d/*.conf; do [ ! -e "$each" ] || file sshd "$each"; done
 
 file daemon /etc/docker/daemon.json
