@@ -65,7 +65,7 @@ def _sshd(host: str, posture: Posture, expected: Expected) -> Iterator[Finding]:
         if value is None or value.file == sshd.DROP_IN:
             remedy = expected.mend
         else:
-            remedy = f"Remove the line from {value.file} there, then: sudo systemctl reload ssh"
+            remedy = f"Remove the line from {value.file} there, then: sudo systemctl restart ssh"
         shown = f"{value.text}, by {value.file}" if value else "not set"
         yield Finding(host, f"sshd: {setting.keyword} is {shown}", remedy, f"Wanted is {setting.value}: {setting.why}.")
     passwords = {"PasswordAuthentication", "KbdInteractiveAuthentication"} & {setting.keyword for setting, _ in weak}
@@ -74,7 +74,7 @@ def _sshd(host: str, posture: Posture, expected: Expected) -> Iterator[Finding]:
         yield Finding(
             host,
             f"sshd takes passwords ({', '.join(offered)}), though its files say otherwise",
-            "It runs with older settings: sudo systemctl reload ssh",
+            "It runs with older settings: sudo systemctl restart ssh",
             "A password can be guessed from anywhere.",
         )
 

@@ -112,7 +112,7 @@ def _daemon(posture: Posture, host: str, notes: list[str]) -> Iterator[Step]:
     if not wanted.restart:
         how = "reload the Docker Engine with it"
     elif wanted.live_restore:
-        how = "restart the Docker Engine, while its containers go on"
+        how = "restart the Docker Engine: its containers go on, for about a second they take no new connections"
     else:
         how = "restart the Docker Engine, and with it every container"
     yield Step(

@@ -4,14 +4,21 @@ sshd_file=/etc/ssh/sshd_config.d/00-portside.conf
 sshd_before=/run/portside-sshd.before
 daemon_file=/etc/docker/daemon.json
 
-# For a moment a reloading sshd listens nowhere; it writes its process id when it does again.
 reload_sshd() {
-  local file pid deadline=$((SECONDS + 10))
+  local file pid="" deadline=$((SECONDS + 10))
+  if systemd && systemctl is-active --quiet ssh.socket; then
+    # A reload would lose systemd's socket: "Cannot bind any address". A restart leaves open connections alone, and
+    # where each connection has an sshd of its own there is nothing to restart.
+    systemctl try-restart ssh
+    return
+  fi
+  # For a moment a reloading sshd listens nowhere; it writes its process id when it does again.
   file=$(sshd -T 2>/dev/null | sed -n 's/^pidfile //p')
-  pid=$(cat "$file" 2>/dev/null || true)
-  rm -f "$file"
-  # Where a socket starts sshd, the next connection has the new settings anyway.
-  if systemd; then systemctl try-reload-or-restart ssh; else kill -HUP "$pid"; fi
+  if [ -s "$file" ]; then
+    pid=$(cat "$file")
+    rm -f "$file"
+  fi
+  if systemd; then systemctl reload ssh || return 1; else kill -HUP "$pid" || return 1; fi
   [ -n "$pid" ] || return 0
   until [ -s "$file" ] || [ "$SECONDS" -ge "$deadline" ]; do sleep 0.1; done
 }
@@ -42,7 +49,10 @@ sshd_settings() {
     fail "sshd refuses the settings together with its others, so they were taken away: $said"
   fi
   in_trial "$2" end_sshd_trial
-  reload_sshd
+  reload_sshd || {
+    put_sshd_back
+    fail "sshd could not be told, so its old settings are back"
+  }
 }
 
 # sshd_keep: a new connection came through, so the settings may stay.
@@ -74,6 +84,8 @@ engine_arguments=()
 restart_engine() {
   local pid deadline=$((SECONDS + $1))
   if systemd; then
+    # An Engine that failed to start a few times is not started again before this is said.
+    systemctl reset-failed docker 2>/dev/null || true
     systemctl restart docker || return 1
   else
     pid=$(cat /run/docker.pid 2>/dev/null || true)
