@@ -168,7 +168,7 @@ def _sshd(posture: Posture, host: str, notes: list[str]) -> Iterator[Step]:
     if posture.sshd.get(sshd.DROP_IN) != text:
         yield Step(
             "sshd_settings",
-            "sshd: keys only, no password for anybody, no forwarding of agents and X11, dead sessions end",
+            "have sshd take keys only: no passwords, no forwarding of agents and X11, dead sessions end",
             (text, f"{TRIAL_SECONDS}"),
             script=SCRIPT,
             keep="sshd_keep",

@@ -39,14 +39,14 @@ end_sshd_trial() {
 sshd_settings() {
   local said
   [ ! -e "$sshd_before" ] || fail "somebody else's settings are on trial: wait half a minute and type it again"
-  said=$(sshd -t 2>&1) || fail "sshd refuses the configuration that is there already, so nothing was changed: $said"
+  said=$(sshd -t 2>&1) || fail "sshd refuses the configuration that is there already, so nothing was changed: ${said%%$'\n'*}"
   install -m 0600 /dev/null "$sshd_before"
   [ ! -e "$sshd_file" ] || cp "$sshd_file" "$sshd_before"
   install -D -m 0644 /dev/null "$sshd_file"
   printf '%s' "$1" >"$sshd_file"
   if ! said=$(sshd -t 2>&1); then
     put_sshd_back
-    fail "sshd refuses the settings together with its others, so they were taken away: $said"
+    fail "sshd refuses the settings together with its others, so they were taken away: ${said%%$'\n'*}"
   fi
   in_trial "$2" end_sshd_trial
   reload_sshd || {
