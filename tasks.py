@@ -203,6 +203,7 @@ def scan(
         "host": "only this host of the environment",
         "user": "who to log in as: root, or somebody with sudo",
         "key": "the public key to let in (default: the SSH agent's first, else the first of ~/.ssh/*.pub)",
+        "person": "the key is a person's: besides releases it may have terminals and tunnels",
         "firewall": "close every port but SSH's, 80 and 443",
         **DRY_RUN,
         **YES,
@@ -215,6 +216,7 @@ def host_bootstrap(
     host: str | None = None,
     user: str = "root",
     key: str | None = None,
+    person: bool = False,
     firewall: bool = False,
     dry_run: bool = False,
     yes: bool = False,
@@ -222,8 +224,10 @@ def host_bootstrap(
 ) -> None:
     """Make fresh Debian or Ubuntu machines hosts; apply proxy settings. Example: invoke host-bootstrap --env prod"""
     from portside.bootstrapping import bootstrap_command
+    from portside.machines import Asked
 
-    bootstrap_command(env, host=host, user=user, key=key, firewall=firewall, dry_run=dry_run, yes=yes, machine=json)
+    asked = Asked(host=host, user=user, key=key, person=person, firewall=firewall)
+    bootstrap_command(env, asked, dry_run=dry_run, yes=yes, machine=json)
 
 
 @task(

@@ -16,8 +16,8 @@ from portside.errors import HostError, PreflightError
 from portside.preflight import MINIMUM_COMPOSE, MINIMUM_ENGINE, at_least
 
 STEP_SECONDS = 60.0
-# Without a second connection within this time, new firewall rules are taken away again.
-FIREWALL_SECONDS = 30
+# What could lock everybody out is taken away again unless a new connection comes through within this time.
+TRIAL_SECONDS = 30
 NFT_PACKAGE = "nftables"
 
 
@@ -45,10 +45,15 @@ class Facts:
 
 @dataclass(frozen=True)
 class Wish:
-    """What a host is to have. `ports` are to be open in a firewall; None leaves the firewall alone."""
+    """What a host is to have. `ports` are to be open in a firewall; None leaves the firewall alone.
+
+    `options` stand before the key in authorized_keys, and `may` says for a person what they leave to it.
+    """
 
     user: str
     key: str
+    options: str = ""
+    may: str = ""
     ports: tuple[int, ...] | None = None
     mirror: str = DEBIAN_MIRROR
 
@@ -60,12 +65,17 @@ class Wish:
 
 @dataclass(frozen=True)
 class Step:
-    """One thing to do on a host: the script's word for it, its arguments, and what a person is told."""
+    """One thing to do on a host: the script's word for it, its arguments, and what a person is told.
+
+    `keep` is the script's word for ending the trial that the step begins; only a new connection can say it.
+    """
 
     name: str
     what: str
     arguments: tuple[str, ...] = field(default=(), repr=False)
     timeout: float = STEP_SECONDS
+    script: str = "bootstrap"
+    keep: str = ""
 
 
 def parse_facts(text: str, host: str) -> Facts:
@@ -144,7 +154,9 @@ def _user_steps(facts: Facts, wish: Wish) -> Iterable[Step]:
         yield Step("user", f"let {wish.user} use Docker", (wish.user,))
     if not facts.key:
         comment = " ".join(wish.key.split()[2:]) or f"{wish.key_blob[:12]}…"
-        yield Step("key", f"let the key {comment} log in as {wish.user}", (wish.user, wish.key))
+        line = f"{wish.options} {wish.key}".lstrip()
+        what = f"let the key {comment} log in as {wish.user}{', for ' if wish.may else ''}{wish.may}"
+        yield Step("key", what, (wish.user, line))
     if not facts.folder:
         yield Step("folder", f"make ~{wish.user}/.portside", (wish.user,))
 
@@ -167,7 +179,7 @@ def _firewall_steps(facts: Facts, wish: Wish, host: str) -> Iterable[Step]:
         return
     rules = firewall_rules(ports)
     if facts.firewall != hashlib.sha256(rules.encode()).hexdigest():
-        yield Step("firewall", f"close every port but {shown}", (rules, str(FIREWALL_SECONDS)))
+        yield Step("firewall", f"close every port but {shown}", (rules, str(TRIAL_SECONDS)), keep="firewall_keep")
 
 
 def firewall_rules(ports: Collection[int]) -> str:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from portside.bootstrapping import PROXY_CHANGES, placeholder, proxy_plan
 from portside.cli import Terminal, project, run
 from portside.command import run_command, tail
 from portside.config import FILE, Config, Environment
@@ -21,11 +20,14 @@ from portside.engine import debian_mirror, engine_answers, installation_for, mis
 from portside.errors import CommandError, ConfigError, PortsideError
 from portside.facts import STATE_DEADLINE, State
 from portside.fleet import reached, read_states
+from portside.hardening.keys import ENGINE_SOCKET
+from portside.hardening.look import examine
 from portside.host.base import Host
 from portside.host.script import script_argv
 from portside.making import read_accessories, read_proxy
 from portside.notify.tell import secrets_of
 from portside.preflight import MINIMUM_COMPOSE, at_least, problems
+from portside.proxies import PROXY_CHANGES, placeholder, proxy_plan
 from portside.proxy import ADMIN_SOCKET, Admin
 from portside.report import Reporter, timed
 from portside.scan.policy import judge
@@ -34,7 +36,6 @@ from portside.secrets import resolve
 HERE = "this machine"
 QUESTION_SECONDS = 30.0
 FOUND = 1
-ENGINE_SOCKET = "/var/run/docker.sock"
 
 
 @dataclass
@@ -189,6 +190,10 @@ async def _host(
         with timed(reporter, host.name, "examine"):
             examined = await host.run(script_argv("examine", site), timeout=STATE_DEADLINE)
             findings += file_findings(host.name, examined.stdout.decode(errors="replace"), env)
+            if environment.harden and not environment.local:
+                weaknesses, unknown = await examine(host, environment)
+                findings += weaknesses
+                found.notes += unknown
             engine = await host.run(["docker", "version", "--format", "{{.Server.Version}}"], timeout=STATE_DEADLINE)
             if engine.exit_code != 0:
                 why = tail(engine.stderr, 3)
@@ -257,7 +262,8 @@ async def _no_tunnel(host: Host, error: PortsideError, *, local: bool) -> Findin
             return Finding(
                 host.name,
                 "sshd doesn't allow tunnels to sockets",
-                "Set `AllowStreamLocalForwarding yes` in /etc/ssh/sshd_config there, then: systemctl reload ssh",
+                "Set `AllowStreamLocalForwarding local` in /etc/ssh/sshd_config there, then: systemctl reload ssh. "
+                "If it says so already, it is the options of the key in authorized_keys that forbid them.",
                 "\n".join(filter(None, (f"{error.what}: {error.why}", f"{again.what}: {again.why}"))),
             )
     return Finding.of(error, host.name)

@@ -38,9 +38,15 @@ def secrets_file(config: Config, env: str) -> Path:
 def environment_settings(lab: Lab) -> dict[str, object]:
     """The keys of an environment on lab hosts, over those of `local`.
 
-    Lab hosts share no database: each runs the accessories itself, and knows only what was written through it.
+    Lab hosts share no database: each runs the accessories itself, and knows only what was written through it. They
+    end with the lab and are reached from this machine alone, so nobody hardens them.
     """
-    return {"extends": "local", "http": "0.0.0.0:80", "accessory_hosts": [host.name for host in lab.hosts]}
+    return {
+        "extends": "local",
+        "http": "0.0.0.0:80",
+        "accessory_hosts": [host.name for host in lab.hosts],
+        "harden": False,
+    }
 
 
 def lab_up_command(*, hosts: int, machine: bool) -> None:

@@ -56,6 +56,8 @@ class Environment(Model):
     start_deadline: Seconds = 60
     drain_deadline: Seconds = 30
     transfer_deadline: Seconds = 900
+    harden: bool = True
+    reboot_at: Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] | None = None
     lock_ttl: Annotated[int, Field(ge=5, le=3600)] = 30
     min_disk_mb: int = 500
     min_memory_mb: int = 128
@@ -89,6 +91,11 @@ class Environment(Model):
         if self.canary and not self.bake:
             raise ValueError("canary needs a bake: each step is judged for that long")
         return self
+
+    @property
+    def ports(self) -> frozenset[int]:
+        """Where its proxy listens."""
+        return frozenset(int(each.rpartition(":")[2]) for each in (self.http, self.https) if each)
 
     @property
     def local(self) -> bool:

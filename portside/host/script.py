@@ -11,9 +11,10 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "agent": (),
     "ask": (),
     "bake": (),
-    "bootstrap": (),
+    "bootstrap": ("root",),
     "commit": ("marks",),
     "examine": (),
+    "harden": ("root",),
     "hook": (),
     "ingest": (),
     "lease": ("emit",),
@@ -22,6 +23,7 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "observe": (),
     "observe_down": (),
     "observe_look": (),
+    "posture": (),
     "prepare": (),
     "proxy": (),
     "proxy_config": (),
@@ -32,7 +34,7 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "undo": ("marks",),
     "unlock": (),
 }
-WITHOUT_LIBRARY = frozenset({"bootstrap"})
+WITHOUT_LIBRARY = frozenset({"bootstrap", "harden", "posture"})
 
 
 @cache
@@ -49,5 +51,5 @@ def script_argv(name: str, site: str, *arguments: str) -> list[str]:
 
 
 def root_argv(name: str, *arguments: str, sudo: bool) -> list[str]:
-    """The argument list that runs script `name`, which needs no site, as root on a host."""
+    """The argument list that runs script `name`, which needs no site, as whoever is logged in or as root."""
     return [*(("sudo", "-n") if sudo else ()), "bash", "-c", script_text(name), f"portside-{name}", *arguments]

@@ -254,6 +254,21 @@ async def connect(name: str, *, ssh_config: Path | None, known_hosts: Path | Non
     return SSHHost(name, connection)
 
 
+async def offered_methods(name: str, *, ssh_config: Path | None, deadline: float) -> frozenset[str] | None:
+    """How the sshd of `name` would let its user in, as it says itself; None where it doesn't say."""
+    destination = Destination.parse(name)
+    given: dict[str, Any] = {**_given(destination), **({"port": destination.port} if destination.port else {})}
+    try:
+        async with asyncio.timeout(deadline):
+            return frozenset(
+                await asyncssh.get_server_auth_methods(
+                    destination.host, config=[str(ssh_config)] if ssh_config else (), **given
+                )
+            )
+    except (asyncssh.Error, OSError, TimeoutError):
+        return None
+
+
 async def _untrusted(
     name: str, destination: Destination, options: dict[str, Any], config: Sequence[str], why: str
 ) -> HostError:

@@ -21,6 +21,7 @@ from portside.lab.hosts import running_labs, start_hosts, stop_hosts
 from portside.lab.values import Lab
 from tests.lab.faults import repair_all
 from tests.lab.notrun import NO_IMAGE, NOT_RUN
+from tests.lab.plain import start_plain
 from tests.lab.project import Project, new_project
 from tests.lab.servers import (
     Postgres,
@@ -158,6 +159,19 @@ def _obstacle() -> str:
     except subprocess.TimeoutExpired:
         return "the Docker Engine does not answer"
     return "" if asked.returncode == 0 else asked.stderr.decode(errors="replace").strip().splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def plain(lab_name: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A project whose only host is a fresh machine. A file's tests go through its life in order."""
+    name = f"{lab_name}-plain"
+    try:
+        lab = asyncio.run(start_plain(name, tmp_path_factory.mktemp("plain")))
+        project = new_project(tmp_path_factory.mktemp("project"), lab, lab.hosts, {})
+        project.environment["harden"] = True
+        yield project
+    finally:
+        asyncio.run(stop_hosts(name))
 
 
 @pytest.fixture(scope="session")

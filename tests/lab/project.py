@@ -31,6 +31,8 @@ ENVIRONMENT: dict[str, Any] = {
     "start_deadline": 20,
     "drain_deadline": 10,
     "env": {"GREETING": "hello"},
+    # The lab's hosts are for releases; tests/lab/test_hardening.py has one that is set up as production is.
+    "harden": False,
 }
 
 

@@ -2,76 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
-import subprocess
-from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
-import pytest
 
 from portside.bootstrap import firewall_rules
-from portside.command import run_command
 from portside.host.script import root_argv
-from portside.image.bases import ensure_image
-from portside.lab.hosts import FIRST_HOST, LABEL, _create_network, _make_key, _privileges, stop_hosts
-from portside.lab.values import Lab, LabHost
-from tests.lab.project import Project, new_project, wait_until
-
-RECIPE = Path(__file__).parent / "plain_host"
-IMAGE = "portside-plain-host"
-BUILD_SECONDS = 600
-SECONDS = 60
-
-
-@pytest.fixture(scope="module")
-def plain(lab_name: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """A project whose only host is a fresh machine. The tests of this file go through its life in order."""
-    name = f"{lab_name}-plain"
-    try:
-        lab = asyncio.run(_start(name, tmp_path_factory.mktemp("plain")))
-        project = new_project(tmp_path_factory.mktemp("project"), lab, lab.hosts, {})
-        yield project
-    finally:
-        asyncio.run(stop_hosts(name))
-
-
-async def _start(name: str, state_dir: Path) -> Lab:
-    await ensure_image("debian:trixie-slim", say=print)
-    (await run_command(["docker", "build", "--tag", IMAGE, str(RECIPE)], timeout=BUILD_SECONDS)).check()
-    public = await _make_key(state_dir, name)
-    subnet, privileges = await _create_network(name), await _privileges(IMAGE)
-    address = str(subnet[FIRST_HOST])
-    run = [
-        "docker", "run", "--detach", "--name", name, "--hostname", name, "--network", name, "--ip", address,
-        "--label", f"{LABEL}={name}", "--env", f"AUTHORIZED_KEY={public}",
-        "--tmpfs", "/run:exec", "--tmpfs", "/tmp:exec",
-        "--mount", f"type=volume,src={name},dst=/var/lib/docker,volume-label={LABEL}={name}", *privileges, IMAGE,
-    ]  # fmt: skip
-    (await run_command(run, timeout=SECONDS)).check()
-    key = ["docker", "exec", name, "cat", "/etc/ssh/ssh_host_ed25519_key.pub"]
-    answer = await run_command(key, timeout=SECONDS)
-    while answer.exit_code != 0 or not answer.text:
-        await asyncio.sleep(0.1)
-        answer = await run_command(key, timeout=SECONDS)
-    kind, blob, *_ = answer.text.split()
-    host = LabHost(name=name, address=address, public_key=f"{kind} {blob}")
-    lab = Lab(
-        name=name,
-        network=name,
-        subnet=str(subnet),
-        gateway=str(subnet[1]),
-        hosts=(host,),
-        state_dir=state_dir.resolve(),
-    )
-    lab.write()
-    return lab
-
-
-def bootstrap(plain: Project, *arguments: str) -> dict[str, object]:
-    key = str(plain.lab.key) + ".pub"
-    return plain.invoke("host-bootstrap", "--env", "lab", "--key", key, "--json", *arguments).data
+from portside.lab.values import LabHost
+from tests.lab.plain import as_deploy, bootstrap
+from tests.lab.project import Project, wait_until
 
 
 def opens(host: LabHost, port: int) -> bool:
@@ -83,15 +22,10 @@ def opens(host: LabHost, port: int) -> bool:
     return True
 
 
-def as_deploy(plain: Project, *argv: str) -> str:
-    ssh = ["ssh", "-F", str(plain.lab.ssh_config), plain.hosts[0].name, *argv]
-    return subprocess.run(ssh, capture_output=True, text=True, check=True, timeout=SECONDS).stdout
-
-
 def test_a_dry_run_says_what_is_missing_and_installs_nothing(plain: Project) -> None:
     plan = bootstrap(plain, "--dry-run")
     assert [step["step"] for step in plan["hosts"][plain.hosts[0].name]] == [
-        "packages", "engine", "user", "key", "folder", "proxy",
+        "packages", "engine", "user", "key", "folder", "daemon", "upgrades", "sshd_settings", "proxy",
     ]  # fmt: skip
     assert plain.shell(plain.hosts[0], "bash", "-c", "command -v docker || echo none") == "none"
 

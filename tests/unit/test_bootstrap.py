@@ -9,9 +9,9 @@ import asyncssh
 import pytest
 
 from portside.bootstrap import Facts, Wish, firewall_rules, needed, parse_facts
-from portside.bootstrapping import chosen, public_key
 from portside.config import Environment
 from portside.errors import ConfigError, HostError, PreflightError
+from portside.machines import chosen, public_key
 
 KEY = asyncssh.generate_private_key("ssh-ed25519", comment="ada@laptop").export_public_key().decode().strip()
 WISH = Wish(user="deploy", key=KEY)
@@ -29,6 +29,13 @@ def steps(facts: Facts, wish: Wish = WISH) -> list[str]:
 
 def test_a_fresh_machine_needs_everything_but_a_firewall() -> None:
     assert steps(FRESH) == ["packages", "engine", "user", "key", "folder"]
+
+
+def test_a_key_is_let_in_with_what_its_options_leave_it() -> None:
+    wish = replace(WISH, options="restrict", may="releases and no more")
+    (step,) = needed(replace(DONE, key=False), wish, "web-1")
+    assert step.arguments == ("deploy", f"restrict {KEY}")
+    assert step.what == "let the key ada@laptop log in as deploy, for releases and no more"
 
 
 def test_a_finished_host_needs_nothing() -> None:

@@ -1,34 +1,7 @@
-# shellcheck shell=bash
-# Make a fresh Debian or Ubuntu machine a Compose host, step by step. Run as root, without lib.sh; every step may be
-# repeated. The engine decides which steps are needed (portside/bootstrap.py). Arguments: the step, then its own.
-set -euo pipefail
-umask 022
-# A user's PATH may lack where dockerd, sshd and nft are.
-export DEBIAN_FRONTEND=noninteractive LC_ALL=C PATH="$PATH:/usr/sbin:/sbin"
+# Make a fresh Debian or Ubuntu machine a Compose host, step by step. Which steps are needed is decided by
+# portside/bootstrap.py.
 firewall_file=/etc/portside/firewall.nft
 firewall_unit=/etc/systemd/system/portside-firewall.service
-
-fail() {
-  printf '%s\n' "$*" >&2
-  exit 75
-}
-
-has() {
-  command -v "$1" >/dev/null 2>&1
-}
-
-systemd() {
-  [ -d /run/systemd/system ]
-}
-
-# apt-get, waiting for another one at work (unattended-upgrades at first boot), not for ever.
-quiet_apt() {
-  apt-get --quiet --option DPkg::Lock::Timeout=300 --option Acquire::Retries=3 "$@"
-}
-
-home_of() {
-  getent passwd "$1" | cut -d: -f6
-}
 
 # look USER PUBLIC_KEY: what is there, one "name value" per line, read by portside/bootstrap.py. Changes nothing.
 look() {
@@ -61,46 +34,14 @@ look() {
   fi
 }
 
-# packages PACKAGE … [-- PATH TEXT …]: files for apt first, then what is to be installed.
-packages() {
-  local wanted=()
-  while [ "$#" -gt 0 ] && [ "$1" != -- ]; do
-    wanted+=("$1")
-    shift
-  done
-  [ "$#" = 0 ] || shift
-  while [ "$#" -gt 1 ]; do
-    install -D -m 0644 /dev/null "$1"
-    printf '%s' "$2" >"$1"
-    shift 2
-  done
-  local log
-  log=$(mktemp)
-  # A list that can't be had explains a package that isn't found, but doesn't stop what needs no new list.
-  quiet_apt update >"$log" 2>&1 || true
-  quiet_apt install --yes --no-install-recommends "${wanted[@]}" >>"$log" 2>&1 || {
-    tail -n 15 "$log" >&2
-    fail "apt-get could not install ${wanted[*]}"
-  }
-  rm -f "$log"
-}
-
 # engine SECONDS LOG: the Engine runs, now and after a reboot. LOG is for machines without systemd.
 engine() {
-  local deadline=$((SECONDS + $1)) log="$2"
   if systemd; then
     systemctl enable --now docker >/dev/null 2>&1 || true
   elif ! docker version >/dev/null 2>&1; then
-    # A session of its own: it must outlive this connection.
-    setsid dockerd </dev/null >>"$log" 2>&1 &
+    start_engine "$2"
   fi
-  until timeout 15 docker version >/dev/null 2>&1; do
-    if [ "$SECONDS" -ge "$deadline" ]; then
-      { if systemd; then journalctl -u docker -n 15 --no-pager; else tail -n 15 "$log"; fi; } >&2 || true
-      fail "the Docker Engine did not answer within $1 s of its start"
-    fi
-    sleep 0.2
-  done
+  engine_answers "$@" || fail "the Docker Engine did not answer within $1 s of its start"
 }
 
 # user NAME: someone who may log in by key and use Docker.
@@ -110,7 +51,7 @@ user() {
   usermod --append --groups docker "$1"
 }
 
-# key NAME PUBLIC_KEY: may log in as NAME. What is there already stays.
+# key NAME LINE: may log in as NAME; "[~/" in its options is NAME's home. What is there already stays.
 key() {
   local home ssh
   home=$(home_of "$1")
@@ -119,7 +60,7 @@ key() {
   [ -e "$ssh/authorized_keys" ] || install -m 0600 -o "$1" -g "$(id -gn "$1")" /dev/null "$ssh/authorized_keys"
   # A file that doesn't end in a newline would swallow the key.
   [ ! -s "$ssh/authorized_keys" ] || [ -z "$(tail -c 1 "$ssh/authorized_keys")" ] || echo >>"$ssh/authorized_keys"
-  printf '%s\n' "$2" >>"$ssh/authorized_keys"
+  printf '%s\n' "${2//\[\~\//[$home/}" >>"$ssh/authorized_keys"
 }
 
 # folder NAME: where the engine keeps releases.
@@ -133,16 +74,16 @@ ufw_allow() {
   for port in "$@"; do ufw allow "$port/tcp" >/dev/null; done
 }
 
+end_firewall_trial() {
+  [ ! -e "$firewall_file.new" ] || { nft delete table inet portside && rm -f "$firewall_file.new"; }
+}
+
 # firewall RULES SECONDS: load the table; without `firewall_keep` within SECONDS it is taken away again.
 firewall() {
   install -D -m 0644 /dev/null "$firewall_file.new"
   printf '%s' "$1" >"$firewall_file.new"
   nft --check --file "$firewall_file.new" || fail "nft refuses the rules"
-  (
-    trap '' HUP
-    sleep "$2"
-    [ ! -e "$firewall_file.new" ] || { nft delete table inet portside && rm -f "$firewall_file.new"; }
-  ) </dev/null >/dev/null 2>&1 &
+  in_trial "$2" end_firewall_trial
   nft --file "$firewall_file.new"
 }
 
