@@ -17,12 +17,15 @@ from portside.secrets.base import (
     MissingSecretError,
     Once,
     UnreachableSourceError,
+    line,
     picked,
     split,
+    text,
 )
 from portside.secrets.clouds import library
 from portside.thread import in_thread
 
+_NOBODY = "nobody is logged in to Google: gcloud auth application-default login, or set GOOGLE_APPLICATION_CREDENTIALS"
 ENDPOINT = "CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER"
 
 
@@ -61,8 +64,9 @@ def _client(endpoint: str) -> Any:
     options = {"client_options": {"api_endpoint": endpoint.rstrip("/")}} if endpoint else {}
     try:
         return manager.SecretManagerServiceClient(transport="rest", **options)
-    except exceptions.GoogleAuthError as error:
-        raise UnreachableSourceError(f"Google knows no login: {_line(error)}") from None
+    # A key file that is no key is a ValueError.
+    except (exceptions.GoogleAuthError, ValueError) as error:
+        raise UnreachableSourceError(f"{_NOBODY} ({line(error)})") from None
 
 
 def _accessed(client: Any, path: str) -> str:
@@ -73,14 +77,9 @@ def _accessed(client: Any, path: str) -> str:
             request={"name": path}, retry=None, timeout=CONNECT_SECONDS + READ_SECONDS
         )
     except (errors.NotFound, errors.FailedPrecondition) as error:
-        raise MissingSecretError(f"Google has no {path}: {_line(error)}") from None
+        raise MissingSecretError(f"Google has no {path}: {line(error)}") from None
+    except auth.RefreshError as error:
+        raise UnreachableSourceError(f"{_NOBODY} ({line(error)})") from None
     except (errors.GoogleAPICallError, auth.GoogleAuthError, network.RequestException) as error:
-        raise UnreachableSourceError(f"Google could not be asked for {path}: {_line(error)}") from None
-    try:
-        return str(answer.payload.data.decode())
-    except UnicodeDecodeError:
-        raise MissingSecretError(f"{path} is binary, and an environment variable is text") from None
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+        raise UnreachableSourceError(f"Google could not be asked for {path}: {line(error)}") from None
+    return text(answer.payload.data, f"the Google secret {path}")
