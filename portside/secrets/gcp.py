@@ -76,10 +76,25 @@ def _accessed(client: Any, path: str) -> str:
         answer = client.access_secret_version(
             request={"name": path}, retry=None, timeout=CONNECT_SECONDS + READ_SECONDS
         )
-    except (errors.NotFound, errors.FailedPrecondition) as error:
-        raise MissingSecretError(f"Google has no {path}: {line(error)}") from None
+    except (errors.NotFound, errors.BadRequest) as error:
+        status, said = _said(error)
+        # A version that is disabled or destroyed.
+        if status in ("NOT_FOUND", "FAILED_PRECONDITION"):
+            raise MissingSecretError(f"Google has no {path}: {said}") from None
+        raise UnreachableSourceError(f"Google refuses {path}: {said}") from None
+    except errors.ClientError as error:
+        raise UnreachableSourceError(f"Google refuses {path}: {_said(error)[1]}") from None
     except auth.RefreshError as error:
         raise UnreachableSourceError(f"{_NOBODY} ({line(error)})") from None
     except (errors.GoogleAPICallError, auth.GoogleAuthError, network.RequestException) as error:
         raise UnreachableSourceError(f"Google could not be asked for {path}: {line(error)}") from None
     return text(answer.payload.data, f"the Google secret {path}")
+
+
+def _said(error: Any) -> tuple[str, str]:
+    """Google's word for what is wrong, which the library drops over REST, and its sentence, without the URL."""
+    try:
+        told = error.response.json()["error"]
+        return told["status"], " ".join(told["message"].split())[:300]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return "", line(error)

@@ -35,7 +35,7 @@ class Sops:
     async def _decrypt(self, name: str) -> Mapping[str, Any]:
         path = located(self._root, name)
         if path is None:
-            raise MissingSecretError(f"there is no file {name}: invoke secrets.edit --file {name} makes it")
+            raise MissingSecretError(f"there is no file {name}: invoke secrets edit --file {name} makes it")
         argv = [find("sops", INSTALL), "decrypt", "--output-type", "json", str(path)]
         result = await ask(argv, cwd=self._root, env=QUIET)
         if result.exit_code == NO_KEY:

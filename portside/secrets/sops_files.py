@@ -109,7 +109,7 @@ async def rotate(root: Path, names: Sequence[str], old: str | None) -> Rotated:
     """
     rules = root / RULES
     if not rules.is_file():
-        raise ConfigError("there is none, so there is no key to replace", where=RULES, remedy="invoke secrets.edit")
+        raise ConfigError("there is none, so there is no key to replace", where=RULES, remedy="invoke secrets edit")
     text = rules.read_text()
     old = old or _own(text)
     if old not in text:

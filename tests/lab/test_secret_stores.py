@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -36,8 +37,12 @@ REFUSED = {
 
 
 @pytest.fixture(params=KINDS)
-def store(request: pytest.FixtureRequest, stores: Standing, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """Somebody is logged in to it."""
+def store(request: pytest.FixtureRequest, stores: Standing, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Store:
+    """Somebody is logged in to it, and has no other login at home."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    # `bw` takes seconds to start, where others are at work on the same machine.
+    monkeypatch.setattr("portside.secrets.fetching.SECONDS", 120.0)
+    monkeypatch.setattr("portside.secrets.program.SECONDS", 120.0)
     return logged_in(stores[request.param], monkeypatch)
 
 

@@ -20,6 +20,7 @@ from tests.stores.base import Store
 from tests.stores.web import Answer, Reply, Request
 
 API, LOGIN = "secretmanager.googleapis.com", "oauth2.googleapis.com"
+BOUNDARIES = "iamcredentials.googleapis.com"
 PROJECT, ACCOUNT = "shop", "deployer@shop.iam.gserviceaccount.com"
 REFRESH, PERSON = "1//a-persons-login", "ya29.a-persons-token"
 
@@ -46,7 +47,8 @@ class Google(Store):
 
     @property
     def answers(self) -> Mapping[str, Answer]:
-        return {API: self._answer, LOGIN: self._login}
+        # Where an account's tokens are good is asked on the way, and no answer means everywhere.
+        return {API: self._answer, LOGIN: self._login, BOUNDARIES: lambda _: Reply(404)}
 
     def put(self, name: str, value: str) -> str:
         self._versions.setdefault(name, []).append(value.encode())

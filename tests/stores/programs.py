@@ -44,7 +44,8 @@ class _Program(Store):
     @property
     def asked(self) -> list[str]:
         """The command lines that it was called with."""
-        return Path(f"{self._file}.asked").read_text().splitlines()
+        log = Path(f"{self._file}.asked")
+        return log.read_text().splitlines() if log.exists() else []
 
     def _write(self) -> None:
         self._file.write_text(json.dumps(self._kept))

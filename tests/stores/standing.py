@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from tests.certificate import written_certificate
@@ -15,7 +15,14 @@ from tests.stores.programs import BitwardenSecrets, OnePassword
 from tests.stores.vault import Vault
 from tests.stores.web import Web
 
-HOSTS = (google.API, google.LOGIN, azure.LOGIN, f"{azure.VAULT}.{azure.SUFFIX}", "secrets.example.net")
+HOSTS = (
+    google.API,
+    google.LOGIN,
+    google.BOUNDARIES,
+    azure.LOGIN,
+    f"{azure.VAULT}.{azure.SUFFIX}",
+    "secrets.example.net",
+)
 
 
 class Standing:
@@ -50,6 +57,13 @@ class Standing:
             self._stores[kind] = made[kind]()
         return self._stores[kind]
 
+    def variables(self, kinds: Iterable[str]) -> dict[str, str]:
+        """The environment of somebody who is logged in to all of these."""
+        each = [self[kind].variables for kind in kinds]
+        folders = [folder for variables in each for folder in variables.get("PATH", "").split(":")]
+        merged = {name: value for variables in each for name, value in variables.items()}
+        return {**merged, "PATH": ":".join(dict.fromkeys(filter(None, folders)))}
+
     def _amazon(self) -> Store:
         store = Amazon(self._folder)
         self._stack.callback(store.close)
@@ -58,6 +72,8 @@ class Standing:
     def _bitwarden(self) -> Store:
         store = Bitwarden(self._folder, self.certificate, self._program())
         self._stack.callback(store.web.close)
+        # `bw` sends everything to a proxy, whatever no_proxy says.
+        self.internet.answers["127.0.0.1"] = store.web.answers[""]
         return store
 
     def _google(self) -> Store:
@@ -71,6 +87,6 @@ class Standing:
         return store
 
     def _vault(self) -> Store:
-        store = Vault(self._folder, self.certificate)
+        store = Vault(self.certificate)
         self._stack.callback(store.web.close)
         return store

@@ -24,14 +24,13 @@ class Vault(Store):
     kind = "vault"
     logins = ("VAULT_TOKEN",)
 
-    def __init__(self, folder: Path, certificate: tuple[Path, Path]) -> None:
+    def __init__(self, certificate: tuple[Path, Path]) -> None:
         self.reset()
         self.web = Web({"": self._answer}, certificate)
         self.variables = {
             "VAULT_ADDR": f"https://{self.web.address}",
             "VAULT_CACERT": str(certificate[0]),
             "VAULT_TOKEN": TOKEN,
-            "HOME": str(folder),
         }
 
     def reset(self) -> None:
