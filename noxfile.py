@@ -105,7 +105,7 @@ def rules(session: nox.Session) -> None:
 @nox.session
 def lab(session: nox.Session) -> None:
     """Against real hosts with real Docker Engines, a real registry, a real PostgreSQL. Minutes."""
-    install(session, "test", "engine", "scan")
+    install(session, "test", "engine", "scan", "sops", "clouds")
     session.run("python", "-m", "portside.engine", "ssh=openssh-client", "jq=jq", "curl=curl")
     pytest = ("pytest", "--quiet", "--durations=15")
     if session.posargs:

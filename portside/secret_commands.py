@@ -192,5 +192,5 @@ def _about_the_key(root: Path, file: Path, *, new: bool) -> str:
     inside = file.resolve().is_relative_to(root.resolve())
     lines = [f"  {'The new private key' if new else 'Your private key'} is in {file}. Keep a copy where you keep"]
     lines.append("  passwords: without it, and without another recipient, the values are gone.")
-    warning = "It is inside this project: git must ignore it." if inside else "Never commit it."
+    warning = "It is inside this project, where git ignores it." if inside else "Never commit it."
     return "\n".join(lines) + f" {warning}"

@@ -72,6 +72,12 @@ def text(blob: bytes, name: str) -> str:
         raise MissingSecretError(f"{name} is binary, and an environment variable is text") from None
 
 
+def located(root: Path, name: str) -> Path | None:
+    """The file that a reference names; None where there is none."""
+    path = root / Path(name).expanduser()
+    return path if path.is_file() else None
+
+
 def split(reference: str) -> tuple[str, str]:
     """A reference `NAME` or `NAME#KEY` as (name, key); the key is empty where there is none."""
     name, _, key = reference.partition("#")

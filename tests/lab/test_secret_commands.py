@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import select
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -17,12 +20,12 @@ from portside.secrets.sops_files import make, rotate
 from tests.lab.processes import argument_lists
 from tests.sops import CANARY, editor, kept
 
-REPOSITORY = Path(__file__).parents[2]
+INVOKE = (sys.executable, "-m", "invoke", "--search-root", str(Path(__file__).parents[2]))
 
 
 def secrets(root: Path, *arguments: str, code: int = 0, **variables: str) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [sys.executable, "-m", "invoke", "--search-root", str(REPOSITORY), "secrets", *arguments],
+        [*INVOKE, "secrets", *arguments],
         cwd=root, env={**os.environ, **variables}, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == code, done.stdout + done.stderr
@@ -130,6 +133,51 @@ async def test_whose_key_is_to_be_replaced_has_to_be_clear(sops_project: Path, s
     assert "none of your keys is among its recipients" in secrets(sops_project, "rotate-key", code=3).stderr
     with pytest.raises(Exception, match="isn't one of its recipients"):
         await rotate(sops_project, [], "age1nobody")
+
+
+def test_a_key_that_git_would_commit_is_not_made(sops_project: Path) -> None:
+    subprocess.run(["git", "init", "--quiet"], cwd=sops_project, check=True, timeout=10)
+    key = {"EDITOR": "true", "SOPS_AGE_KEY_FILE": str(sops_project / "key.txt")}
+    refused = secrets(sops_project, "edit", "--env", "prod", code=3, **key)
+    assert "git would commit this private key" in refused.stderr
+    assert sorted(path.name for path in sops_project.iterdir()) == [".git", "portside.toml"]
+    (sops_project / ".gitignore").write_text("key.txt\n")
+    assert "where git ignores it" in secrets(sops_project, "edit", "--env", "prod", **key).stdout
+
+
+def test_an_editor_has_the_terminal_and_ctrl_c_is_its_own(sops_project: Path, tmp_path: Path) -> None:
+    script = tmp_path / "editor.sh"
+    script.write_text(
+        '#!/bin/sh\ntrap "echo interrupted >>$0.log" INT\n[ -t 0 ] && [ -t 1 ] && echo terminal >>$0.log\n'
+        f'echo READY; read -r line; echo "TOKEN: {CANARY}" >"$1"\n'
+    )
+    script.chmod(0o755)
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        ["setsid", "--ctty", "--wait", *INVOKE, "secrets", "edit", "--env", "prod"],
+        cwd=sops_project, env={**os.environ, "EDITOR": str(script), "TERM": "xterm"},
+        stdin=theirs, stdout=theirs, stderr=theirs,
+    )  # fmt: skip
+    os.close(theirs)
+    said = typed_at(ours, b"READY", b"\x03")
+    said += typed_at(ours, b"^C", b"\n")
+    said += typed_at(ours, b"is changed", b"")
+    assert process.wait(30) == 0
+    assert (tmp_path / "editor.sh.log").read_text().split() == ["terminal", "interrupted"]
+    assert CANARY.encode() not in said
+    os.close(ours)
+    assert secrets(sops_project, "get", "--name", "TOKEN", "--env", "prod").stdout == CANARY
+
+
+def typed_at(terminal: int, prompt: bytes, keys: bytes) -> bytes:
+    """What a terminal shows until the prompt is there, and then the keys are typed."""
+    said, until = b"", time.monotonic() + 60
+    while prompt not in said:
+        assert time.monotonic() < until, said.decode(errors="replace")
+        if select.select([terminal], [], [], 0.1)[0]:
+            said += os.read(terminal, 4096)
+    os.write(terminal, keys)
+    return said
 
 
 def test_a_key_that_others_can_read_is_refused(sops_project: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from portside.secrets.base import MissingSecretError, UnreachableSourceError
 from tests.stores.amazon import REGION, Amazon
 from tests.stores.asking import CANARY, asked, become, logged_in, why
 from tests.stores.azure import Azure
+from tests.stores.base import Store
 from tests.stores.bitwarden import Bitwarden
 from tests.stores.google import Google
 from tests.stores.programs import BitwardenSecrets, OnePassword
@@ -29,53 +31,21 @@ def patience_and_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("portside.secrets.program.SECONDS", 120.0)
 
 
-@pytest.fixture
-def aws(stores: Standing, monkeypatch: pytest.MonkeyPatch) -> Amazon:
-    store = logged_in(stores["aws"], monkeypatch)
-    assert isinstance(store, Amazon)
+def somebody_at(kind: str, played_by: type[Store]) -> Any:
+    """A fixture: the store, and a login to it in the environment."""
+
+    @pytest.fixture(name=kind)
+    def store(stores: Standing, monkeypatch: pytest.MonkeyPatch) -> Store:
+        found = logged_in(stores[kind], monkeypatch)
+        assert isinstance(found, played_by)
+        return found
+
     return store
 
 
-@pytest.fixture
-def azure(stores: Standing, monkeypatch: pytest.MonkeyPatch) -> Azure:
-    store = logged_in(stores["azure"], monkeypatch)
-    assert isinstance(store, Azure)
-    return store
-
-
-@pytest.fixture
-def bw(stores: Standing, monkeypatch: pytest.MonkeyPatch) -> Bitwarden:
-    store = logged_in(stores["bw"], monkeypatch)
-    assert isinstance(store, Bitwarden)
-    return store
-
-
-@pytest.fixture
-def bws(stores: Standing, monkeypatch: pytest.MonkeyPatch) -> BitwardenSecrets:
-    store = logged_in(stores["bws"], monkeypatch)
-    assert isinstance(store, BitwardenSecrets)
-    return store
-
-
-@pytest.fixture
-def gcp(stores: Standing, monkeypatch: pytest.MonkeyPatch) -> Google:
-    store = logged_in(stores["gcp"], monkeypatch)
-    assert isinstance(store, Google)
-    return store
-
-
-@pytest.fixture
-def op(stores: Standing, monkeypatch: pytest.MonkeyPatch) -> OnePassword:
-    store = logged_in(stores["op"], monkeypatch)
-    assert isinstance(store, OnePassword)
-    return store
-
-
-@pytest.fixture
-def vault(stores: Standing, monkeypatch: pytest.MonkeyPatch) -> Vault:
-    store = logged_in(stores["vault"], monkeypatch)
-    assert isinstance(store, Vault)
-    return store
+aws, azure, bw = somebody_at("aws", Amazon), somebody_at("azure", Azure), somebody_at("bw", Bitwarden)
+bws, gcp = somebody_at("bws", BitwardenSecrets), somebody_at("gcp", Google)
+op, vault = somebody_at("op", OnePassword), somebody_at("vault", Vault)
 
 
 @pytest.mark.parametrize("kind", ["aws", "azure", "gcp"])

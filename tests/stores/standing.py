@@ -22,6 +22,7 @@ HOSTS = (
     azure.LOGIN,
     f"{azure.VAULT}.{azure.SUFFIX}",
     "secrets.example.net",
+    "localhost",
 )
 
 
