@@ -182,8 +182,9 @@ def _environment() -> dict[str, str]:
 
 @contextmanager
 def _interrupts_are_the_editors() -> Iterator[None]:
-    """Ctrl-C goes to everybody at the terminal; an editor takes it as its own, and so it must not end us."""
-    before = signal.signal(signal.SIGINT, lambda *_: None)
+    """Ctrl-C goes to everybody at the terminal. Editors take it as their own; SOPS, which inherits that it is ignored,
+    would end and leave the plain text behind that the editor has open."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
     finally:
