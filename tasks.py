@@ -6,9 +6,8 @@ import gc
 import sys
 from pathlib import Path
 
-from invoke.collection import Collection
 from invoke.context import Context
-from invoke.tasks import Task, task
+from invoke.tasks import task
 
 # Loading compiled code takes a third of the time of compiling it: where the environment forbids it beside the
 # sources, it is kept with Portside's other caches.
@@ -317,46 +316,28 @@ def bench(_: Context, rounds: int = 5, only: str | None = None, json: bool = Fal
     bench_command(rounds=rounds, only=only, machine=json)
 
 
-@task(name="list", help={**ENV, **JSON})
-def secrets_list(_: Context, env: str = "local", json: bool = False) -> None:
-    """The environment's secrets, and whether each can be had; never a value. Example: invoke secrets.list --env prod"""
-    from portside.secret_commands import list_command
-
-    list_command(env, machine=json)
-
-
-@task(name="get", help={"name": "which one", **ENV, "yes": "print it even in CI, whose logs are kept"})
-def secrets_get(_: Context, name: str, env: str = "local", yes: bool = False) -> None:
-    """Print one secret's value. Example: invoke secrets.get DATABASE_URL --env prod"""
-    from portside.secret_commands import get_command
-
-    get_command(name, env, yes=yes)
-
-
-@task(name="edit", help={**ENV, "file": "this SOPS file instead of the environment's own; made where there is none"})
-def secrets_edit(_: Context, env: str = "local", file: str | None = None) -> None:
-    """Edit an encrypted file of the repository in $EDITOR. Example: invoke secrets.edit --env prod"""
-    from portside.secret_commands import edit_command
-
-    edit_command(env, file=file)
-
-
 @task(
-    name="rotate-key",
     help={
-        "file": "only this file and those beside it",
-        "old": "the public key to replace (default: the only one of yours in .sops.yaml)",
+        "action": "list, get, edit or rotate-key",
+        **ENV,
+        "name": "get: which one",
+        "yes": "get: print it even in CI, whose logs are kept",
+        "file": "edit: this SOPS file instead of the environment's own; rotate-key: only it and those beside it",
+        "old": "rotate-key: the public key to replace (default: the only one of yours in .sops.yaml)",
         **JSON,
-    },
+    }
 )
-def secrets_rotate_key(_: Context, file: str | None = None, old: str | None = None, json: bool = False) -> None:
-    """A new age key for the encrypted files, in place of yours. Example: invoke secrets.rotate-key"""
-    from portside.secret_commands import rotate_key_command
+def secrets(
+    _: Context,
+    action: str,
+    env: str = "local",
+    name: str | None = None,
+    yes: bool = False,
+    file: str | None = None,
+    old: str | None = None,
+    json: bool = False,
+) -> None:
+    """Where secret values come from: list, get, edit, rotate-key. Example: invoke secrets list --env prod"""
+    from portside.secret_commands import secrets_command
 
-    rotate_key_command(file=file, old=old, machine=json)
-
-
-# Stays last: `invoke secrets.list`, and every task above by its own name.
-_SECRETS = (secrets_edit, secrets_get, secrets_list, secrets_rotate_key)
-ns = Collection(*(found for found in list(globals().values()) if isinstance(found, Task) and found not in _SECRETS))
-ns.add_collection(Collection("secrets", *_SECRETS))
+    secrets_command(action, env, name=name, yes=yes, file=file, old=old, machine=json)

@@ -17,6 +17,44 @@ FOUND = 1
 _SOPS = re.compile(r"sops:([^#]+)#")
 
 
+# What each action takes besides --env.
+ACTIONS = {
+    "list": {"json"},
+    "get": {"name", "yes"},
+    "edit": {"file"},
+    "rotate-key": {"file", "old", "json"},
+}
+
+
+def secrets_command(
+    action: str, env: str, *, name: str | None, yes: bool, file: str | None, old: str | None, machine: bool
+) -> None:
+    """One of ACTIONS. An option that it doesn't take is refused: it would mean something that doesn't happen."""
+    given = {"name": name, "yes": yes, "file": file, "old": old, "json": machine}
+    foreign = sorted(option for option, value in given.items() if value and option not in ACTIONS.get(action, ()))
+    if action not in ACTIONS:
+        _refuse(f"there is no action {action!r}", f"Use one of: {', '.join(ACTIONS)}.", machine=machine)
+    elif foreign:
+        takers = [each for each in ACTIONS if foreign[0] in ACTIONS[each]]
+        remedy = f"Leave it out; it belongs to {' and '.join(takers)}."
+        _refuse(f"{action} takes no --{foreign[0]}", remedy, machine=machine)
+    elif action == "list":
+        list_command(env, machine=machine)
+    elif action == "get":
+        get_command(name, env, yes=yes)
+    elif action == "edit":
+        edit_command(env, file=file)
+    else:
+        rotate_key_command(file=file, old=old, machine=machine)
+
+
+def _refuse(what: str, remedy: str, *, machine: bool) -> None:
+    async def act(_: Terminal) -> None:
+        raise ConfigError(what, where="invoke secrets", remedy=remedy)
+
+    run(act, machine=machine)
+
+
 def list_command(env: str, *, machine: bool) -> None:
     async def act(terminal: Terminal) -> int:
         config = project()
@@ -52,20 +90,20 @@ def _listed(rows: list[dict[str, str]], env: str) -> str:
     return "\n".join(lines)
 
 
-def get_command(name: str, env: str, *, yes: bool) -> None:
+def get_command(name: str | None, env: str, *, yes: bool) -> None:
     async def act(terminal: Terminal) -> None:
         config = project()
         environment = config.environment(env)
         if name not in environment.secrets:
             raise ConfigError(
-                f"{env} has no secret {name!r}",
+                f"{env} has no secret {name!r}" if name else "which one?",
                 where=f"{FILE}: env.{env}.secrets",
-                remedy=f"It has: {', '.join(sorted(environment.secrets)) or 'none'}.",
+                remedy=f"Add --name. {env} has: {', '.join(sorted(environment.secrets)) or 'none'}.",
             )
         if os.environ.get("CI") and not yes:
             raise ConfigError(
                 "what is printed in CI stays in its log",
-                where="invoke secrets.get",
+                where="invoke secrets get",
                 remedy="Add --yes where its output goes to a program or a file.",
             )
         reference = environment.secrets[name]
@@ -131,7 +169,7 @@ def chosen_file(root: Path, environment: Environment, file: str | None) -> str:
         raise ConfigError(
             f"{environment.name} has secrets in {len(named)} files: {', '.join(named)}",
             where="--file",
-            remedy=f"invoke secrets.edit --env {environment.name} --file {named[0]}",
+            remedy=f"invoke secrets edit --env {environment.name} --file {named[0]}",
         )
     return sops_files.relative(root, named[0] if named else f"secrets/{environment.name}.yaml")
 
@@ -154,5 +192,5 @@ def _about_the_key(root: Path, file: Path, *, new: bool) -> str:
     inside = file.resolve().is_relative_to(root.resolve())
     lines = [f"  {'The new private key' if new else 'Your private key'} is in {file}. Keep a copy where you keep"]
     lines.append("  passwords: without it, and without another recipient, the values are gone.")
-    warning = "It is inside this project: git must ignore it." if inside else "Never commit it."
+    warning = "It is inside this project, where git ignores it." if inside else "Never commit it."
     return "\n".join(lines) + f" {warning}"

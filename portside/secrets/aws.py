@@ -1,11 +1,13 @@
 """`aws:NAME` and `aws:NAME#KEY`: AWS Secrets Manager. NAME may be an ARN; KEY picks from a JSON object.
 
-Region and login are boto3's own: AWS_REGION, AWS_PROFILE, a role of the machine or of the workflow.
+Login is boto3's own: AWS_PROFILE, keys, a role of the machine or of the workflow. AWS_ENDPOINT_URL names a private
+endpoint.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,10 @@ from portside.secrets.base import (
     MissingSecretError,
     SecretError,
     UnreachableSourceError,
+    line,
     picked,
     split,
+    text,
 )
 from portside.secrets.clouds import library
 from portside.thread import in_thread
@@ -67,27 +71,32 @@ def _client() -> Any:
     settings = library("botocore.config").Config(
         connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS, retries={"total_max_attempts": 2}
     )
+    # boto3 alone among AWS's clients doesn't read AWS_REGION (https://github.com/boto/boto3/issues/3620).
+    region = os.environ.get("AWS_REGION") or None
     try:
-        return boto3.session.Session().client("secretsmanager", config=settings)
-    except exceptions.BotoCoreError as error:
-        raise UnreachableSourceError(f"AWS: {error}") from None
+        return boto3.session.Session(region_name=region).client("secretsmanager", config=settings)
+    except exceptions.NoRegionError:
+        raise UnreachableSourceError("AWS's region isn't known: set AWS_REGION, or name it in AWS_PROFILE") from None
+    except (exceptions.BotoCoreError, ValueError) as error:
+        raise UnreachableSourceError(f"AWS can't be asked with these settings: {line(error)}") from None
 
 
 def _batch(client: Any, names: list[str]) -> Answers | None:
-    """One answer for all; None where this may not be asked in a batch."""
+    """One answer for all; None where this may not be asked in a batch, or is refused for one of them."""
     try:
         answer = _asked(lambda: client.batch_get_secret_value(SecretIdList=names), "a batch of secrets")
-    except _DeniedError:
+    except (_DeniedError, MissingSecretError):
         return None
     except SecretError as error:
         return dict.fromkeys(names, error)
     values: Answers = {}
     for entry in answer.get("SecretValues", ()):
         for name in names:
-            if name in (entry["Name"], entry["ARN"]) or entry["ARN"].startswith(f"{name}-"):
+            # An ARN ends in a hyphen and six characters, which may be left out.
+            if name in (entry["Name"], entry["ARN"], entry["ARN"][:-7]):
                 values[name] = _text(entry, name)
     for problem in answer.get("Errors", ()):
-        values[problem["SecretId"]] = _error(problem["ErrorCode"], problem["SecretId"])
+        values[problem["SecretId"]] = _error(problem["ErrorCode"], problem["SecretId"], problem.get("Message", ""))
     return {name: values.get(name, MissingSecretError(f"AWS has no secret {name}")) for name in names}
 
 
@@ -103,29 +112,33 @@ def _asked(ask: Any, name: str) -> Any:
     try:
         return ask()
     except exceptions.ClientError as error:
-        raise _error(error.response["Error"]["Code"], name) from None
+        said = error.response["Error"]
+        denied = error.response["ResponseMetadata"]["HTTPStatusCode"] == 403
+        raise _error(said["Code"], name, said.get("Message", ""), denied=denied) from None
+    except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError):
+        raise UnreachableSourceError("nobody is logged in to AWS: aws configure, AWS_PROFILE or a role") from None
     except exceptions.BotoCoreError as error:
-        raise UnreachableSourceError(f"AWS could not be asked for {name}: {error}") from None
+        raise UnreachableSourceError(f"AWS could not be asked for {name}: {line(error)}") from None
 
 
 class _DeniedError(UnreachableSourceError):
     pass
 
 
-def _error(code: str, name: str) -> SecretError:
+def _error(code: str, name: str, message: str, *, denied: bool = False) -> SecretError:
     if code in ABSENT:
         return MissingSecretError(f"AWS has no secret {name} ({code})")
-    kind = _DeniedError if code in DENIED else UnreachableSourceError
-    return kind(f"AWS refuses {name}: {code}")
+    kind = _DeniedError if denied or code in DENIED else UnreachableSourceError
+    return kind(f"AWS refuses {name}: {code} {message}".strip())
 
 
 def _text(entry: Mapping[str, Any], name: str) -> str | SecretError:
     if "SecretString" in entry:
         return str(entry["SecretString"])
     try:
-        return bytes(entry["SecretBinary"]).decode()
-    except UnicodeDecodeError:
-        return MissingSecretError(f"the AWS secret {name} is binary, and an environment variable is text")
+        return text(bytes(entry["SecretBinary"]), f"the AWS secret {name}")
+    except MissingSecretError as error:
+        return error
 
 
 def _of(found: Answers, reference: str) -> str | SecretError:

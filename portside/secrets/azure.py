@@ -15,6 +15,7 @@ from portside.secrets.base import (
     MissingSecretError,
     Once,
     UnreachableSourceError,
+    line,
     picked,
     split,
 )
@@ -62,13 +63,23 @@ def _got(client: Any, name: str, secret: str, version: str | None) -> str:
         return client.get_secret(secret, version).value or ""
     except errors.ResourceNotFoundError:
         raise MissingSecretError(f"Azure has no secret {name}") from None
+    except errors.ClientAuthenticationError as error:
+        raise UnreachableSourceError(_login(error, name)) from None
     except errors.HttpResponseError as error:
-        if error.error is not None and error.error.code == "Forbidden" and "disabled" in str(error.message).lower():
+        # A vault behind a firewall says "disabled" too, of its public network access.
+        if "SecretDisabled" in str(getattr(error.error, "innererror", None)):
             raise MissingSecretError(f"the Azure secret {name} is disabled") from None
-        raise UnreachableSourceError(f"Azure refuses {name}: {_line(error)}") from None
-    except errors.AzureError as error:
-        raise UnreachableSourceError(f"Azure could not be asked for {name}: {_line(error)}") from None
+        raise UnreachableSourceError(f"Azure refuses {name}: {line(error)}") from None
+    # A vault that sends its clients to log in elsewhere than where it is itself is a ValueError.
+    except (errors.AzureError, ValueError) as error:
+        raise UnreachableSourceError(f"Azure could not be asked for {name}: {line(error)}") from None
 
 
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+def _login(error: Exception, name: str) -> str:
+    """The error lists every kind of login that was tried: the last one failed, or all of them had nothing to go by."""
+    _, failed, reason = str(error).rpartition("Authentication failed: ")
+    if failed:
+        return (
+            f"Azure could not be asked for {name}, since the login failed: {' '.join(reason.splitlines()[0].split())}"
+        )
+    return "nobody is logged in to Azure: az login, or set AZURE_CLIENT_ID, AZURE_TENANT_ID and AZURE_CLIENT_SECRET"

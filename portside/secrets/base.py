@@ -54,7 +54,31 @@ class Once(Generic[K, V]):
     async def __call__(self, key: K) -> V:
         if key not in self._asked:
             self._asked[key] = asyncio.ensure_future(self._ask(key))
+            # Where nobody waits any more, a late failure is nobody's: asyncio would print its traceback.
+            self._asked[key].add_done_callback(lambda asked: asked.cancelled() or asked.exception())
         return await asyncio.shield(self._asked[key])
+
+
+def line(error: Exception) -> str:
+    """What a client's error says, on one line that fits a message."""
+    return " ".join(str(error).split())[:300]
+
+
+def text(blob: bytes, name: str) -> str:
+    """A value as text. Raises MissingSecretError for one that isn't."""
+    try:
+        return blob.decode()
+    except UnicodeDecodeError:
+        raise MissingSecretError(f"{name} is binary, and an environment variable is text") from None
+
+
+def located(root: Path, name: str) -> Path | None:
+    """The file that a reference names; None where there is none. Raises MissingSecretError for `~user` of nobody."""
+    try:
+        path = root / Path(name).expanduser()
+    except RuntimeError as error:
+        raise MissingSecretError(f"{name}: {error}") from None
+    return path if path.is_file() else None
 
 
 def split(reference: str) -> tuple[str, str]:

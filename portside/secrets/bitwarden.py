@@ -5,40 +5,55 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from portside.command import Result
 from portside.secrets.base import MissingSecretError, Once, UnreachableSourceError, member, split
-from portside.secrets.program import ask, complaint, find
+from portside.secrets.program import ask, complaint, find, parsed
 
 BW_INSTALL = "npm install --global @bitwarden/cli"
 BWS_INSTALL = "https://bitwarden.com/help/secrets-manager-cli/"
+Item = Mapping[str, Any]
 
 
 class PasswordManager:
-    """`bw get item ITEM`: ITEM is an id or a name. FIELD is password (the default), username, notes, or one's own."""
+    """ITEM is an id or a whole name. FIELD is password (the default), username, notes, or one's own."""
 
     def __init__(self, root: Path, env: str) -> None:
-        self._item = Once(self._get)
+        self._listed = Once(self._list)
 
     async def fetch(self, reference: str) -> str:
         name, field = split(reference)
-        return member(fields(await self._item(name)), f"the Bitwarden item {name}", field or "password")
+        found = [item for item in await self._listed("items") if name in (item["id"], item["name"])]
+        if not found:
+            raise MissingSecretError(f"Bitwarden has no item {name}")
+        if len(found) > 1:
+            raise MissingSecretError(f"Bitwarden has {len(found)} items {name}: use the id")
+        return member(fields(found[0]), f"the Bitwarden item {name}", field or "password")
 
-    async def _get(self, name: str) -> Mapping[str, Any]:
-        result = await ask([find("bw", BW_INSTALL), "get", "item", name, "--nointeraction"])
-        if result.exit_code == 0:
-            item: Mapping[str, Any] = json.loads(result.stdout)
-            return item
+    async def _list(self, what: str) -> list[Item]:
+        program = find("bw", BW_INSTALL)
+        # `bw` answers from its own copy, which is as old as the last time somebody did this.
+        _checked(await ask([program, "sync", "--nointeraction"]))
+        # All at once: it takes a second to start, and `bw get item` takes a part of a name for the whole.
+        items: list[Item] = parsed(_checked(await ask([program, "list", "items", "--nointeraction"])))
+        return items
+
+
+def _checked(result: Result) -> Result:
+    if result.exit_code != 0:
+        # "You are not logged in.", "Vault is locked."
         said = complaint(result)
-        if "not found" in said.lower() or "more than one result" in said.lower():
-            raise MissingSecretError(f"Bitwarden has no one item {name}: {said}")
-        raise UnreachableSourceError(f"Bitwarden could not be asked for {name}: {said}")
+        raise UnreachableSourceError(
+            f"Bitwarden could not be asked: {said} (bw login, then BW_SESSION from bw unlock --raw)"
+        )
+    return result
 
 
-def fields(item: Mapping[str, Any]) -> Mapping[str, object]:
+def fields(item: Item) -> Mapping[str, object]:
     """The texts of an item as `bw` prints it: fields of its own, and those that every login has."""
     own = {field["name"]: field["value"] for field in item.get("fields") or () if field.get("name")}
     login = item.get("login") or {}
@@ -60,9 +75,15 @@ class SecretsManager:
             raise MissingSecretError(f"Bitwarden Secrets Manager has {len(found)} secrets {reference}: use the id")
         return str(found[0]["value"])
 
-    async def _list(self, what: str) -> list[Mapping[str, Any]]:
-        result = await ask([find("bws", BWS_INSTALL), "secret", "list", "--output", "json"])
+    async def _list(self, what: str) -> list[Item]:
+        program = find("bws", BWS_INSTALL)
+        if not os.environ.get("BWS_ACCESS_TOKEN"):
+            raise UnreachableSourceError("nobody is logged in to Bitwarden Secrets Manager: set BWS_ACCESS_TOKEN")
+        result = await ask([program, "secret", "list", "--output", "json"])
         if result.exit_code != 0:
-            raise UnreachableSourceError(f"Bitwarden Secrets Manager could not be asked: {complaint(result)}")
-        secrets: list[Mapping[str, Any]] = json.loads(result.stdout)
+            # What it says of a token that is wrong is "Is the wrong version".
+            raise UnreachableSourceError(
+                f"Bitwarden Secrets Manager could not be asked: {complaint(result)} (is BWS_ACCESS_TOKEN right?)"
+            )
+        secrets: list[Item] = parsed(result)
         return secrets

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import Any
 
 from portside.secrets.base import UnreachableSourceError
 
+# Who logs warnings on the way to an error that we report ourselves, which Python prints where nobody else does.
+LOGGERS = ("azure", "botocore", "google", "hvac", "msal", "urllib3")
+
 
 def library(name: str) -> Any:
     """The module called `name`. Raises UnreachableSourceError that says how to get it."""
+    for logger in map(logging.getLogger, LOGGERS):
+        if not logger.handlers:
+            logger.addHandler(logging.NullHandler())
     try:
         return importlib.import_module(name)
     except ImportError:

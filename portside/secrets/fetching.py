@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -88,6 +89,8 @@ async def _asked(source: Source, kind: str, references: Sequence[str]) -> Mappin
         return dict.fromkeys(references, late)
     except SecretError as error:
         return dict.fromkeys(references, error)
+    except Exception as error:
+        return dict.fromkeys(references, _unforeseen(error))
 
 
 async def _one(source: Source, reference: str) -> str | SecretError:
@@ -95,3 +98,12 @@ async def _one(source: Source, reference: str) -> str | SecretError:
         return await source.fetch(reference)
     except SecretError as error:
         return error
+    except Exception as error:
+        return _unforeseen(error)
+
+
+def _unforeseen(error: Exception) -> SecretError:
+    """What a client was never seen to raise. Its text may repeat what it was reading, so only its place is told."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{Path(frame.filename).name}:{frame.lineno}"
+    return UnreachableSourceError(f"its answer could not be read ({type(error).__name__} at {place})")

@@ -17,12 +17,15 @@ from portside.secrets.base import (
     MissingSecretError,
     Once,
     UnreachableSourceError,
+    line,
     picked,
     split,
+    text,
 )
 from portside.secrets.clouds import library
 from portside.thread import in_thread
 
+_NOBODY = "nobody is logged in to Google: gcloud auth application-default login, or set GOOGLE_APPLICATION_CREDENTIALS"
 ENDPOINT = "CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER"
 
 
@@ -61,8 +64,9 @@ def _client(endpoint: str) -> Any:
     options = {"client_options": {"api_endpoint": endpoint.rstrip("/")}} if endpoint else {}
     try:
         return manager.SecretManagerServiceClient(transport="rest", **options)
-    except exceptions.GoogleAuthError as error:
-        raise UnreachableSourceError(f"Google knows no login: {_line(error)}") from None
+    # A key file that is no key is a ValueError.
+    except (exceptions.GoogleAuthError, ValueError) as error:
+        raise UnreachableSourceError(f"{_NOBODY} ({line(error)})") from None
 
 
 def _accessed(client: Any, path: str) -> str:
@@ -72,15 +76,25 @@ def _accessed(client: Any, path: str) -> str:
         answer = client.access_secret_version(
             request={"name": path}, retry=None, timeout=CONNECT_SECONDS + READ_SECONDS
         )
-    except (errors.NotFound, errors.FailedPrecondition) as error:
-        raise MissingSecretError(f"Google has no {path}: {_line(error)}") from None
+    except (errors.NotFound, errors.BadRequest) as error:
+        status, said = _said(error)
+        # A version that is disabled or destroyed.
+        if status in ("NOT_FOUND", "FAILED_PRECONDITION"):
+            raise MissingSecretError(f"Google has no {path}: {said}") from None
+        raise UnreachableSourceError(f"Google refuses {path}: {said}") from None
+    except errors.ClientError as error:
+        raise UnreachableSourceError(f"Google refuses {path}: {_said(error)[1]}") from None
+    except auth.RefreshError as error:
+        raise UnreachableSourceError(f"{_NOBODY} ({line(error)})") from None
     except (errors.GoogleAPICallError, auth.GoogleAuthError, network.RequestException) as error:
-        raise UnreachableSourceError(f"Google could not be asked for {path}: {_line(error)}") from None
+        raise UnreachableSourceError(f"Google could not be asked for {path}: {line(error)}") from None
+    return text(answer.payload.data, f"the Google secret {path}")
+
+
+def _said(error: Any) -> tuple[str, str]:
+    """Google's word for what is wrong, which the library drops over REST, and its sentence, without the URL."""
     try:
-        return str(answer.payload.data.decode())
-    except UnicodeDecodeError:
-        raise MissingSecretError(f"{path} is binary, and an environment variable is text") from None
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+        told = error.response.json()["error"]
+        return told["status"], " ".join(told["message"].split())[:300]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return "", line(error)

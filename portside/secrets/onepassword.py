@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from portside.secrets.base import MissingSecretError, SecretError, UnreachableSourceError
-from portside.secrets.program import ask, complaint, find
+from portside.secrets.base import MissingSecretError, SecretError, UnreachableSourceError, text
+from portside.secrets.program import AT_ONCE, ask, complaint, find
 
 INSTALL = "https://developer.1password.com/docs/cli/get-started/"
 # `op` ends with 1 whatever went wrong; these are its words for something that isn't there.
@@ -22,13 +22,14 @@ _ABSENT = re.compile(
 
 class OnePassword:
     def __init__(self, root: Path, env: str) -> None:
-        pass
+        self._free = asyncio.Semaphore(AT_ONCE)
 
     async def fetch(self, reference: str) -> str:
         path = reference.removeprefix("//")
-        result = await ask([find("op", INSTALL), "read", "--no-newline", f"op://{path}"])
+        async with self._free:
+            result = await ask([find("op", INSTALL), "read", "--no-newline", f"op://{path}"])
         if result.exit_code == 0:
-            return result.stdout.decode(errors="replace")
+            return text(result.stdout, f"op://{path} of 1Password")
         said = complaint(result)
         if _ABSENT.search(said):
             raise MissingSecretError(f"1Password has no op://{path}: {said}")

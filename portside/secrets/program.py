@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from portside.command import Result, run_command
 from portside.errors import CommandError
@@ -14,6 +16,8 @@ from portside.secrets.base import UnreachableSourceError
 
 # A manager may ask its person for a fingerprint meanwhile.
 SECONDS = 25.0
+# Of one program at a time.
+AT_ONCE = 4
 
 
 def find(program: str, install: str) -> str:
@@ -33,7 +37,16 @@ async def ask(argv: Sequence[str], *, cwd: Path | None = None, env: Mapping[str,
         raise UnreachableSourceError(error.what) from None
 
 
+def parsed(result: Result) -> Any:
+    """Its answer as JSON. Raises UnreachableSourceError, without a word of the answer."""
+    try:
+        return json.loads(result.stdout)
+    except ValueError:
+        raise UnreachableSourceError(f"{Path(result.argv[0]).name} answered something that is no JSON") from None
+
+
 def complaint(result: Result) -> str:
     """The last words of its standard error, on one line. Standard output is never shown: values are there."""
-    lines = [line.strip() for line in result.stderr.decode(errors="replace").splitlines() if line.strip()]
+    said = result.stderr.decode(errors="replace").partition("\nLocation:")[0]  # of the source, as Rust's programs add
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
     return " ".join(lines)[-300:] or f"exit code {result.exit_code}"

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from portside.secrets.base import MissingSecretError, Once, UnreachableSourceError, member, split
+from portside.secrets.base import MissingSecretError, Once, UnreachableSourceError, located, member, split
 from portside.secrets.program import ask, complaint, find
 
 INSTALL = "uv sync --group sops"
@@ -35,7 +35,7 @@ class Sops:
     async def _decrypt(self, name: str) -> Mapping[str, Any]:
         path = located(self._root, name)
         if path is None:
-            raise MissingSecretError(f"there is no file {name}: invoke secrets.edit --file {name} makes it")
+            raise MissingSecretError(f"there is no file {name}: invoke secrets edit --file {name} makes it")
         argv = [find("sops", INSTALL), "decrypt", "--output-type", "json", str(path)]
         result = await ask(argv, cwd=self._root, env=QUIET)
         if result.exit_code == NO_KEY:
@@ -47,12 +47,6 @@ class Sops:
             raise UnreachableSourceError(f"sops can't decrypt {name}: {complaint(result)}")
         decrypted: Mapping[str, Any] = json.loads(result.stdout)
         return decrypted
-
-
-def located(root: Path, name: str) -> Path | None:
-    """The file that a reference names; None where there is none."""
-    path = root / Path(name).expanduser()
-    return path if path.is_file() else None
 
 
 def dug(members: Mapping[str, Any], name: str, key: str) -> str:

@@ -17,6 +17,7 @@ from portside.command import run_command
 from portside.errors import CommandError, ConfigError
 from portside.secrets.age import key_file, new_key, recipients
 from portside.secrets.base import UnreachableSourceError
+from portside.secrets.ignored import taken_by_git
 from portside.secrets.program import find
 from portside.secrets.sops import INSTALL, QUIET
 
@@ -59,6 +60,8 @@ def relative(root: Path, name: str) -> str:
 async def make(root: Path, name: str, names: Collection[str]) -> Made:
     """Write an encrypted file that has `names` with empty values; .sops.yaml and a key first, where there is none."""
     known, file = recipients(), key_file()
+    if not known:
+        await _kept_out_of_git(file)
     rules = root / RULES
     made = Made(known[0], file, False) if known else Made(new_key(file, f"made for {root.name}"), file, True)
     if not rules.exists():
@@ -109,7 +112,7 @@ async def rotate(root: Path, names: Sequence[str], old: str | None) -> Rotated:
     """
     rules = root / RULES
     if not rules.is_file():
-        raise ConfigError("there is none, so there is no key to replace", where=RULES, remedy="invoke secrets.edit")
+        raise ConfigError("there is none, so there is no key to replace", where=RULES, remedy="invoke secrets edit")
     text = rules.read_text()
     old = old or _own(text)
     if old not in text:
@@ -118,6 +121,7 @@ async def rotate(root: Path, names: Sequence[str], old: str | None) -> Rotated:
     paths = [root / name for name in names]
     before = {path: path.read_bytes() for path in (rules, *paths)}
     file = key_file()
+    await _kept_out_of_git(file)
     new = new_key(file, f"for {root.name}, in place of {old}")
     try:
         rules.write_text(text.replace(old, new))
@@ -132,6 +136,15 @@ async def rotate(root: Path, names: Sequence[str], old: str | None) -> Rotated:
             path.write_bytes(content)
         raise
     return Rotated(old, new, file, tuple(names))
+
+
+async def _kept_out_of_git(file: Path) -> None:
+    if await taken_by_git(file):
+        raise ConfigError(
+            "git would commit this private key",
+            where=str(file),
+            remedy="Name it in .gitignore, or have SOPS_AGE_KEY_FILE name a file elsewhere.",
+        )
 
 
 def _own(rules: str) -> str:
@@ -169,8 +182,9 @@ def _environment() -> dict[str, str]:
 
 @contextmanager
 def _interrupts_are_the_editors() -> Iterator[None]:
-    """Ctrl-C goes to everybody at the terminal; an editor takes it as its own, and so it must not end us."""
-    before = signal.signal(signal.SIGINT, lambda *_: None)
+    """Ctrl-C goes to everybody at the terminal. Editors take it as their own; SOPS, which inherits that it is ignored,
+    would end and leave the plain text behind that the editor has open."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
     finally:

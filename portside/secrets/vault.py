@@ -17,6 +17,7 @@ from portside.secrets.base import (
     MissingSecretError,
     Once,
     UnreachableSourceError,
+    line,
     member,
     split,
 )
@@ -79,7 +80,10 @@ def _got(client: Any, mount: str, path: str) -> Mapping[str, object]:
         lambda: client.secrets.kv.v2.read_secret_version(path=path, mount_point=mount, raise_on_deleted_version=True),
         f"{mount}/{path}",
     )
-    members: Mapping[str, object] = answer["data"]["data"]
+    try:
+        members: Mapping[str, object] = answer["data"]["data"]
+    except (KeyError, TypeError):
+        raise UnreachableSourceError(f"what is at VAULT_ADDR answers for {mount}/{path}, but not as Vault") from None
     return members
 
 
@@ -90,10 +94,6 @@ def _asked(ask: Any, what: str) -> Any:
     except hvac.InvalidPath:
         raise MissingSecretError(f"Vault has no {what}") from None
     except hvac.VaultError as error:
-        raise UnreachableSourceError(f"Vault refuses {what}: {_line(error)}") from None
+        raise UnreachableSourceError(f"Vault refuses {what}: {line(error)}") from None
     except network.RequestException as error:
-        raise UnreachableSourceError(f"Vault could not be asked for {what}: {_line(error)}") from None
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+        raise UnreachableSourceError(f"Vault could not be asked for {what}: {line(error)}") from None

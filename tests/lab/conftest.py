@@ -6,6 +6,7 @@ Fixtures are plain functions that run their coroutines to the end, so that they 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import secrets
@@ -19,6 +20,7 @@ import pytest
 
 from portside.lab.hosts import running_labs, start_hosts, stop_hosts
 from portside.lab.values import Lab
+from tests.lab.bw import ensure_bw
 from tests.lab.faults import repair_all
 from tests.lab.notrun import NO_IMAGE, NOT_RUN
 from tests.lab.plain import start_plain
@@ -33,6 +35,7 @@ from tests.lab.servers import (
 )
 from tests.lab.watched import Watched
 from tests.lab.world import lived
+from tests.stores.standing import Standing
 
 HOSTS = 3
 HERE = Path(__file__).parent
@@ -104,6 +107,13 @@ def watched(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Ite
     with lived(tmp_path_factory.mktemp("watched"), postgres, postgres.url(database)) as seen:
         yield seen
     asyncio.run(drop_database(postgres, database))
+
+
+@pytest.fixture(scope="session")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
+    """Every place that secrets come from over a network or a program, each started by the first test that wants it."""
+    with contextlib.ExitStack() as stack:
+        yield Standing(tmp_path_factory.mktemp("stores"), stack, lambda: asyncio.run(ensure_bw()))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
-import threading
-from pathlib import Path
 
+from tests.lab.processes import argument_lists, argument_lists_on
 from tests.lab.project import Project
 
 CANARY = "canary-5d1f-yellow"
@@ -21,22 +20,7 @@ def test_secrets_are_in_no_process_list_log_journal_or_readable_file(project: Pr
     project.environment["secrets"] = {"FROM_FILE": f"file:{secrets}#FROM_FILE", "FROM_ENV": "env:CANARY"}
     project.environment["env"] = {"COMPOSED": "postgres://user:${FROM_FILE}@db/x", "GREETING": "hi"}
     image = project.image()
-    watching = threading.Event()
-    seen: list[str] = []
-
-    def watch_here() -> None:
-        while not watching.wait(0.02):
-            for entry in Path("/proc").glob("[0-9]*/cmdline"):
-                try:
-                    seen.append(entry.read_text(errors="replace"))
-                except OSError:
-                    continue
-
-    watcher = threading.Thread(target=watch_here)
-    sampling = "while :; do ps -eo args; sleep 0.02; done >/tmp/ps.log & echo $! >/tmp/ps.pid"
-    project.shell(host, "bash", "-c", f"nohup bash -c '{sampling}' >/dev/null 2>&1")
-    watcher.start()
-    try:
+    with argument_lists() as seen, argument_lists_on(project, host) as seen_there:
         outputs = [
             project.invoke("deploy", "--env", "lab", "--image", image, variables={"CANARY": f"{CANARY}-env"}).all,
             project.invoke("plan", "--env", "lab", "--image", image, variables={"CANARY": "other"}, code=2).all,
@@ -45,13 +29,8 @@ def test_secrets_are_in_no_process_list_log_journal_or_readable_file(project: Pr
             project.invoke("status", "--env", "lab", "--json").all,
             project.invoke("logs", "--env", "lab").all,
         ]
-    finally:
-        watching.set()
-        watcher.join()
-        project.shell(host, "bash", "-c", "kill $(cat /tmp/ps.pid)")
     assert not [text for text in outputs if CANARY in text]
-    assert not [line for line in seen if CANARY in line]
-    assert CANARY not in project.shell(host, "cat", "/tmp/ps.log")
+    assert not [line for line in (*seen, *seen_there) if CANARY in line]
     holding = project.shell(host, "bash", "-c", f"grep -rl {CANARY} /home/deploy || true")
     (only,) = holding.split()
     assert only.endswith("/env")

@@ -267,7 +267,7 @@ def test_a_signing_secret_of_another_form_is_said_and_nothing_goes_unsigned(
 @pytest.fixture
 def trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Mail servers' certificates of this test are trusted, as an authority of the company's would be."""
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "smtp.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "server.pem"))
 
 
 # Not loopback by its name, so TLS is insisted on; and still this machine.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
+from portside.command import run_command
 from portside.config.base import SECRET_SOURCES
 from portside.errors import ConfigError, SecretSourceError
 from portside.secrets import SOURCES, accessory_values, fetch, plain_variables, resolve
@@ -118,3 +120,34 @@ async def test_accessories_get_only_what_they_ask_for(tmp_path: Path, monkeypatc
     assert await accessory_values(made, tmp_path, {"PW", "SIZE"}) == {"PW": "s3cret", "SIZE": "1"}
     with pytest.raises(ConfigError, match="NOT_ASKED_FOR"):
         await accessory_values(made, tmp_path, {"NOT_ASKED_FOR"})
+
+
+async def test_a_dotenv_file_that_git_would_commit_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / ".env.prod"
+    file.write_text("A=s3cret\n")
+    file.chmod(0o600)
+    made = environment(secrets={"A": "file:.env.prod#A"})
+    git = ["git", "-c", "init.defaultBranch=main", "init", "--quiet"]
+    (await run_command(git, cwd=tmp_path, timeout=10)).check()
+    with pytest.raises(ConfigError, match=r"git would commit \.env\.prod: name it in \.gitignore"):
+        await resolve(made, tmp_path)
+    (tmp_path / ".gitignore").write_text(".env.*\n")
+    assert await resolve(made, tmp_path) == {"A": "s3cret"}
+
+
+class Stumbling:
+    """A stand-in for a client that raises what nobody has seen it raise, with what it was reading."""
+
+    def __init__(self, root: Path, env: str) -> None: ...
+
+    async def fetch(self, reference: str) -> str:
+        raise KeyError("answer-canary")
+
+
+async def test_what_a_client_was_never_seen_to_raise_is_told_without_its_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SOURCES, "vault", Stumbling)
+    answer = (await fetch(["vault:a/b#c"], tmp_path, "prod"))["vault:a/b#c"]
+    assert isinstance(answer, UnreachableSourceError)
+    assert re.fullmatch(r"its answer could not be read \(KeyError at test_secrets\.py:\d+\)", str(answer))

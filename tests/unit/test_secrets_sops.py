@@ -74,4 +74,4 @@ async def test_what_is_no_sops_file_or_not_there_is_said(sops_project: Path) -> 
     (sops_project / "plain.yaml").write_text("A: b\n")
     answers = await fetch(["sops:plain.yaml#A", "sops:nowhere.yaml#A"], sops_project, "prod")
     assert "sops can't decrypt plain.yaml: sops metadata not found" in str(answers["sops:plain.yaml#A"])
-    assert "invoke secrets.edit --file nowhere.yaml" in str(answers["sops:nowhere.yaml#A"])
+    assert "invoke secrets edit --file nowhere.yaml" in str(answers["sops:nowhere.yaml#A"])

@@ -1,6 +1,7 @@
 """A service that is not FastAPI, for the lab's tests: the standard library alone, told by its environment to misbehave.
 
-EXIT_AT_START: says why and ends. READY=never: alive, but never ready. EXIT_AFTER: seconds until it ends by itself.
+EXIT_AT_START: says why and ends. TELLS: begins with its whole environment, as a careless service does.
+READY=never: alive, but never ready. EXIT_AFTER: seconds until it ends by itself.
 FAILS: answers 500 to everything but readiness and metrics. SLOW: seconds that each such answer takes.
 Run with the argument "worker" it serves nothing and ticks; with "expects", a list as JSON in hexadecimal digits, and
 arguments, it fails when they aren't those.
@@ -93,6 +94,9 @@ async def main() -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    if os.environ.get("TELLS"):
+        say(f"settings {dict(os.environ)}")
+        print("\n".join(f"{name}={value}" for name, value in os.environ.items()), flush=True)
     if os.environ.get("EXIT_AT_START"):
         say("the moon is in the wrong phase")
         sys.exit(3)

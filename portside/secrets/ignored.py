@@ -1,0 +1,21 @@
+"""Whether git would take a file along: one with values or keys in plain text is kept out of it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from portside.command import run_command
+
+GIT_SECONDS = 10.0
+# git's own: it is ignored; it isn't; there is no repository around it.
+_TAKEN = 1
+
+
+async def taken_by_git(path: Path) -> bool:
+    """It is inside a repository and isn't ignored there. A file that is tracked already counts as taken."""
+    folder = path.parent
+    if not shutil.which("git") or not folder.is_dir():
+        return False
+    argv = ["git", "check-ignore", "--quiet", "--", path.name]
+    return (await run_command(argv, timeout=GIT_SECONDS, cwd=folder)).exit_code == _TAKEN
