@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from random import Random
 from types import TracebackType
 
@@ -13,6 +13,8 @@ from portside.load.connection import Answer, Connection, DroppedError, Target
 from portside.load.mix import Kind
 from portside.load.report import Report, Tally
 
+# An upload that takes its time is sent in so many pieces a second.
+PIECES = 10
 # A server that is away refuses thousands of connections per second: that says no more than a few do.
 PAUSE_AFTER_DROP = 0.05
 
@@ -90,7 +92,12 @@ class Load:
                 if connection is None or not connection.open:
                     connection = None
                     connection = await Connection.to(self._target)
-                answer = await connection.send(self._encode(kind.method, path, body))
+                head = self._head(kind.method, path, body)
+                answer = await connection.send(
+                    head if kind.upload else head + body,
+                    bodiless=kind.method == "HEAD",
+                    rest=_pieces(body, kind.upload) if kind.upload else None,
+                )
         except (DroppedError, TimeoutError) as error:
             text = str(error) if isinstance(error, DroppedError) else f"no answer within {self._timeout:g} s"
             self._tally.dropped(kind.name, text)
@@ -115,11 +122,11 @@ class Load:
                 return kind, path
         return None, ""
 
-    def _encode(self, method: str, path: str, body: bytes) -> bytes:
+    def _head(self, method: str, path: str, body: bytes) -> bytes:
         head = f"{method} {path} HTTP/1.1\r\nHost: {self._target.host}\r\nUser-Agent: portside-load\r\n"
         if body:
             head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-        return head.encode() + b"\r\n" + body
+        return head.encode() + b"\r\n"
 
     async def _slot(self) -> bool:
         """Wait until the next request may be sent; False when none is to be."""
@@ -134,3 +141,12 @@ class Load:
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stop.wait(), seconds)
+
+
+async def _pieces(body: bytes, seconds: float) -> AsyncIterator[bytes]:
+    """`body` in pieces, evenly over `seconds`."""
+    count = max(1, round(seconds * PIECES))
+    size = -(-len(body) // count)
+    for begin in range(0, len(body), size):
+        yield body[begin : begin + size]
+        await asyncio.sleep(seconds / count)

@@ -14,7 +14,7 @@ import pytest
 from portside.lab.values import LabHost
 from tests.lab.faults import disconnect, reconnect
 from tests.lab.holds import free, held, wait_held
-from tests.lab.project import Project, wait_until
+from tests.lab.project import Project, ships_in_all_phases, wait_until
 
 PHASES = ("prepare", "before-switch", "start", "switch", "bake")
 COMMITTED = ("commit", "retire")
@@ -22,14 +22,7 @@ COMMITTED = ("commit", "retire")
 
 @pytest.fixture
 def shipping(fleet: Project) -> Project:
-    """All phases happen: there is a hook, a bake, and something to retire."""
-    fleet.service["before_switch"] = ["-c", "print('migrated')"]
-    (fleet.root / "compose/app.yaml").write_text(
-        (fleet.root / "compose/app.yaml")
-        .read_text()
-        .replace("  web:\n", '  web:\n    entrypoint: ["/usr/bin/python3.13"]\n    command: ["service.py"]\n')
-    )
-    fleet.environment["bake"] = 1
+    ships_in_all_phases(fleet)
     return fleet
 
 
