@@ -87,7 +87,8 @@ class Connection(asyncio.Protocol):
         if self._transport is None or not self.open:
             raise DroppedError("connection is closed")
         self._bodiless = bodiless
-        self._answer = answer = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._answer = answer
         self._transport.write(request)
         try:
             if rest is not None:

@@ -17,7 +17,7 @@ from portside.errors import PortsideError
 from portside.lab.hosts import start_hosts, stop_hosts
 from tests.faults import report
 from tests.faults.cases import HOSTS, Case, fewest, in_order, shuffled
-from tests.faults.ground import ground
+from tests.faults.ground import prepared
 from tests.faults.running import Result, run_case
 from tests.faults.table import matrix
 from tests.lab.servers import start_registry
@@ -68,15 +68,15 @@ async def _run(cases: Iterable[Case], options: argparse.Namespace) -> list[Resul
         try:
             lab = await start_hosts(max(HOSTS), name=name, state_dir=Path(folder) / "lab", say=_say)
             registry = await start_registry(lab)
-            async with ground(lab, registry, Path(folder) / "project") as made:
-                results = []
-                for case in _in_time(cases, options.minutes):
-                    result = await run_case(made, case)
-                    results.append(result)
-                    _say(report.line(result))
-                    if result.broken:
-                        await made.clean()
-                return results
+            made = await prepared(lab, registry, Path(folder) / "project")
+            results = []
+            for case in _in_time(cases, options.minutes):
+                result = await run_case(made, case)
+                results.append(result)
+                _say(report.line(result))
+                if result.broken:
+                    await made.clean()
+            return results
         finally:
             await stop_hosts(name)
 

@@ -48,8 +48,9 @@ def moment(phase: str, at: At) -> Moment:
 
 
 # The end of announcing is the end of everything.
+ENDS: tuple[At, At] = ("begin", "end")
 MOMENTS = tuple(
-    moment(phase, at) for phase, at in itertools.product(PHASES, ("begin", "end")) if (phase, at) != ("announce", "end")
+    moment(phase, at) for phase, at in itertools.product(PHASES, ENDS) if (phase, at) != ("announce", "end")
 )
 # From here on, every host has its commit; before, none has.
 COMMITTING = moment("commit", "begin")

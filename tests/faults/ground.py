@@ -124,9 +124,8 @@ class Ground:
         return {host.name: each for host, each in zip(self.project.hosts, found, strict=True) if each}
 
 
-@contextlib.asynccontextmanager
-async def ground(lab: Lab, registry: Registry, root: Path) -> AsyncIterator[Ground]:
-    """Ready for cases on `lab`, whose hosts are cleaned and given disks of their own."""
+async def prepared(lab: Lab, registry: Registry, root: Path) -> Ground:
+    """Ready for cases on `lab`, whose hosts are cleaned and given disks of their own; until `left`."""
     await repair_all(lab)
     await asyncio.gather(*(_small_home(host) for host in lab.hosts))
     project = new_project(root, lab, (), {})
@@ -136,15 +135,16 @@ async def ground(lab: Lab, registry: Registry, root: Path) -> AsyncIterator[Grou
     compose.write_text(limited)
     project.environment |= {"lock_ttl": 10, "keep": 2, "bake": 2, "secrets": {SECRET: f"env:{SECRET}"}}
     project.notify = {"somebody": {"kind": "webhook", "secret": "env:NOTIFY", "events": ["released"]}}
-    inbox = Inbox()
-    made = Ground(project, registry, inbox, lab.hosts)
-    project.variables = {SECRET: made.canary, "NOTIFY": inbox.address}
-    try:
-        yield made
-    finally:
-        inbox.close()
-        await repair_all(lab)
-        await asyncio.gather(*(_usual_home(host) for host in lab.hosts))
+    made = Ground(project, registry, Inbox(), lab.hosts)
+    project.variables = {SECRET: made.canary, "NOTIFY": made.inbox.address}
+    return made
+
+
+async def left(made: Ground) -> None:
+    """The hosts are as other tests know them."""
+    made.inbox.close()
+    await repair_all(made.project.lab)
+    await asyncio.gather(*(_usual_home(host) for host in made.hosts))
 
 
 async def _small_home(host: LabHost) -> None:

@@ -2,7 +2,8 @@
 
 EXIT_AT_START: says why and ends. READY=never: alive, but never ready. EXIT_AFTER: seconds until it ends by itself.
 FAILS: answers 500 to everything but readiness and metrics. SLOW: seconds that each such answer takes.
-SIGUSR1: takes memory until it is out of it. SIGUSR2: its readiness flaps, and with the next SIGUSR2 no more.
+SIGHUP: alive, and not ready any more. SIGUSR1: takes memory until it is out of it. SIGUSR2: its readiness flaps, or no
+longer does.
 Paths: /slow (3 s, or /slow/SECONDS), /stream/SECONDS (a piece every tenth of one), /socket (a websocket that echoes).
 Run with the argument "worker" it serves nothing and ticks.
 """
@@ -21,7 +22,7 @@ import time
 GRACE = 10
 SITE = ("service", "env", "release")
 EDGES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, float("inf"))
-state = {"serving": 0, "stopping": False, "flapping": False}
+state = {"serving": 0, "stopping": False, "flapping": False, "ready": True}
 # Shorter than the proxy takes to believe that a container isn't ready.
 FLAP_SECONDS = 0.4
 # RFC 6455: what a key is answered with, and how a server says that it is going away.
@@ -56,7 +57,11 @@ def say(message: str, level: str = "info") -> None:
 def ready() -> bool:
     if state["flapping"] and int(time.monotonic() / FLAP_SECONDS) % 2:
         return False
-    return os.environ.get("READY") != "never"
+    return bool(state["ready"]) and os.environ.get("READY") != "never"
+
+
+def unready() -> None:
+    state["ready"] = False
 
 
 def flap() -> None:
@@ -189,8 +194,8 @@ async def main() -> None:
                 say("tick")
         say("worker down")
         return
-    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, eat)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, flap)
+    for number, act in ((signal.SIGHUP, unready), (signal.SIGUSR1, eat), (signal.SIGUSR2, flap)):
+        asyncio.get_running_loop().add_signal_handler(number, act)
     server = await asyncio.start_server(answer, "0.0.0.0", int(os.environ["PORT"]))
     say("web up")
     try:
