@@ -16,14 +16,15 @@ from portside.release import Slot
 from tests.faults.cases import Moment
 from tests.faults.scene import on_host
 from tests.lab.faults import as_root, reboot, repair_all
-from tests.lab.holds import free, held, wait_held
+from tests.lab.holds import free, holding, wait_held
 from tests.lab.inbox import Inbox
 from tests.lab.project import Project, new_project, ships_in_all_phases, wait_until
 from tests.lab.servers import Registry
 
 FORWARD = "/etc/lab-host.forward"
 BOOT = "/etc/lab-host.boot"
-HELD_SECONDS = 60.0
+# Before the first phase an image may have to be pushed.
+HELD_SECONDS = 150.0
 # What the service is given as a secret, and what nobody else may ever see.
 SECRET = "CANARY"
 
@@ -89,14 +90,11 @@ class Ground:
             finally:
                 self.inbox.answers.set()
             return
-        hold = held(self.project, host, when.phase, when.at)
-        await asyncio.to_thread(hold.__enter__)
-        try:
+        async with holding(self.project, host, when.phase, when.at):
             yield
-        finally:
-            await asyncio.to_thread(hold.__exit__, None, None, None)
 
     async def reached(self, host: LabHost, when: Moment, told: int) -> None:
+        """`told`: how many messages had come before."""
         if when.phase == "announce":
             await asyncio.to_thread(
                 wait_until, lambda: len(self.inbox.came) > told, seconds=HELD_SECONDS, what="somebody to be told"

@@ -87,9 +87,10 @@ async def _run(ground: Ground, case: Case, began: float) -> Result:
                 finished = await ended(deployer)
                 others = [await ended(each) for each in scene.others]
             finally:
-                if deployer.poll() is None:
-                    deployer.kill()
-                    await ended(deployer)
+                for each in (deployer, *scene.others):
+                    if each.poll() is None:
+                        each.kill()
+                        await ended(each)
                 if fault.heal:
                     await fault.heal(scene)
         await scene.up()
@@ -112,6 +113,8 @@ async def _run(ground: Ground, case: Case, began: float) -> Result:
         recovered_again=again.data["recovered"] if again.code == 0 else again.all,
     )
     problems = [*free, *_commands(finished, status, others), *broken(facts)]
+    if problems:
+        problems.append(f"the deployer ended with {finished.code}: {finished.all[-3000:]}")
     serving = {host.current for host in hosts.values()}
     outcome = "undone" if serving == {facts.before} else "finished"
     recovered = status.data["recovered"] if status.code == 0 else ""

@@ -7,8 +7,9 @@ about to do.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 from portside.lab.values import LabHost
 from tests.lab.project import Project, wait_until
@@ -59,6 +60,17 @@ def held(project: Project, host: LabHost, phase: str, at: str) -> Iterator[None]
         yield
     finally:
         free(project, host)
+
+
+@contextlib.asynccontextmanager
+async def holding(project: Project, host: LabHost, phase: str, at: str) -> AsyncIterator[None]:
+    """As `held`, beside an event loop."""
+    hold = held(project, host, phase, at)
+    await asyncio.to_thread(hold.__enter__)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(hold.__exit__, None, None, None)
 
 
 def wait_held(project: Project, host: LabHost, seconds: float = 40) -> None:

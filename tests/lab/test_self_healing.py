@@ -12,7 +12,7 @@ import pytest
 
 from portside.lab.values import LabHost
 from tests.faults.traffic import HostTraffic, added
-from tests.lab.holds import free, held, wait_held
+from tests.lab.holds import holding, wait_held
 from tests.lab.project import Project, ships_in_all_phases, wait_until
 
 FLOWING_SECONDS = 60.0
@@ -30,13 +30,12 @@ def shipping(fleet: Project) -> Project:
 async def die(project: Project, phase: str) -> None:
     """A release begins, and its deployer is killed when `phase` begins on the last host."""
     host = project.hosts[-1]
-    hold = held(project, host, phase, "begin")
-    await asyncio.to_thread(hold.__enter__)
-    deployer = await asyncio.to_thread(project.start, "deploy", "--env", "lab", "--json", "--image", project.image("2"))
-    await asyncio.to_thread(wait_held, project, host, 90)
-    os.killpg(deployer.pid, signal.SIGKILL)
-    await asyncio.to_thread(deployer.communicate)
-    await asyncio.to_thread(free, project, host)
+    async with holding(project, host, phase, "begin"):
+        command = ("deploy", "--env", "lab", "--json", "--image", project.image("2"))
+        deployer = await asyncio.to_thread(project.start, *command)
+        await asyncio.to_thread(wait_held, project, host, 90)
+        os.killpg(deployer.pid, signal.SIGKILL)
+        await asyncio.to_thread(deployer.communicate)
 
 
 def end_new(project: Project, host: LabHost, how: str) -> None:
@@ -104,7 +103,7 @@ def told_and_mended(project: Project, first: str, phase: str) -> None:
     assert "committed, but not fit to serve alone" in status["recovered"]
     assert f"{first} stands behind it and answers" in status["recovered"]
     assert status["next"] == "invoke rollback --env lab"
-    refused = project.deploy("--image", project.image("1"), code=7)
+    refused = project.deploy(image=project.image("1"), code=7)
     assert "invoke rollback --env lab" in refused.data["remedy"]
     project.invoke(*status["next"].split()[1:])
     after = project.invoke("status", "--env", "lab", "--json").data

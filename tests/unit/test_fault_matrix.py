@@ -67,9 +67,12 @@ NEW, OLD = Left("op-1", moved=True), Left(None, moved=False)
         pytest.param((journal(*WHOLE), journal(*WHOLE)), NEW, id="nothing went wrong"),
         pytest.param((journal("prepare", "undo"), journal("prepare", "start", "undo")), OLD, id="undone half-way"),
         pytest.param(
-            ([*journal("prepare", "start", ended=False), *journal("undo", ended=False), *journal("undo")], []),
+            (
+                [*journal("prepare", "start", ended=False), *journal("undo", ended=False), *journal("undo")],
+                journal("prepare", "undo"),
+            ),
             OLD,
-            id="undone twice, the first time in vain, and nothing begun elsewhere",
+            id="undone twice, the first time in vain",
         ),
         pytest.param(
             (journal(*WHOLE), [*journal(*WHOLE[:-1], ended=False), *journal("commit", "retire")]),
@@ -89,7 +92,7 @@ def test_a_journal_that_the_protocol_can_write_is_followed(journals: Sequence[Se
     [
         pytest.param((journal("prepare", "switch"), []), NEW, id="traffic moved to what was never started"),
         pytest.param((journal(*WHOLE), journal("prepare", "start", "undo")), NEW, id="undone where others committed"),
-        pytest.param((journal(*WHOLE), journal(*WHOLE)), OLD, id="committed, and the release before serves"),
+        pytest.param((journal(*WHOLE),), OLD, id="committed, and the release before serves"),
         pytest.param((journal("start"), []), OLD, id="left as it was begun"),
     ],
 )
@@ -97,7 +100,7 @@ def test_a_journal_that_the_protocol_cannot_write_is_not_followed(
     journals: Sequence[Sequence[Entry]], left: Left
 ) -> None:
     names = [f"host-{number}" for number in range(len(journals))]
-    followed = follow(dict(zip(names, journals, strict=True)), dict.fromkeys(names, left), limit=200_000)
+    followed = follow(dict(zip(names, journals, strict=True)), dict.fromkeys(names, left), limit=20_000)
     assert "stuck: host 0 after" in followed.problem
 
 
