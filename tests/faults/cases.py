@@ -7,24 +7,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Literal
+from typing import Literal, get_args
+
+from portside.journal import Phase
 
 At = Literal["begin", "end"]
 Expected = Literal["finished", "undone", "either"]
 
 # In the order of the protocol.
-PHASES = (
-    "lock",
-    "preflight",
-    "prepare",
-    "before-switch",
-    "start",
-    "switch",
-    "bake",
-    "commit",
-    "retire",
-    "announce",
-)
+PHASES = ("lock", "preflight", *itertools.takewhile(lambda phase: phase != "undo", get_args(Phase)), "announce")
 HOSTS = (3, 2)
 
 
@@ -37,7 +28,7 @@ class Moment:
 
     @property
     def phase(self) -> str:
-        return PHASES[self.place]
+        return str(PHASES[self.place])
 
     def __str__(self) -> str:
         return f"{self.phase}:{self.at}"

@@ -87,10 +87,10 @@ async def _run(ground: Ground, case: Case, began: float) -> Result:
                 finished = await ended(deployer)
                 others = [await ended(each) for each in scene.others]
             finally:
-                for each in (deployer, *scene.others):
-                    if each.poll() is None:
-                        each.kill()
-                        await ended(each)
+                for process in (deployer, *scene.others):
+                    if process.poll() is None:
+                        process.kill()
+                        await ended(process)
                 if fault.heal:
                     await fault.heal(scene)
         await scene.up()

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from types import TracebackType
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from portside.load import Report
-from portside.load.report import Tally
+from portside.load.generator import Workers
 
 KIND = "websocket"
 MESSAGES = 15
@@ -21,48 +18,25 @@ IN_ORDER = (1000, 1001)
 SWITCHED = 101
 
 
-class Sockets:
+class Sockets(Workers):
     """Conversations while the `async with` block runs; as `portside.load.Load` for requests.
 
     One has failed when it could not begin, or ended without a goodbye.
     """
 
     def __init__(self, base_url: str, *, clients: int, timeout: float) -> None:
+        super().__init__([KIND], clients)
         self._url = base_url.replace("http://", "ws://", 1) + "/socket"
-        self._clients = clients
         self._timeout = timeout
-        self._stop = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
-        self._tally = Tally([KIND], time.monotonic)
 
-    @property
-    def report(self) -> Report:
-        return self._tally.report()
-
-    async def __aenter__(self) -> Sockets:
-        self._tally = Tally([KIND], time.monotonic)
-        self._tasks = [asyncio.create_task(self._talk()) for _ in range(self._clients)]
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        try:
-            await asyncio.gather(*self._tasks)
-        finally:
-            for task in self._tasks:
-                task.cancel()
-            self._tally.end()
-
-    async def _talk(self) -> None:
+    async def _work(self) -> None:
         while not self._stop.is_set():
             began = time.perf_counter()
             try:
                 await self._conversation()
             except (OSError, WebSocketException, TimeoutError) as error:
                 self._tally.dropped(KIND, _words(error))
-                await self._pause()
+                await self._pause(PAUSE)
                 continue
             self._tally.answered(KIND, SWITCHED, time.perf_counter() - began, accepted=True)
 
@@ -75,14 +49,10 @@ class Sockets:
                     async with asyncio.timeout(self._timeout):
                         if await socket.recv() != str(number):
                             raise WebSocketException("another answer than was asked for")
-                    await self._pause()
+                    await self._pause(PAUSE)
             except ConnectionClosed as closed:
                 if closed.rcvd is None or closed.rcvd.code not in IN_ORDER:
                     raise
-
-    async def _pause(self) -> None:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stop.wait(), PAUSE)
 
 
 def _words(error: BaseException) -> str:
