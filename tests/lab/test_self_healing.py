@@ -27,10 +27,10 @@ def shipping(fleet: Project) -> Project:
     return fleet
 
 
-async def die(project: Project, phase: str) -> None:
-    """A release begins, and its deployer is killed when `phase` begins on the last host."""
+async def die(project: Project, phase: str, at: str) -> None:
+    """A release begins, and its deployer is killed when `phase` begins or ends on the last host."""
     host = project.hosts[-1]
-    async with holding(project, host, phase, "begin"):
+    async with holding(project, host, phase, at):
         command = ("deploy", "--env", "lab", "--json", "--image", project.image("2"))
         deployer = await asyncio.to_thread(project.start, *command)
         await asyncio.to_thread(wait_held, project, host, 90)
@@ -56,10 +56,17 @@ async def answered_by(project: Project, release: str) -> None:
                     await asyncio.sleep(0.1)
 
 
-@pytest.mark.parametrize("how", ENDS)
-@pytest.mark.parametrize("phase", ["bake", "commit", "retire"])
+@pytest.mark.parametrize(
+    ("phase", "at", "how"),
+    [
+        ("bake", "begin", "killed"),
+        ("bake", "begin", "failing"),
+        ("commit", "begin", "killed"),
+        ("commit", "end", "failing"),
+    ],
+)
 async def test_the_release_before_answers_every_read_until_somebody_comes(
-    shipping: Project, phase: str, how: str
+    shipping: Project, phase: str, at: str, how: str
 ) -> None:
     first = (await asyncio.to_thread(shipping.deploy)).data["release"]
     await asyncio.to_thread(shipping.image, "2")
@@ -69,10 +76,8 @@ async def test_the_release_before_answers_every_read_until_somebody_comes(
     try:
         for each in traffic:
             await each.flows(FLOWING_SECONDS)
-        await die(shipping, phase)
-        # Retired already where it wasn't held: there is nothing behind any more.
-        behind = shipping.hosts[-1:] if phase == "retire" else shipping.hosts
-        for host in behind:
+        await die(shipping, phase, at)
+        for host in shipping.hosts:
             await asyncio.to_thread(end_new, shipping, host, how)
         await asyncio.sleep(3)
         await asyncio.to_thread(told_and_mended, shipping, first, phase)
