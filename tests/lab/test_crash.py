@@ -168,3 +168,16 @@ def test_a_host_cut_off_in_the_middle_is_undone_when_it_is_back(shipping: Projec
         lambda: "was undone" in shipping.invoke("status", "--env", "lab", "--json").data["recovered"], seconds=60
     )
     one_release_serves(shipping, first)
+
+
+def test_a_rollback_after_a_dead_deployer_goes_back_one_release_and_not_two(shipping: Project) -> None:
+    first, second = (shipping.deploy(image=shipping.image(version)).data["release"] for version in "12")
+    with held(shipping, shipping.hosts[1], "bake", "begin"):
+        deploying = shipping.start("deploy", "--env", "lab", "--json", "--image", shipping.image())
+        wait_held(shipping, shipping.hosts[1])
+        os.killpg(deploying.pid, signal.SIGKILL)
+        deploying.communicate(timeout=60)
+    wait_until(lambda: shipping.invoke("rollback", "--env", "lab", "--json", code=None).code == 0, seconds=60)
+    one_release_serves(shipping, second)
+    shipping.invoke("rollback", "--env", "lab", "--json")
+    one_release_serves(shipping, first)
