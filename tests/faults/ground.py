@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import secrets
+import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from portside.release import Slot
 from tests.faults.cases import Moment
 from tests.faults.scene import on_host
 from tests.lab.faults import as_root, reboot, repair_all
-from tests.lab.holds import free, holding, wait_held
+from tests.lab.holds import free, holding, is_held
 from tests.lab.inbox import Inbox
 from tests.lab.project import Project, new_project, ships_in_all_phases, wait_until
 from tests.lab.servers import Registry
@@ -93,14 +94,15 @@ class Ground:
         async with holding(self.project, host, when.phase, when.at):
             yield
 
-    async def reached(self, host: LabHost, when: Moment, told: int) -> None:
-        """`told`: how many messages had come before."""
-        if when.phase == "announce":
-            await asyncio.to_thread(
-                wait_until, lambda: len(self.inbox.came) > told, seconds=HELD_SECONDS, what="somebody to be told"
-            )
-            return
-        await asyncio.to_thread(wait_held, self.project, host, HELD_SECONDS)
+    async def reached(self, host: LabHost, when: Moment, told: int, deployer: subprocess.Popen[str]) -> None:
+        """`told`: how many messages had come before. Raises AssertionError when the deployer ends before."""
+
+        def there() -> bool:
+            if deployer.poll() is not None:
+                raise AssertionError(f"it ended with {deployer.poll()} before {when}: {deployer.communicate()}")
+            return len(self.inbox.came) > told if when.phase == "announce" else is_held(self.project, host)
+
+        await asyncio.to_thread(wait_until, there, seconds=HELD_SECONDS, what=f"{when} to be reached")
 
     async def go_on(self, host: LabHost) -> None:
         self.inbox.answers.set()

@@ -79,7 +79,7 @@ async def _run(ground: Ground, case: Case, began: float) -> Result:
                 deployer,
             )
             try:
-                await ground.reached(victim, case.moment, told)
+                await ground.reached(victim, case.moment, told, deployer)
                 if fault.costs == "host":
                     traffic[victim.name].goes()
                 await fault.inject(scene)

@@ -73,8 +73,12 @@ async def holding(project: Project, host: LabHost, phase: str, at: str) -> Async
         await asyncio.to_thread(hold.__exit__, None, None, None)
 
 
+def is_held(project: Project, host: LabHost) -> bool:
+    return "held" in project.shell(host, "ls", "/run/hold")
+
+
 def wait_held(project: Project, host: LabHost, seconds: float = 40) -> None:
-    wait_until(lambda: "held" in project.shell(host, "ls", "/run/hold"), seconds=seconds, what="the step to be held")
+    wait_until(lambda: is_held(project, host), seconds=seconds, what="the step to be held")
 
 
 def free(project: Project, host: LabHost) -> None:
