@@ -118,6 +118,14 @@ def lab(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def faults(session: nox.Session) -> None:
+    """Every fault in every phase on real hosts, hours; random ones: -- --seed N --minutes 30 (docs/reliability.md)."""
+    install(session, "test", "engine", "scan")
+    session.run("python", "-m", "portside.engine", "ssh=openssh-client")
+    session.run("python", "-m", "tests.faults", *session.posargs)
+
+
+@nox.session(default=False)
 def scan(session: nox.Session) -> None:
     """Builds the service's image and scans it; fails as a release of it would. A copy of the database: -- --db PATH."""
     install(session, "engine", "scan")

@@ -10,7 +10,7 @@ from portside import preflight, steps
 from portside.admission import admitted, doubts
 from portside.config import Config, Environment
 from portside.delivery import Delivery
-from portside.errors import ConfigError, PortsideError
+from portside.errors import ConfigError, PortsideError, ReleaseError
 from portside.facts import State
 from portside.fleet import everywhere
 from portside.journal import Kind, Operation
@@ -18,6 +18,7 @@ from portside.making import Draft
 from portside.notices import Ending
 from portside.operators import operator
 from portside.plan import Desired, Plan, make_plan
+from portside.recovery import Recovered
 from portside.release import Release
 from portside.report import Reporter
 from portside.rollout import Outcome, Rollout
@@ -37,6 +38,13 @@ async def deploy(
     surroundings = await Surroundings.read(config, environment)
     reference = draft.image.reference
     async with opened(config, environment, reporter, operation=f"deploy {reference}", full=reference) as site:
+        if site.recovered.unfit and not force:
+            raise ReleaseError(
+                "the release before can't serve alone; another one would take the place of what answers for it",
+                where=", ".join(site.recovered.unfit),
+                why=site.recovered.text,
+                remedy=f"Go back first: {site.recovered.action(environment.name)} (or deploy with --force)",
+            )
         names = site.chosen(only)
         release = draft.release(previous=common_release(site.states), created=datetime.now(UTC))
         chosen = {name: site.states[name] for name in names}
@@ -86,9 +94,14 @@ async def rollback(
     to: str | None,
     confirm: Confirm,
     only: str | None = None,
-) -> Outcome | None:
-    """Back to the release before the current one, or to `to` (an id or the beginning of one)."""
+) -> Outcome | Recovered | None:
+    """Back to the release before the current one, or to `to` (an id or the beginning of one).
+
+    Where a dead deployer's release had to be undone first, that was the way back: without `to` nothing more is done.
+    """
     async with opened(config, environment, reporter, operation=f"rollback {to or ''}".strip(), full=False) as site:
+        if site.recovered.undone and to is None:
+            return site.recovered
         names = site.chosen(only)
         release = rollback_target(site, to)
         plan = rollback_plan(release, {name: site.states[name] for name in names})

@@ -33,6 +33,10 @@ HEALTH_INTERVAL = "200ms"
 # A container that is gone needs no check: the first refused connection tells.
 HEALTH_FAILS = 5
 ADMIN_SECONDS = 15
+# Of requests that were not answered: what may be sent again, because it changes nothing, or because nobody has seen it.
+FAILED = "{http.error.status_code} in [502, 503, 504]"
+REPEATABLE = "{http.request.method} in ['GET', 'HEAD', 'OPTIONS']"
+UNSEEN = '({http.error.status_code} == 503 || {http.error.message}.contains("dial tcp"))'
 MAINTENANCE_PAGE = """<!doctype html><meta charset=utf-8><title>Back soon</title>
 <p style="font:1.2rem system-ui;margin:20vh auto;max-width:30rem">We are working on it and will be back shortly.</p>
 """
@@ -89,6 +93,13 @@ def site_route(config: Config, environment: Environment, replicas: int) -> dict[
                                     "handle": [_balanced(site, behind, replicas, service, "3s")],
                                     "terminal": True,
                                 },
+                                # Nothing stands behind, and no container says that it is ready, or all are being
+                                # started again: to ask them all the same is better than to answer for them.
+                                {
+                                    "match": [{"expression": f"{FAILED} && {may}"} for may in (REPEATABLE, UNSEEN)],
+                                    "handle": [_balanced(site, slot, replicas, service, "3s", checked=False)],
+                                    "terminal": True,
+                                },
                                 # Without a route of its own, Caddy would answer an error with an empty 200.
                                 {"handle": [{"handler": "static_response", "status_code": "{http.error.status_code}"}]},
                             ]
@@ -131,16 +142,14 @@ def _unanswered(route_file: str, slot: Slot, behind: Slot, shares: Sequence[floa
     # The route may have been put back while this request was tried at `slot`.
     trials = [canary_route(behind, slot, share) for share in shares]
     routes = {route_file: [f"{slot}>{behind}", behind, f"{behind}>{slot}", *trials]}
-    failed = "{http.error.status_code} in [502, 503, 504]"
-    unseen = '{http.error.status_code} == 503 || {http.error.message}.contains("dial tcp")'
-    return [
-        {"vars": routes, "method": ["GET", "HEAD", "OPTIONS"], "expression": failed},
-        {"vars": routes, "expression": f"{failed} && ({unseen})"},
-    ]
+    return [{"vars": routes, "expression": f"{FAILED} && {may}"} for may in (REPEATABLE, UNSEEN)]
 
 
-def _balanced(site: str, slot: Slot, replicas: int, service: Service, patience: str) -> dict[str, Any]:
-    return {
+def _balanced(
+    site: str, slot: Slot, replicas: int, service: Service, patience: str, *, checked: bool = True
+) -> dict[str, Any]:
+    """`checked`: only containers that are ready and haven't failed a moment ago are chosen from."""
+    handler: dict[str, Any] = {
         "handler": "reverse_proxy",
         "upstreams": [{"dial": dial} for dial in upstreams(site, slot, service.web, replicas, service.port)],
         "load_balancing": {
@@ -148,7 +157,10 @@ def _balanced(site: str, slot: Slot, replicas: int, service: Service, patience: 
             "try_duration": patience,
             "try_interval": "25ms",
         },
-        "health_checks": {
+        "transport": {"protocol": "http", "dial_timeout": "1s", "keep_alive": {"idle_timeout": "30s"}},
+    }
+    if checked:
+        handler["health_checks"] = {
             "active": {
                 "uri": service.readiness,
                 "interval": HEALTH_INTERVAL,
@@ -157,9 +169,8 @@ def _balanced(site: str, slot: Slot, replicas: int, service: Service, patience: 
                 "headers": {"User-Agent": ["portside-proxy"]},
             },
             "passive": {"fail_duration": "2s"},
-        },
-        "transport": {"protocol": "http", "dial_timeout": "1s", "keep_alive": {"idle_timeout": "30s"}},
-    }
+        }
+    return handler
 
 
 def _unavailable(body: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from portside import steps
 from portside.config import Environment, NewsKind
@@ -16,8 +17,27 @@ from portside.notices import Notices
 from portside.operators import operator
 from portside.release import Current
 from portside.report import Reporter, timed
-from portside.rollout import STOP_GRACE, cause_of, run_step, undo_all
+from portside.rollout import STOP_GRACE, UnfitError, cause_of, run_step, undo_all
 from portside.steps import Target
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """What a dead deployer had left and what became of it, in words; "" when there was nothing.
+
+    `undone` and `finished` say which of the two. `unfit` names hosts where the release is committed but can't serve
+    alone: what served before stands behind it there, and answers.
+    """
+
+    text: str = ""
+    undone: bool = False
+    unfit: tuple[str, ...] = ()
+
+    def action(self, env: str) -> str:
+        """The one thing to type next; "" when all is done."""
+        if self.unfit:
+            return f"invoke rollback --env {env}"
+        return f"invoke deploy --env {env}" if self.undone else ""
 
 
 async def recover(
@@ -28,8 +48,8 @@ async def recover(
     environment: Environment,
     reporter: Reporter,
     notices: Notices,
-) -> str:
-    """Finish or undo what the journals show as begun and not ended; what was done, or "" when there was nothing.
+) -> Recovered:
+    """Finish or undo what the journals show as begun and not ended.
 
     Whoever is told of releases is told of this one's end, which its deployer didn't live to see.
 
@@ -37,18 +57,24 @@ async def recover(
     """
     found = left_behind(states)
     if found is None:
-        return ""
+        return Recovered()
     operation = found.any
     what = f"a {operation.kind} of {operation.release} by {operation.owner}, left behind in {found.phase},"
     tell = _teller(notices, found, states)
     if found.committed:
         try:
-            await _finish(found, leases, states, site, environment=environment, reporter=reporter)
+            unfit = await _finish(found, leases, states, site, environment=environment, reporter=reporter)
         except PortsideError as error:
             tell("unfinished", f"it is committed, and {operator()} could not finish it: {cause_of(error)}")
             raise
+        if unfit:
+            serves = f"{operation.previous} stands behind it and answers"
+            text = f"{what} is committed, but not fit to serve alone; {serves}"
+            tell("unfinished", f"it is committed, but not fit to serve alone on {', '.join(unfit)}; {serves}")
+            reasons = "".join(f"\n{error}" for error in unfit.values())
+            return Recovered(text + reasons, unfit=tuple(unfit))
         tell("rolled-back" if operation.kind == "rollback" else "released", f"finished by {operator()}")
-        return f"{what} was finished: every host had committed or was ready to"
+        return Recovered(f"{what} was finished: every host had committed or was ready to")
     targets = [
         Target(leases[host].host, site, leases[host].token, states[host], each)
         for host, each in found.operations.items()
@@ -68,7 +94,7 @@ async def recover(
     )
     tell("undone" if moved else "failed", f"undone by {operator()}")
     serves = f"{operation.previous} serves" if operation.previous else "nothing serves"
-    return f"{what} was undone; {serves}, as before it"
+    return Recovered(f"{what} was undone; {serves}, as before it", undone=True)
 
 
 def left_behind(states: Mapping[str, State]) -> Unfinished | None:
@@ -100,22 +126,24 @@ async def _finish(
     *,
     environment: Environment,
     reporter: Reporter,
-) -> None:
+) -> dict[str, UnfitError]:
+    """Commit and retire wherever that is left to do; hosts where nothing may be retired yet, and why."""
+    unfit: dict[str, UnfitError] = {}
     # As on the host that committed: it is one release, and one line on a dashboard.
     currents = [state.current for state in states.values() if state.current]
     committed = next(each.committed for each in currents if each.operation == found.any.id)
 
     async def act(host: str) -> None:
         operation, state, lease = found.operations[host], states[host], leases[host]
+        release = state.releases.get(operation.release)
+        if release is None:
+            raise HostError(
+                f"{operation.release} is committed elsewhere, and its directory isn't here any more",
+                where=host,
+                remedy="Release it there again, or another one to all hosts: invoke deploy --force",
+            )
         target = Target(lease.host, site, lease.token, state, operation)
         if not _recorded(state, operation):
-            release = state.releases.get(operation.release)
-            if release is None:
-                raise HostError(
-                    f"{operation.release} is committed elsewhere, and its directory isn't here any more",
-                    where=host,
-                    remedy="Release it there again, or another one to all hosts: invoke deploy --force",
-                )
             current = Current(
                 release=operation.release,
                 slot=operation.slot,
@@ -128,10 +156,14 @@ async def _finish(
                 told = marks(release, operation, current, environment, host)
                 await run_step(target, steps.commit(operation, current, told))
         with timed(reporter, host, "retire"):
-            step = steps.retire(target, keep_warm=environment.keep_warm, prune={}, grace=STOP_GRACE)
-            await run_step(target, step)
+            step = steps.retire(target, release, keep_warm=environment.keep_warm, prune={}, grace=STOP_GRACE)
+            try:
+                await run_step(target, step)
+            except UnfitError as error:
+                unfit[host] = error
 
     await everywhere(list(found.operations), act)
+    return unfit
 
 
 def _recorded(state: State, operation: Operation) -> bool:

@@ -16,6 +16,7 @@ from portside.making import Draft, draft
 from portside.operations import common_release, deploy, rollback
 from portside.operators import operator
 from portside.plan import Change, Plan, make_plan
+from portside.recovery import Recovered
 from portside.report import timed
 from portside.rollout import Outcome
 from portside.shipping import build, shipped
@@ -54,7 +55,12 @@ def rollback_command(env: str, *, to: str | None, host: str | None, dry_run: boo
         environment = config.environment(env)
         confirm = (lambda plan: _print_plan(terminal, plan)) if dry_run else _confirm(terminal, environment, yes)
         outcome = await rollback(config, environment, terminal.reporter, to=to, confirm=confirm, only=host)
-        if outcome is not None:
+        if isinstance(outcome, Recovered):
+            terminal.result(
+                {"outcome": "undone", "env": env, "recovered": outcome.text},
+                f"That was the way back: nothing else was changed.\n→ Further back: invoke rollback --env {env}",
+            )
+        elif outcome is not None:
             _show_outcome(terminal, outcome, env)
         elif not dry_run:
             terminal.result({"outcome": "declined", "env": env}, "Nothing was changed.")

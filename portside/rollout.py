@@ -31,6 +31,11 @@ from portside.steps import Step, Target
 if TYPE_CHECKING:
     from portside.judge.watching import Watching
 
+
+class UnfitError(ReleaseError):
+    """A committed release isn't fit to serve alone: what served before was not stopped."""
+
+
 # What a stop may take beyond the longest grace period that a Compose file sets (default 10 s).
 STOP_GRACE = 120
 
@@ -231,7 +236,7 @@ class Rollout:
                     f"{environment.drain_deadline:g} s; they get the container's grace period to end"
                 )
         prune = to_prune(target, self._release, environment.keep)
-        step = steps.retire(target, keep_warm=environment.keep_warm, prune=prune, grace=STOP_GRACE)
+        step = steps.retire(target, self._release, keep_warm=environment.keep_warm, prune=prune, grace=STOP_GRACE)
         said = await run_step(target, step)
         if said:
             self._note(f"{target.host.name}: {said}")
@@ -353,7 +358,7 @@ async def run_step(target: Target, step: Step) -> str:
     words = result.stderr.decode(errors="replace").strip() or result.text
     first, *rest = words.splitlines() or [f"exit code {result.exit_code}"]
     headline = rest.pop() if rest else first
-    kind = {73: HostError, 74: HostError}.get(result.exit_code, ReleaseError)
+    kind = {73: HostError, 74: HostError, 77: UnfitError}.get(result.exit_code, ReleaseError)
     raise kind(headline, where=f"{target.host.name}, {step.phase}", why="\n".join([first, *rest]) if rest else "")
 
 

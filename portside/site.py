@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from portside.config import Config, Environment
@@ -17,7 +17,7 @@ from portside.journal import Operation
 from portside.lock import Claim, Lease, locked
 from portside.notices import Notices
 from portside.operators import operator
-from portside.recovery import recover
+from portside.recovery import Recovered, recover
 from portside.report import Reporter, timed
 from portside.steps import Target
 
@@ -32,7 +32,7 @@ class Site:
     leases: Mapping[str, Lease]
     states: dict[str, State]
     reporter: Reporter
-    recovered: str = ""
+    recovered: Recovered = field(default_factory=Recovered)
     # None where nothing is released.
     notices: Notices | None = None
 
@@ -73,8 +73,8 @@ async def opened(
     ):
         states = {name: lease.state for name, lease in leases.items() if lease.state is not None}
         recovered = await recover(leases, states, site, environment=environment, reporter=reporter, notices=notices)
-        if recovered:
-            reporter.say(f"Found {recovered}.")
+        if recovered.text:
+            reporter.say(f"Found {recovered.text}.")
             states = await read_states(hosts, site, full=full)
         yield Site(config, environment, hosts, leases, states, reporter, recovered, notices)
 

@@ -14,7 +14,7 @@ from portside.errors import PortsideError
 from portside.facts import State
 from portside.fleet import reached, read_states, together
 from portside.journal import Entry
-from portside.recovery import left_behind
+from portside.recovery import Recovered, left_behind
 from portside.site import opened
 
 # A host that can't be reached makes `status` end with this, after showing the others (exit-codes: HostError).
@@ -26,14 +26,17 @@ def status_command(env: str, *, machine: bool) -> None:
         config = project(env)
         environment = config.environment(env)
         states, failures = await _states(config, environment)
-        note = ""
+        recovered = Recovered()
         if not failures and _left_behind(states):
             async with opened(config, environment, terminal.reporter, operation="status", full=False) as site:
-                states, note = site.states, site.recovered
+                states, recovered = site.states, site.recovered
+        following = next_step(states, failures, recovered, env)
         if machine:
             data = {host: state_data(state) for host, state in states.items()}
             lost = {host: str(error) for host, error in failures.items()}
-            terminal.result({"env": env, "recovered": note, "hosts": data, "unreachable": lost}, "")
+            terminal.result(
+                {"env": env, "recovered": recovered.text, "next": following, "hosts": data, "unreachable": lost}, ""
+            )
         else:
             terminal.out.print(_table(states))
             for host, state in states.items():
@@ -41,9 +44,37 @@ def status_command(env: str, *, machine: bool) -> None:
                     terminal.out.print(f"{host}: locked by {state.holder.owner}: {state.holder.operation}")
             for error in failures.values():
                 terminal.out.print(f"✗ {error}", markup=False)
+            if following:
+                terminal.out.print(f"→ {following}", markup=False)
         return UNREACHABLE if failures else 0
 
     run(act, machine=machine)
+
+
+def next_step(
+    states: Mapping[str, State], failures: Mapping[str, BaseException], recovered: Recovered, env: str
+) -> str:
+    """The one thing to do next; "" where there is nothing."""
+    if failures:
+        return f"When {' and '.join(failures)} can be reached again: invoke status --env {env}"
+    if recovered.text:
+        return recovered.action(env)
+    if left_behind(states) is not None:
+        # Nobody is told to break the lock of a release that is under way.
+        return f"Somebody is releasing, or died a moment ago. In a moment: invoke status --env {env}"
+    serving = {host: state for host, state in states.items() if state.current}
+    if any(state.proxy is None or not state.proxy.running for state in serving.values()):
+        return f"A proxy doesn't run: invoke doctor --env {env}"
+    if any(not _runs(state) for state in serving.values()):
+        return f"Containers of the release don't run: invoke doctor --env {env}"
+    return ""
+
+
+def _runs(state: State) -> bool:
+    """Whether every container of the current release that this host has runs, and there is one."""
+    current = state.current
+    mine = [each for each in state.containers if current and each.release == current.release]
+    return bool(mine) and all(each.running for each in mine)
 
 
 def history_command(env: str, *, machine: bool) -> None:

@@ -121,13 +121,20 @@ def commit(operation: Operation, current: Current, marks: Marks) -> Step:
     return Step("commit", "commit", arguments, 30 + GRACE)
 
 
-def retire(target: Target, *, keep_warm: bool, prune: Mapping[str, str | None], grace: float) -> Step:
-    """Stop what served before, unless it stays warm; `prune` maps releases to the image to remove with them."""
+def retire(target: Target, release: Release, *, keep_warm: bool, prune: Mapping[str, str | None], grace: float) -> Step:
+    """Stop what served before `release`, which has to be fit to serve alone by then; unless it stays warm.
+
+    `prune` maps releases to the image to remove with them.
+    """
     operation = target.operation
     slot = None if keep_warm else operation.previous_slot
     arguments = (
         NONE if keep_warm else operation.slot,
         _containers(target, operation.previous, slot) if slot else "",
+        operation.slot,
+        release.id,
+        str(release.port),
+        release.readiness,
         # The new release has replaced what was in its slot.
         *(
             f"{release}={image or NONE}={_containers(target, release, other(operation.slot))}"

@@ -27,7 +27,7 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "prepare": (),
     "proxy": (),
     "proxy_config": (),
-    "retire": (),
+    "retire": ("gate",),
     "start": ("gate",),
     "state": ("emit",),
     "switch": ("gate",),

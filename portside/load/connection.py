@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -61,6 +62,7 @@ class Connection(asyncio.Protocol):
         self.open = False
         self._transport: asyncio.Transport | None = None
         self._answer: asyncio.Future[Answer] | None = None
+        self._bodiless = False
         self._parser = httptools.HttpResponseParser(self)
         self.on_message_begin()
         self._begun = False
@@ -76,14 +78,25 @@ class Connection(asyncio.Protocol):
             raise DroppedError.because(error) from error
         return connection
 
-    async def send(self, request: bytes) -> Answer:
-        """Raises DroppedError when the connection ends before the answer does."""
+    async def send(self, request: bytes, *, bodiless: bool = False, rest: AsyncIterator[bytes] | None = None) -> Answer:
+        """Raises DroppedError when the connection ends before the answer does.
+
+        `bodiless`: the answer has no body, whatever its head says (HEAD). `rest` is sent after `request`, as it comes,
+        and left unsent where the answer is there before.
+        """
         if self._transport is None or not self.open:
             raise DroppedError("connection is closed")
-        self._answer = asyncio.get_running_loop().create_future()
+        self._bodiless = bodiless
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._answer = answer
         self._transport.write(request)
         try:
-            return await self._answer
+            if rest is not None:
+                async for piece in rest:
+                    if answer.done() or not self.open:
+                        break
+                    self._transport.write(piece)
+            return await answer
         finally:
             self._answer = None
 
@@ -102,6 +115,12 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
+            if self._bodiless and self._headed:
+                # This parser can't be told that no body follows.
+                self.on_message_complete()
+                self._parser = httptools.HttpResponseParser(self)
+                self.on_message_begin()
+                self._begun = False
         except httptools.HttpParserError as error:
             self._drop(DroppedError(f"not an HTTP answer: {error}"))
             self.close()
@@ -122,6 +141,7 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         self._begun = True
         self._framed = False
+        self._headed = False
         self._ends_with_connection = False
         self._body = bytearray()
 
@@ -130,13 +150,15 @@ class Connection(asyncio.Protocol):
             self._framed = True
 
     def on_headers_complete(self) -> None:
-        bodiless = self._parser.get_status_code() in (204, 304)
+        bodiless = self._bodiless or self._parser.get_status_code() in (204, 304)
         self._ends_with_connection = not self._framed and not bodiless
+        self._headed = True
 
     def on_body(self, body: bytes) -> None:
         self._body += body
 
     def on_message_complete(self) -> None:
+        self._headed = False
         answer = Answer(self._parser.get_status_code(), bytes(self._body))
         if not self._parser.should_keep_alive():
             self.close()

@@ -5,19 +5,63 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from random import Random
 from types import TracebackType
+from typing import Self
 
 from portside.load.connection import Answer, Connection, DroppedError, Target
 from portside.load.mix import Kind
 from portside.load.report import Report, Tally
 
+# An upload that takes its time is sent in so many pieces a second.
+PIECES = 10
 # A server that is away refuses thousands of connections per second: that says no more than a few do.
 PAUSE_AFTER_DROP = 0.05
 
 
-class Load:
+class Workers:
+    """Some who send one thing after the other while the `async with` block runs; `report` is up to date at any time.
+
+    At the end of the block, what is under way is waited for and counted. `_work` goes on until `_stop` is set.
+    """
+
+    def __init__(self, kinds: Sequence[str], count: int) -> None:
+        self._kinds = tuple(kinds)
+        self._size = count
+        self._stop = asyncio.Event()
+        self._workers: list[asyncio.Task[None]] = []
+        self._tally = Tally(self._kinds, time.monotonic)
+
+    @property
+    def report(self) -> Report:
+        return self._tally.report()
+
+    async def __aenter__(self) -> Self:
+        self._tally = Tally(self._kinds, time.monotonic)
+        self._workers = [asyncio.create_task(self._work()) for _ in range(self._size)]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        try:
+            await asyncio.gather(*self._workers)
+        finally:
+            for worker in self._workers:
+                worker.cancel()
+            self._tally.end()
+
+    async def _work(self) -> None:
+        raise NotImplementedError
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), seconds)
+
+
+class Load(Workers):
     """Traffic while the `async with` block runs; `report` is up to date at any time.
 
     Nothing is sent twice: a request that got no answer is counted as failed. `rate` is the most requests
@@ -36,37 +80,14 @@ class Load:
         host: str | None = None,
         random: Random | None = None,
     ) -> None:
+        super().__init__([kind.name for kind in mix], connections)
         self._target = Target.of(base_url, host=host)
         self._mix = tuple(mix)
         self._weights = tuple(kind.weight for kind in mix)
-        self._connections = connections
         self._interval = 1 / rate if rate else 0.0
         self._timeout = timeout
         self._random = random or Random()  # noqa: S311
-        self._stop = asyncio.Event()
-        self._workers: list[asyncio.Task[None]] = []
-        self._tally = Tally([kind.name for kind in mix], time.monotonic)
         self._next_slot = 0.0
-
-    @property
-    def report(self) -> Report:
-        return self._tally.report()
-
-    async def __aenter__(self) -> Load:
-        self._tally = Tally([kind.name for kind in self._mix], time.monotonic)
-        self._workers = [asyncio.create_task(self._work()) for _ in range(self._connections)]
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        try:
-            await asyncio.gather(*self._workers)
-        finally:
-            for worker in self._workers:
-                worker.cancel()
-            self._tally.end()
 
     async def _work(self) -> None:
         connection: Connection | None = None
@@ -90,7 +111,12 @@ class Load:
                 if connection is None or not connection.open:
                     connection = None
                     connection = await Connection.to(self._target)
-                answer = await connection.send(self._encode(kind.method, path, body))
+                head = self._head(kind.method, path, body)
+                answer = await connection.send(
+                    head if kind.upload else head + body,
+                    bodiless=kind.method == "HEAD",
+                    rest=_pieces(body, kind.upload) if kind.upload else None,
+                )
         except (DroppedError, TimeoutError) as error:
             text = str(error) if isinstance(error, DroppedError) else f"no answer within {self._timeout:g} s"
             self._tally.dropped(kind.name, text)
@@ -115,11 +141,11 @@ class Load:
                 return kind, path
         return None, ""
 
-    def _encode(self, method: str, path: str, body: bytes) -> bytes:
+    def _head(self, method: str, path: str, body: bytes) -> bytes:
         head = f"{method} {path} HTTP/1.1\r\nHost: {self._target.host}\r\nUser-Agent: portside-load\r\n"
         if body:
             head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-        return head.encode() + b"\r\n" + body
+        return head.encode() + b"\r\n"
 
     async def _slot(self) -> bool:
         """Wait until the next request may be sent; False when none is to be."""
@@ -131,6 +157,11 @@ class Load:
                 await self._pause(slot - now)
         return not self._stop.is_set()
 
-    async def _pause(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stop.wait(), seconds)
+
+async def _pieces(body: bytes, seconds: float) -> AsyncIterator[bytes]:
+    """`body` in pieces, evenly over `seconds`."""
+    count = max(1, round(seconds * PIECES))
+    size = -(-len(body) // count)
+    for begin in range(0, len(body), size):
+        yield body[begin : begin + size]
+        await asyncio.sleep(seconds / count)

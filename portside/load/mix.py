@@ -18,7 +18,8 @@ class Kind:
 
     `path` is asked before each request; None means that there is nothing to ask for yet, and another kind
     is sent instead. `body` (JSON) likewise, for methods that have one. A status in `accepted` is a success,
-    which `succeeded` then hears of with the body that was sent; every other status is a failure.
+    which `succeeded` then hears of with the body that was sent; every other status is a failure. `upload` is how many
+    seconds the body takes to send, in pieces.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Kind:
     accepted: frozenset[int]
     body: Callable[[], bytes] | None = None
     succeeded: Callable[[bytes], None] | None = None
+    upload: float = 0.0
 
 
 def links(random: Random, *, reads: int = 9, writes: int = 1) -> tuple[Kind, ...]:

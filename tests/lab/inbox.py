@@ -9,19 +9,27 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 Json = dict[str, Any]
+# A sender has given up long before.
+ANSWER_SECONDS = 60
 
 
 class Inbox:
-    """Listens at `host` from the beginning. `came` has the path, the body and the time (monotonic) of each message."""
+    """Listens at `host` from the beginning. `came` has the path, the body and the time (monotonic) of each message.
+
+    While `answers` is cleared, senders wait for their answer.
+    """
 
     def __init__(self, host: str = "127.0.0.1") -> None:
         self.came: list[tuple[str, Json, float]] = []
+        self.answers = threading.Event()
+        self.answers.set()
         inbox = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 inbox.came.append((self.path, body, time.monotonic()))
+                inbox.answers.wait(ANSWER_SECONDS)
                 # PagerDuty's events API says 202, Slack "ok".
                 self.send_response(202 if self.path == "/pagerduty" else 200)
                 self.end_headers()

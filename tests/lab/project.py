@@ -56,7 +56,10 @@ class Finished:
 
 @dataclass
 class Project:
-    """The folder, and what its portside.toml says. `service` and `environment` are written before every command."""
+    """The folder, and what its portside.toml says. `service` and `environment` are written before every command.
+
+    `variables` are every command's, beside those of this process.
+    """
 
     root: Path
     lab: Lab
@@ -69,6 +72,7 @@ class Project:
     scan: dict[str, Any] = field(default_factory=dict)
     signing: dict[str, Any] = field(default_factory=dict)
     notify: dict[str, dict[str, Any]] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)
 
     def invoke(self, *arguments: str, code: int | None = 0, variables: Mapping[str, str] | None = None) -> Finished:
         """Run `invoke …` to its end, and insist on its exit code unless `code` is None."""
@@ -85,7 +89,7 @@ class Project:
         return subprocess.Popen(
             [*INTERRUPTIBLE, sys.executable, "-m", "invoke", "--search-root", str(REPOSITORY), *arguments],
             cwd=self.root,
-            env={**os.environ, **(variables or {})},
+            env={**os.environ, **self.variables, **(variables or {})},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             stdin=subprocess.DEVNULL,
@@ -143,6 +147,15 @@ def new_project(root: Path, lab: Lab, hosts: tuple[LabHost, ...], images: dict[s
     shutil.copytree(TINY, root, dirs_exist_ok=True)
     shutil.copy(REPOSITORY / "compose/proxy.yaml", root / "compose/proxy.yaml")
     return Project(root, lab, hosts, images=images)
+
+
+def ships_in_all_phases(project: Project) -> None:
+    """Every phase happens: there is a hook, a bake, and something to retire."""
+    project.service["before_switch"] = ["-c", "print('migrated')"]
+    compose = project.root / "compose/app.yaml"
+    commanded = '  web:\n    entrypoint: ["/usr/bin/python3.13"]\n    command: ["service.py"]\n'
+    compose.write_text(compose.read_text().replace("  web:\n", commanded))
+    project.environment["bake"] = 1
 
 
 def wait_until(condition: Any, *, seconds: float = 20, what: str = "") -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import secrets
+import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -56,6 +57,8 @@ async def start_registry(lab: Lab) -> Registry:
         REGISTRY_IMAGE,
         label=lab.name,
         port=5000,
+        # A port that the Engine chooses would be another one after a stop and a start.
+        published=_free_port(),
         options=[f"--network={lab.network}", f"--ip={address}"],
     )
     port = await _published(container, 5000)
@@ -115,9 +118,16 @@ async def _wait_for_postgres(postgres: Postgres) -> None:
         await asyncio.sleep(0.05)
 
 
-async def _run(name: str, image: str, *, label: str, port: int, options: Sequence[str]) -> None:
+async def _run(
+    name: str, image: str, *, label: str, port: int, options: Sequence[str], published: int | None = None
+) -> None:
     labels = ["--name", name, "--label", f"{LABEL}={label}"]
-    await _docker("run", "--detach", *labels, f"--publish=127.0.0.1::{port}", *options, image)
+    await _docker("run", "--detach", *labels, f"--publish=127.0.0.1:{published or ''}:{port}", *options, image)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
 
 
 async def _published(container: str, port: int) -> int:

@@ -14,7 +14,7 @@ import pytest
 from portside.lab.values import LabHost
 from tests.lab.faults import disconnect, reconnect
 from tests.lab.holds import free, held, wait_held
-from tests.lab.project import Project, wait_until
+from tests.lab.project import Project, ships_in_all_phases, wait_until
 
 PHASES = ("prepare", "before-switch", "start", "switch", "bake")
 COMMITTED = ("commit", "retire")
@@ -22,14 +22,7 @@ COMMITTED = ("commit", "retire")
 
 @pytest.fixture
 def shipping(fleet: Project) -> Project:
-    """All phases happen: there is a hook, a bake, and something to retire."""
-    fleet.service["before_switch"] = ["-c", "print('migrated')"]
-    (fleet.root / "compose/app.yaml").write_text(
-        (fleet.root / "compose/app.yaml")
-        .read_text()
-        .replace("  web:\n", '  web:\n    entrypoint: ["/usr/bin/python3.13"]\n    command: ["service.py"]\n')
-    )
-    fleet.environment["bake"] = 1
+    ships_in_all_phases(fleet)
     return fleet
 
 
@@ -174,4 +167,17 @@ def test_a_host_cut_off_in_the_middle_is_undone_when_it_is_back(shipping: Projec
     wait_until(
         lambda: "was undone" in shipping.invoke("status", "--env", "lab", "--json").data["recovered"], seconds=60
     )
+    one_release_serves(shipping, first)
+
+
+def test_a_rollback_after_a_dead_deployer_goes_back_one_release_and_not_two(shipping: Project) -> None:
+    first, second = (shipping.deploy(image=shipping.image(version)).data["release"] for version in "12")
+    with held(shipping, shipping.hosts[1], "bake", "begin"):
+        deploying = shipping.start("deploy", "--env", "lab", "--json", "--image", shipping.image())
+        wait_held(shipping, shipping.hosts[1])
+        os.killpg(deploying.pid, signal.SIGKILL)
+        deploying.communicate(timeout=60)
+    wait_until(lambda: shipping.invoke("rollback", "--env", "lab", "--json", code=None).code == 0, seconds=60)
+    one_release_serves(shipping, second)
+    shipping.invoke("rollback", "--env", "lab", "--json")
     one_release_serves(shipping, first)

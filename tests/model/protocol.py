@@ -118,10 +118,16 @@ class Rules(NamedTuple):
 
     `reads_wait`: a host's state is read when no script works there any more (lease.sh). `overtaken_refused`: a script
     that the undo of its own operation has overtaken is turned away (lib.sh, guard).
+
+    The others let more happen than stories need to be looked at for, and are for following journals (replay.py).
+    `scripts_die`: with their host, with its Engine, for want of room on its disk; an undo is then tried once more.
+    `gives_up`: a deployer may undo at any moment before the commit: Ctrl-C, or a phase that isn't modelled fails.
     """
 
     reads_wait: bool = True
     overtaken_refused: bool = True
+    scripts_die: bool = False
+    gives_up: bool = False
 
 
 class World(NamedTuple):
@@ -211,6 +217,12 @@ def of_hosts(world: World, rules: Rules) -> Iterator[tuple[str, World]]:
                     )
             continue
         call = host.working
+        if rules.scripts_die:
+            dead = host._replace(working=None)
+            yield f"{index}: {call.phase} dies", answered(world.with_host(index, dead), index, call, False)
+            if call.phase == "undo":
+                again = dead._replace(waiting=dead.waiting | {call._replace(done=-1)})
+                yield f"{index}: undo dies and is tried again", world.with_host(index, again)
         after = acted(host, call)._replace(working=call._replace(done=call.done + 1))
         if call.done + 1 < actions(call):
             yield f"{index}: {call.phase} {call.done}", world.with_host(index, after)
@@ -317,6 +329,8 @@ def _own(world: World, index: int, deployer: Deployer, rules: Rules) -> Iterator
         return
     mine = [position for position, operation in enumerate(deployer.operations) if operation is not None]
     results = [deployer.calls[position] for position in mine]
+    if rules.gives_up and deployer.doing in ("prepare", "start", "switch"):
+        yield f"{index} gives up", _failed(world, index, deployer)
     if False in results:
         yield f"{index}: {deployer.doing} failed", _failed(world, index, deployer)
     elif None not in results:

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Wait until containers are fit for traffic. Defines functions; used by start.sh and switch.sh.
+# Wait until containers are fit for traffic. Defines functions; used by start.sh, switch.sh and retire.sh.
 
 # One line per container: id, name, status, health, restarts, address at the proxy's network.
 gate_format='{{.ID}} {{.Name}} {{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}} {{.RestartCount}} {{with index .NetworkSettings.Networks "portside"}}{{.IPAddress}}{{end}}'
@@ -44,6 +44,38 @@ look() {
     esac
     [ -z "$address" ] || silent["${name#/}"]="$address" addresses["${name#/}"]="$address"
   done <<<"$lines"
+}
+
+# What one that was killed takes to be back, where its restart policy says so.
+fit_seconds=5
+
+# Why release $2 in slot $1 isn't fit for traffic on port $3, readiness path $4; nothing when it is, or turns so soon.
+unfit() {
+  local why until=$((SECONDS + fit_seconds))
+  while :; do
+    why=$(unfit_now "$@")
+    [ -n "$why" ] && [ "$SECONDS" -lt "$until" ] || break
+    sleep 0.2
+  done
+  [ -z "$why" ] || printf '%s\n' "$why"
+}
+
+unfit_now() {
+  local slot="$1" release="$2" port="$3" path="$4" id name status health restarts address
+  find_containers "$slot" "$release"
+  [ "${#ids[@]}" -gt 0 ] || printf 'it has no containers\n'
+  while read -r id name status health restarts address; do
+    [ -n "$id" ] || continue
+    name="${name#/}"
+    if [ "$status" != running ] || [ "$health" = unhealthy ]; then
+      printf 'container %s is %s, health %s\n' "$name" "$status" "$health"
+      return 0
+    fi
+    [ -z "$address" ] || ready "$address" "$port" "$path" 2>/dev/null || {
+      printf 'container %s: GET %s on port %s does not answer 2xx\n' "$name" "$path" "$port"
+      return 0
+    }
+  done < <([ "${#ids[@]}" = 0 ] || docker inspect -f "$gate_format" "${ids[@]}" 2>/dev/null)
 }
 
 # Wait $1 seconds, or until the Engine says that a container turned healthy or unhealthy, or died.

@@ -9,7 +9,8 @@ site_name="$1"
 site="$base/sites/$site_name"
 shift
 
-# Exit codes the engine knows: 71 lock held, 73 lock lost, 74 busy, 75 gate failed, 76 state on disk is wrong.
+# Exit codes the engine knows: 71 lock held, 73 lock lost, 74 busy, 75 gate failed, 76 state on disk is wrong,
+# 77 not fit to serve alone.
 fail() {
   local code="$1"
   shift

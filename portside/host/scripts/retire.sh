@@ -1,11 +1,16 @@
 # shellcheck shell=bash
 # Stop the release that served before, keep it for rollback, and prune what is older than that.
-# Arguments: token, begin, end, route that remains, containers to stop as one word, releases to prune as
-# <release>=<image reference or "-">=<its containers, with spaces> …
-token="$1" begin="$2" end="$3" new_route="$4"
-read -r -a ids <<<"$5"
-shift 5
+# Arguments: token, begin, end, route that remains, containers to stop as one word, the slot, release, port and readiness
+# path of what is to serve alone, releases to prune as <release>=<image reference or "-">=<its containers, with spaces> …
+token="$1" begin="$2" end="$3" new_route="$4" stopping="$5" slot="$6" release="$7" port="$8" path="$9"
+shift 9
 guard "$token"
+# Minutes may have passed since it was watched, and what stands behind it answers for it until it is stopped.
+if [ -n "$stopping" ]; then
+  why=$(unfit "$slot" "$release" "$port" "$path")
+  [ -z "$why" ] || fail 77 "release $release is not fit to serve alone: $why"
+fi
+read -r -a ids <<<"$stopping"
 record "$begin"
 [ "$new_route" = "-" ] || route "$new_route"
 # Each container knows its own grace period. Compose would do the same, and read its file first.
