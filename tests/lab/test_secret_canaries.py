@@ -148,7 +148,7 @@ def test_no_value_of_any_source_is_found_in_anything_that_releases_leave_behind(
         mistake.mkdir()
         (mistake / "sitecustomize.py").write_text(MISTAKE)
         for machine in ((), ("--json",)):
-            crashed = planted.invoke("deploy", *release, image, "--force", *machine, code=1, PYTHONPATH=str(mistake))
+            crashed = planted.invoke("deploy", *release, image, "--force", *machine, code=70, PYTHONPATH=str(mistake))
             assert "[secret]" in crashed.all
         assert "[secret]" in (project.root / CRASH_FILE).read_text()
 
