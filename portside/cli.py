@@ -86,7 +86,7 @@ def _unexpected(error: Exception) -> PortsideError:
     CRASH_FILE.write_text(scrub("".join(traceback.format_exception(error))))
     return UnexpectedError(
         f"something unexpected happened: {type(error).__name__}",
-        why=str(error)[:300],
+        why=scrub(str(error))[:300],  # in this order: what is left of a value that is cut is not known any more
         remedy=f"This is a mistake in Portside; {CRASH_FILE} has its details. What was begun on hosts is finished or "
         "undone by the next command.",
     )

@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
+from portside.secrets.scrub import scrub
+
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -61,7 +63,7 @@ class Once(Generic[K, V]):
 
 def line(error: Exception) -> str:
     """What a client's error says, on one line that fits a message."""
-    return " ".join(str(error).split())[:300]
+    return scrub(" ".join(str(error).split()))[:300]
 
 
 def text(blob: bytes, name: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from portside.command import Result, run_command
 from portside.errors import CommandError
 from portside.secrets.base import UnreachableSourceError
+from portside.secrets.scrub import scrub
 
 # A manager may ask its person for a fingerprint meanwhile.
 SECONDS = 25.0
@@ -49,4 +50,4 @@ def complaint(result: Result) -> str:
     """The last words of its standard error, on one line. Standard output is never shown: values are there."""
     said = result.stderr.decode(errors="replace").partition("\nLocation:")[0]  # of the source, as Rust's programs add
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    return " ".join(lines)[-300:] or f"exit code {result.exit_code}"
+    return scrub(" ".join(lines))[-300:] or f"exit code {result.exit_code}"
