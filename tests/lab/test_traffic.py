@@ -81,6 +81,19 @@ async def test_a_release_that_dies_under_load_costs_no_read(project: Project) ->
     assert failures(reports()) == []
 
 
+async def test_where_no_container_says_that_it_is_ready_and_nothing_stands_behind_they_are_asked_all_the_same(
+    project: Project,
+) -> None:
+    await asyncio.to_thread(project.deploy)
+    host = project.hosts[0]
+    names = [name for name in await asyncio.to_thread(project.containers, host) if "-web-" in name]
+    async with loaded(project, [READS, WRITES]) as reports:
+        await asyncio.to_thread(project.shell, host, "docker", "kill", "--signal=HUP", *names)
+        # The proxy believes it after a second.
+        await asyncio.sleep(4)
+    assert failures(reports()) == []
+
+
 async def test_a_write_that_a_dying_release_was_at_is_never_repeated(project: Project) -> None:
     """Its sender gets an error and decides; a read at the same moment is answered by the release behind."""
     host = project.hosts[0]
