@@ -81,12 +81,12 @@ def site_route(config: Config, environment: Environment, replicas: int) -> dict[
                 "handle": [
                     {
                         "handler": "subroute",
-                        "routes": [{"handle": [_balanced(site, slot, replicas, service, "300ms")]}],
+                        "routes": [{"handle": [_balanced(environment, site, slot, replicas, service)]}],
                         "errors": {
                             "routes": [
                                 {
-                                    "match": _unanswered(route_file, slot, behind, environment.canary),
-                                    "handle": [_balanced(site, behind, replicas, service, "3s")],
+                                    "match": _unanswered(route_file, slot, behind, environment),
+                                    "handle": [_balanced(environment, site, behind, replicas, service, last=True)],
                                     "terminal": True,
                                 },
                                 # Without a route of its own, Caddy would answer an error with an empty 200.
@@ -123,14 +123,16 @@ def _chosen(route_file: str, slot: Slot, beside: Slot, shares: Sequence[float]) 
     return found
 
 
-def _unanswered(route_file: str, slot: Slot, behind: Slot, shares: Sequence[float]) -> list[dict[str, Any]]:
+def _unanswered(route_file: str, slot: Slot, behind: Slot, environment: Environment) -> list[dict[str, Any]]:
     """Which failed requests go on to the slot behind: those that may be repeated, and those that nobody has seen yet.
 
     A POST whose container died while it was at it may have been carried out; only its sender can know what to do.
+    In a Swarm they always go on: a node that was away still has the route of before, until a command finds it.
     """
     # The route may have been put back while this request was tried at `slot`.
-    trials = [canary_route(behind, slot, share) for share in shares]
-    routes = {route_file: [f"{slot}>{behind}", behind, f"{behind}>{slot}", *trials]}
+    trials = [canary_route(behind, slot, share) for share in environment.canary]
+    also = [slot] if environment.swarm else []
+    routes = {route_file: [f"{slot}>{behind}", behind, f"{behind}>{slot}", *trials, *also]}
     failed = "{http.error.status_code} in [502, 503, 504]"
     unseen = '{http.error.status_code} == 503 || {http.error.message}.contains("dial tcp")'
     return [
@@ -139,7 +141,13 @@ def _unanswered(route_file: str, slot: Slot, behind: Slot, shares: Sequence[floa
     ]
 
 
-def _balanced(site: str, slot: Slot, replicas: int, service: Service, patience: str) -> dict[str, Any]:
+def _balanced(
+    environment: Environment, site: str, slot: Slot, replicas: int, service: Service, *, last: bool = False
+) -> dict[str, Any]:
+    """The slot's containers; `last`: nobody is asked after them."""
+    if environment.swarm:
+        return _spread(site, slot, service, "5s" if last else "1500ms")
+    patience = "3s" if last else "300ms"
     return {
         "handler": "reverse_proxy",
         "upstreams": [{"dial": dial} for dial in upstreams(site, slot, service.web, replicas, service.port)],
@@ -159,6 +167,37 @@ def _balanced(site: str, slot: Slot, replicas: int, service: Service, patience: 
             "passive": {"fail_duration": "2s"},
         },
         "transport": {"protocol": "http", "dial_timeout": "1s", "keep_alive": {"idle_timeout": "30s"}},
+    }
+
+
+def tasks_of(site: str, slot: Slot, web: str) -> str:
+    """The name in a site's network that stands for all running web containers of a slot, whatever node they are on."""
+    return f"tasks.{site}-{slot}_{web}"
+
+
+def _spread(site: str, slot: Slot, service: Service, patience: str) -> dict[str, Any]:
+    """A Swarm's containers of a slot, which come and go: the Engine's DNS says every second which there are.
+
+    No connection is kept: one to a node that has lost power would swallow every request that it is chosen for, while
+    a new one is refused or takes too long, and another container is asked. Caddy checks no health of such upstreams;
+    the Swarm does, and takes an unhealthy container out of the DNS.
+    """
+    return {
+        "handler": "reverse_proxy",
+        "dynamic_upstreams": {
+            "source": "a",
+            "name": tasks_of(site, slot, service.web),
+            "port": str(service.port),
+            "refresh": "1s",
+            "dial_timeout": "1s",
+        },
+        "load_balancing": {
+            "selection_policy": {"policy": "least_conn"},
+            "try_duration": patience,
+            "try_interval": "25ms",
+        },
+        "health_checks": {"passive": {"fail_duration": "5s"}},
+        "transport": {"protocol": "http", "dial_timeout": "500ms", "keep_alive": {"enabled": False}},
     }
 
 

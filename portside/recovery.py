@@ -16,7 +16,7 @@ from portside.notices import Notices
 from portside.operators import operator
 from portside.release import Current
 from portside.report import Reporter, timed
-from portside.rollout import STOP_GRACE, cause_of, run_step, undo_all
+from portside.rollout import STOP_GRACE, cause_of, orders, run_step, undo_all
 from portside.steps import Target
 
 
@@ -119,10 +119,10 @@ async def _finish(
                 committed=committed,
             )
             with timed(reporter, host, "commit"):
-                told = marks(release, operation, current, environment, host)
+                told = marks(release, operation, current, environment, host, tasks=state.web(release))
                 await run_step(target, steps.commit(operation, current, told))
         with timed(reporter, host, "retire"):
-            step = steps.retire(target, keep_warm=environment.keep_warm, prune={}, grace=STOP_GRACE)
+            step = orders(operation).retire(target, keep_warm=environment.keep_warm, prune={}, grace=STOP_GRACE)
             await run_step(target, step)
 
     await everywhere(list(found.operations), act)

@@ -21,6 +21,7 @@ class Environment(Model):
     name: Name
     hosts: tuple[str, ...] = ()
     accessory_hosts: tuple[str, ...] | None = None
+    orchestrator: Literal["compose", "swarm"] = "compose"
     ssh_config: Path | None = None
     known_hosts: Path | None = None
     registry: str = "none"
@@ -76,6 +77,10 @@ class Environment(Model):
         if self.canary and not self.bake:
             raise ValueError("canary needs a bake: each step is judged for that long")
         return self
+
+    @property
+    def swarm(self) -> bool:
+        return self.orchestrator == "swarm"
 
     @property
     def local(self) -> bool:

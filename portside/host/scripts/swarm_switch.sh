@@ -1,0 +1,27 @@
+# shellcheck shell=bash
+# Hand over stop-first services, once traffic has moved: the old one's containers end, then the new one's start.
+# Arguments: token, begin, end, old slot, old release ("-" when none), new slot, new release, deadline in seconds,
+# services as <service>=<containers> …
+token="$1" begin="$2" end="$3" old_slot="$4" old_release="$5" slot="$6" release="$7" deadline=$((SECONDS + $8))
+shift 8
+guard "$token"
+record "$begin"
+if [ "$old_release" != "-" ]; then
+  present=" $(stack_services "$old_slot" "$old_release" | tr '\n' ' ') "
+  old=()
+  for wanted in "$@"; do
+    name="$site_name-${old_slot}_${wanted%=*}"
+    case "$present" in *" $name "*) scale "$name" 0 && old+=("${wanted%=*}") ;; esac
+  done
+  for service in "${old[@]}"; do
+    while tasks "$old_slot" "$old_release" | grep -qE "^[^|]*\|$service\|(assigned|accepted|preparing|ready|starting|running)\|"; do
+      holds "$token" || fail 73 "the release lock of $site_name was lost"
+      [ "$SECONDS" -lt "$deadline" ] || fail 75 "$service of release $old_release did not stop in time, and must not run twice"
+      sleep 0.3
+    done
+  done
+fi
+earlier=$(tasks "$slot" "$release" | cut -d '|' -f 1 | tr '\n' ' ')
+for wanted in "$@"; do scale "$site_name-${slot}_${wanted%=*}" "${wanted#*=}"; done
+converge "$token" "$deadline" "$slot" "$release" "$earlier" "$@" >&2
+record "$end"
