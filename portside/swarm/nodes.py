@@ -36,7 +36,7 @@ def parse_node(text: str, host: str) -> Node:
     """Parse what swarm_nodes.sh printed. Raises HostError when it makes no sense."""
     head, _, listed = text.partition("@@nodes\n")
     words = head.removeprefix("@@node\n").split()
-    if len(words) < 3:
+    if len(words) < 3 or words[1] not in ("true", "false"):
         raise HostError("the Docker Engine doesn't say what it is in a Swarm", where=host, why=text[-500:].strip())
     state, manages, live_restore, *identity = words
     members, said = [], []

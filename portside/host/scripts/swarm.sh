@@ -13,7 +13,7 @@ stack_services() {
     --filter "label=dev.portside.release=$2"
 }
 
-# The tasks of release $2 in slot $1, one per line: id|service|state|desired state|addresses|error.
+# The tasks of release $2 in slot $1, one per line: id|service|state|desired state|addresses|node|error.
 tasks() {
   local found
   # Fails where there is none, or not yet.
@@ -21,7 +21,7 @@ tasks() {
   [ -n "$found" ] || return 0
   mapfile -t found <<<"$found"
   # One that has just been removed is no reason to know nothing of the others.
-  { docker inspect --type task --format '{{index .Spec.ContainerSpec.Labels "dev.portside.release"}}|{{.ID}}|{{index .Spec.ContainerSpec.Labels "com.docker.compose.service"}}|{{.Status.State}}|{{.DesiredState}}|{{range .NetworksAttachments}}{{range .Addresses}}{{.}} {{end}}{{end}}|{{.Status.Err}}' \
+  { docker inspect --type task --format '{{index .Spec.ContainerSpec.Labels "dev.portside.release"}}|{{.ID}}|{{index .Spec.ContainerSpec.Labels "com.docker.compose.service"}}|{{.Status.State}}|{{.DesiredState}}|{{range .NetworksAttachments}}{{range .Addresses}}{{.}} {{end}}{{end}}|{{.NodeID}}|{{.Status.Err}}' \
     "${found[@]}" 2>/dev/null || true; } | sed -n "s/^$2|//p"
 }
 
@@ -51,7 +51,7 @@ converge() {
   while :; do
     holds "$token" || fail 73 "the release lock of $site_name was lost"
     running=() waiting=""
-    while IFS='|' read -r id service state desired _ error; do
+    while IFS='|' read -r id service state desired _ _ error; do
       case "$ignored" in *" $id "*) continue ;; esac
       case "$state" in
       running) [ "$desired" != running ] || running[$service]=$((${running[$service]:-0} + 1)) ;;
@@ -69,7 +69,7 @@ converge() {
     # What was rejected on one node may run on another by now.
     case "$waiting" in *" of "*) ;; *) return 0 ;; esac
     if [ "$SECONDS" -ge "$deadline" ]; then
-      while IFS='|' read -r id service state desired _ error; do
+      while IFS='|' read -r id service state desired _ _ error; do
         [ "$state" = running ] || [ "$desired" != running ] || last_task_words "$id" "$state${error:+, $error}"
       done < <(tasks "$slot" "$release")
       fail 75 "not ready in time:$waiting"

@@ -13,7 +13,7 @@ if [ "$acts" = acts ]; then
   until=$((${EPOCHREALTIME/[.,]/} + seconds * 1000000))
   while [ "${EPOCHREALTIME/[.,]/}" -lt "$until" ]; do
     holds "$token" || fail 73 "the release lock of $site_name was lost"
-    while IFS='|' read -r id service state _ _ error; do
+    while IFS='|' read -r id service state _ _ _ error; do
       case "$state$earlier" in
       *" $id "*) ;;
       failed*)

@@ -2,6 +2,7 @@
 
 EXIT_AT_START: says why and ends. READY=never: alive, but never ready. EXIT_AFTER: seconds until it ends by itself.
 FAILS: answers 500 to everything but readiness and metrics. SLOW: seconds that each such answer takes.
+GREETING: what it answers, or GREETING_FILE: where that is written.
 Run with the argument "worker" it serves nothing and ticks.
 """
 
@@ -38,6 +39,14 @@ def metrics() -> str:
     return "\n".join(lines) + "\n"
 
 
+def greeting() -> str:
+    file = os.environ.get("GREETING_FILE")
+    if file:
+        with open(file) as secret:
+            return secret.read()
+    return os.environ.get("GREETING", "")
+
+
 def say(message: str, level: str = "info") -> None:
     print(json.dumps({"level": level, "message": message, "release": os.environ.get("APP_RELEASE")}), flush=True)
 
@@ -66,7 +75,7 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
                         "release": os.environ.get("APP_RELEASE"),
                         "method": method,
                         "got": len(body),
-                        "greeting": os.environ.get("GREETING", ""),
+                        "greeting": greeting(),
                     }
                 ).encode()
                 if path == "/metrics":
