@@ -57,8 +57,6 @@ async def deploy(
         targets = targets_for(site, names, release, swarm, kind="deploy", fresh=True)
         delivery = Delivery(config, environment, reporter, site.hosts)
         with Ending(site.notices, targets, release) as ending:
-            if swarm:
-                await swarm.ensure_network(targets[0])
             await surroundings.ensure(site, targets, release, delivery)
             for sidecar in draft.sidecars:
                 await everywhere(targets, partial(_provide, delivery, sidecar))

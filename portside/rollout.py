@@ -388,10 +388,9 @@ async def run_step(target: Target, step: Step) -> str:
     if result.exit_code == 0:
         return result.text
     words = result.stderr.decode(errors="replace").strip() or result.text
-    first, *rest = words.splitlines() or [f"exit code {result.exit_code}"]
-    headline = rest.pop() if rest else first
+    *before, headline = words.splitlines() or [f"exit code {result.exit_code}"]
     kind = {73: HostError, 74: HostError}.get(result.exit_code, ReleaseError)
-    raise kind(headline, where=f"{target.host.name}, {step.phase}", why="\n".join([first, *rest]) if rest else "")
+    raise kind(headline, where=f"{target.host.name}, {step.phase}", why="\n".join(before))
 
 
 async def undo_all(

@@ -13,7 +13,7 @@ from portside.host.script import script_argv
 from portside.journal import Operation
 from portside.report import timed
 from portside.site import Site
-from portside.steps import GRACE, Target
+from portside.steps import GRACE
 from portside.swarm.nodes import Node, acting, check_nodes, elsewhere, parse_node
 from portside.swarm.steps import operation_in_swarm
 
@@ -30,11 +30,6 @@ class Ground:
     def ordered(self, names: Sequence[str]) -> list[str]:
         """Who acts comes first."""
         return [self.acts, *(name for name in names if name != self.acts)]
-
-    async def ensure_network(self, target: Target) -> None:
-        """The network that tasks, proxies and accessories share. `target` is a manager."""
-        argv = script_argv("swarm_network", target.site, target.token)
-        (await target.host.run(argv, timeout=30 + GRACE)).check("the Swarm's network could not be made")
 
     def operations(self, made: Mapping[str, Operation]) -> dict[str, Operation]:
         """The hosts' operations as nodes' ones."""

@@ -36,10 +36,22 @@ scale() {
   fail 75 "service $1 could not be scaled to $2: $said"
 }
 
-# The end of what a task said, wherever it ran, for an error.
+# The last $2 lines that task $1 said, wherever it ran. A manager may know that a task has ended before its node can be
+# asked what it said.
+task_logs() {
+  local said=""
+  for _ in 1 2 3 4 5 6; do
+    said=$(timeout 10 docker service logs --raw --tail "$2" "$1" 2>&1) || true
+    [ -z "$said" ] || break
+    sleep 0.5
+  done
+  printf '%s\n' "$said"
+}
+
+# The end of what a task said, for an error.
 last_task_words() {
   printf -- '--- last log lines of task %s (%s)\n' "$1" "$2"
-  timeout 10 docker service logs --raw --tail 20 "$1" 2>&1 || true
+  task_logs "$1" 20
 }
 
 # converge TOKEN DEADLINE SLOT RELEASE IGNORED SERVICE=N …: wait until as many tasks run, which a Swarm says of a container

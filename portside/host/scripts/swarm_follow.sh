@@ -3,9 +3,7 @@
 # Arguments: token, current.json's text, route. Standard input: a tar of the releases' directories.
 guard "$1"
 new="$site/releases.new"
-[ ! -e "$new" ] || rm -rf "$new"
-mkdir -p "$new"
-tar -x -f - -C "$new"
+unpack "$new"
 rm -rf "${site:?}/releases"
 mv "$new" "$site/releases"
 put "$site/current.json" "$2"

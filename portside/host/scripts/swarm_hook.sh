@@ -16,13 +16,13 @@ while [ -z "$outcome" ]; do
   IFS='|' read -r id state error < <(docker service ps --no-trunc --format '{{.ID}}|{{.CurrentState}}|{{.Error}}' "${job}_hook" 2>/dev/null) || true
   case "${state:-}" in
   Complete*) outcome=completed ;;
-  Failed* | Rejected*) outcome="$error" ;;
+  Failed* | Rejected*) outcome="${error//\"/}" ;;
   *)
     if [ "$SECONDS" -ge "$deadline" ]; then outcome="it ran past its $seconds s"; else sleep 0.2; fi
     ;;
   esac
 done
-[ "$outcome" = completed ] || timeout 10 docker service logs --raw --tail 40 "${id:-${job}_hook}" >&2 || true
+[ "$outcome" = completed ] || task_logs "${id:-${job}_hook}" 40 >&2
 docker service rm "${job}_hook" >/dev/null 2>&1 || true
 [ "$outcome" = completed ] || fail 75 "the before-switch hook failed: $outcome"
 record "$end"

@@ -9,13 +9,7 @@ operation="${10}" labels="${11}"
 shift 11
 guard "$token"
 record "$begin"
-# See guard in lib.sh: what this has overtaken is turned away from now on.
-put "$site/lock/undone" "$operation"
-case "$old_route" in
--) ;;
-none) rm -f "$base/proxy/routes/$site_name/route" ;;
-*) route "$old_route" ;;
-esac
+take_back "$operation" "$old_route"
 if manages; then
   docker service rm "$site_name-hook_hook" >/dev/null 2>&1 || true
   # Requests that it has taken on are finished: a task gets SIGTERM and its grace period.

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 GRACE = 10
 SITE = ("service", "env", "release")
@@ -42,8 +43,7 @@ def metrics() -> str:
 def greeting() -> str:
     file = os.environ.get("GREETING_FILE")
     if file:
-        with open(file) as secret:
-            return secret.read()
+        return Path(file).read_text()
     return os.environ.get("GREETING", "")
 
 
