@@ -89,10 +89,10 @@ async def test_deploys_rollbacks_and_failed_releases_drop_no_request(swarm: Proj
         assert (await command(swarm, "deploy", "--env", "lab", "--image", two)).code == 0
         assert (await command(swarm, "rollback", "--env", "lab")).code == 0
         swarm.environment["env"] = {"READY": "never"}
-        swarm.environment["start_deadline"] = 8
+        swarm.environment["start_deadline"] = 25
         failed = await command(swarm, "deploy", "--env", "lab", "--json", "--image", two)
         assert failed.code == 7
-        assert "GET /readiness on port 8000 does not answer 2xx" in failed.data["why"]
+        assert "GET /readiness on port 8000 does not answer 2xx" in failed.data["why"], failed.all
         while total(reports()) < 10_000:
             await asyncio.sleep(0.2)
     assert failures(reports()) == []
@@ -159,6 +159,16 @@ def test_a_container_that_exits_at_start_fails_with_its_last_words_from_whatever
     failed = swarm.deploy(image=swarm.image("2"), code=7)
     assert "not ready in time" not in failed.data["why"], "it was not waited for until the deadline"
     assert "the moon is in the wrong phase" in failed.data["why"]
+    assert serving(swarm) == {first}
+    wait_until_only(swarm, "blue")
+
+
+def test_a_release_that_dies_while_it_bakes_is_undone(swarm: Project) -> None:
+    first = swarm.deploy().data["release"]
+    swarm.environment |= {"env": {"EXIT_AFTER": "12"}, "bake": 60}
+    failed = swarm.deploy(image=swarm.image("2"), code=7)
+    assert "bake" in failed.data["seconds"]
+    assert "the stars are right" in failed.data["why"]
     assert serving(swarm) == {first}
     wait_until_only(swarm, "blue")
 

@@ -25,6 +25,11 @@ tasks() {
     "${found[@]}" 2>/dev/null || true; } | sed -n "s/^$2|//p"
 }
 
+# Tasks of release $2 in slot $1 that are over, as one word: how those ended is no news.
+bygone() {
+  tasks "$1" "$2" | sed '/|running|/d; s/|.*//' | tr '\n' ' '
+}
+
 # scale SERVICE N. Several managers may be at it at once, and then all but one are told that they are late.
 scale() {
   local attempt said=""

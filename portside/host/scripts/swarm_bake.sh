@@ -6,9 +6,8 @@
 token="$1" begin="$2" end="$3" acts="$4" slot="$5" release="$6" seconds="$7"
 guard "$token"
 record "$begin"
-ended() { tasks "$slot" "$release" | sed -n 's/^\([^|]*\)|[^|]*|\(failed\|rejected\)|.*/\1/p' | tr '\n' ' '; }
 if [ "$acts" = acts ]; then
-  earlier=" $(ended) "
+  earlier=" $(bygone "$slot" "$release") "
   # SECONDS counts whole seconds, which may cut a short bake by half.
   until=$((${EPOCHREALTIME/[.,]/} + seconds * 1000000))
   while [ "${EPOCHREALTIME/[.,]/}" -lt "$until" ]; do

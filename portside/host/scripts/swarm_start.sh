@@ -5,10 +5,7 @@ token="$1" begin="$2" end="$3" slot="$4" release="$5" deadline=$((SECONDS + $6))
 shift 6
 guard "$token"
 record "$begin"
-# What the slot has of this release from an earlier time, and how that ended, is no news.
-earlier=$(tasks "$slot" "$release" | cut -d '|' -f 1 | tr '\n' ' ')
-[ -z "$earlier" ] || still=$(tasks "$slot" "$release" | sed -n 's/^\([^|]*\)|[^|]*|[a-z]*|running|.*/\1/p' | tr '\n' ' ')
-for id in ${still:-}; do earlier="${earlier/$id/}"; done
+earlier=$(bygone "$slot" "$release")
 # In a session of its own: a cancelled step must not leave half a stack. It keeps the work lock until it ends.
 PORTSIDE_SLOT="$slot" setsid -w docker stack deploy --compose-file "$site/releases/$release/compose.yaml" --prune \
   --with-registry-auth --resolve-image never "$site_name-$slot" >"$site/up.log" 2>&1 || {

@@ -36,7 +36,7 @@ if [ "$old_release" != "-" ]; then
     done
   done
 fi
-earlier=$(tasks "$slot" "$release" | cut -d '|' -f 1 | tr '\n' ' ')
+earlier=$(bygone "$slot" "$release")
 for wanted in "$@"; do scale "$site_name-${slot}_${wanted%=*}" "${wanted#*=}"; done
 converge "$token" "$deadline" "$slot" "$release" "$earlier" "$@" >&2
 record "$end"
