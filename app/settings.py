@@ -16,6 +16,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.database_url import DatabaseUrl, DatabaseUrlError
 
+# Where Docker Swarm puts secrets, a file for each, named like the variable that it stands for.
+SECRETS = Path("/run/secrets")
 EX_CONFIG = 78  # sysexits.h: the process never started because of how it is configured
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
@@ -90,9 +92,9 @@ class SettingsError(Exception):
 
 
 def load_settings() -> Settings:
-    """Read the environment. Raises SettingsError; its message never holds a value."""
+    """Read the environment, and secrets' files where there are any. Raises SettingsError, never with a value in it."""
     try:
-        return Settings()
+        return Settings(_secrets_dir=SECRETS if SECRETS.is_dir() else None)
     except ValidationError as invalid:
         problems = [
             f"{'.'.join(str(part) for part in error['loc']) or 'settings'}: "

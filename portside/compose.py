@@ -133,18 +133,18 @@ def render(
     Raises ConfigError for whatever a release can't have.
     """
     where = str(config.service.compose)
-    _refuse(data, where)
+    refuse(data, where)
     site = config.site(environment)
     services: dict[str, Any] = {}
     counts = {role.name: role.replicas for role in roles(data, config, environment)}
     for name, service in data["services"].items():
         web = name == config.service.web
-        rendered = _interpolated(service, variables, f"{where}: services.{name}")
+        rendered = interpolated(service, variables, f"{where}: services.{name}")
         rendered["image"] = rendered.get("image") or image
         rendered["pull_policy"] = "never"
         rendered["env_file"] = ["env"]
         rendered["networks"] = {"default": {}, **({"portside": {}} if web else {})}
-        rendered["labels"] = _labels(rendered.get("labels", {})) | {
+        rendered["labels"] = named_labels(rendered.get("labels", {})) | {
             "dev.portside.site": site,
             "dev.portside.service": config.service.name,
             "dev.portside.env": environment.name,
@@ -188,7 +188,8 @@ def named_variables(data: Any) -> set[str]:
     return set()
 
 
-def _refuse(data: Mapping[str, Any], where: str) -> None:
+def refuse(data: Mapping[str, Any], where: str) -> None:
+    """Raise ConfigError for what no release can have, whoever runs its containers."""
     parsed = ComposeFile.model_validate(data)
     if parsed.volumes:
         raise ConfigError(
@@ -214,18 +215,19 @@ def _refuse(data: Mapping[str, Any], where: str) -> None:
                 )
 
 
-def _labels(labels: dict[str, str] | list[str]) -> dict[str, str]:
+def named_labels(labels: dict[str, str] | list[str]) -> dict[str, str]:
+    """A Compose file's labels by name, in whichever of the two ways they are written."""
     if isinstance(labels, dict):
         return dict(labels)
     return {name: value for name, _, value in (label.partition("=") for label in labels)}
 
 
-def _interpolated(value: Any, variables: Mapping[str, str], where: str) -> Any:
+def interpolated(value: Any, variables: Mapping[str, str], where: str) -> Any:
     """`value` with `${NAME}` replaced and every other dollar sign doubled, so that Compose takes it literally."""
     if isinstance(value, dict):
-        return {key: _interpolated(inner, variables, f"{where}.{key}") for key, inner in value.items()}
+        return {key: interpolated(inner, variables, f"{where}.{key}") for key, inner in value.items()}
     if isinstance(value, list):
-        return [_interpolated(inner, variables, where) for inner in value]
+        return [interpolated(inner, variables, where) for inner in value]
     if not isinstance(value, str):
         return value
 

@@ -29,6 +29,9 @@ def logs_command(
             states = await read_states(hosts, config.site(environment), full=False)
 
             async def stream(each: Host) -> None:
+                if environment.swarm:
+                    await tasks(each)
+                    return
                 current = states[each.name].current
                 slot = (current.previous_slot if previous else current.slot) if current else None
                 if slot is None:
@@ -44,16 +47,39 @@ def logs_command(
                 options += ["--since", since] if since else []
                 argv = ["docker", "compose", "--ansi", "never", "-p", f"{config.site(environment)}-{slot}", "logs"]
                 argv += ["--no-color", "--tail", str(tail), *options, *([service] if service else [])]
-                channel = await each.open(argv, stderr_to_stdout=True)
-                prefix = f"{each.name} " if len(hosts) > 1 else ""
-                while text := await channel.readline(SILENCE_SECONDS):
-                    sys.stdout.write(prefix + text.replace(ERASE_LINE, b"").decode(errors="replace"))
-                    sys.stdout.flush()
-                await channel.close()
+                await _pass_on(each, argv, f"{each.name} " if len(hosts) > 1 else "")
+
+            async def tasks(each: Host) -> None:
+                """Of a Swarm's containers on a node; those that the Swarm puts there later aren't among them."""
+                current = states[each.name].current
+                wanted = (current.previous if previous else current.release) if current else None
+                options = ["--follow"] if follow else []
+                options += ["--since", since] if since else []
+                found = [
+                    container
+                    for container in states[each.name].containers
+                    if container.release == wanted and service in (None, container.service)
+                ]
+                await everywhere(
+                    found,
+                    lambda container: _pass_on(
+                        each,
+                        ["docker", "logs", "--tail", str(tail), *options, container.id],
+                        f"{each.name} {container.name.rpartition('.')[0]}  | ",
+                    ),
+                )
 
             await everywhere(hosts, stream)
 
     run(act, machine=True)
+
+
+async def _pass_on(host: Host, argv: list[str], prefix: str) -> None:
+    channel = await host.open(argv, stderr_to_stdout=True)
+    while text := await channel.readline(SILENCE_SECONDS):
+        sys.stdout.write(prefix + text.replace(ERASE_LINE, b"").decode(errors="replace"))
+        sys.stdout.flush()
+    await channel.close()
 
 
 def exec_command(env: str, *, command: str, host: str | None, service: str | None) -> None:

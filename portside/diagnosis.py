@@ -35,13 +35,13 @@ def busy(state: State) -> bool:
     return state.holder is not None and state.holder.expires > state.clock
 
 
-def site_findings(host: str, state: State, env: str, *, keep_warm: bool) -> list[Finding]:
-    """What is wrong at one host where nothing is under way."""
+def site_findings(host: str, state: State, env: str, *, keep_warm: bool, swarm: bool = False) -> list[Finding]:
+    """What is wrong at one host where nothing is under way. Of a Swarm's node nobody knows what it should run."""
     return [
         *_lock(host, state, env),
         *_current(host, state, env),
-        *_containers(host, state, env),
-        *_leftovers(host, state, env, keep_warm=keep_warm),
+        *(() if swarm else _containers(host, state, env)),
+        *_leftovers(host, state, env, keep_warm=keep_warm, swarm=swarm),
         *_accessories(host, state, env),
     ]
 
@@ -133,8 +133,10 @@ def _containers(host: str, state: State, env: str) -> Iterator[Finding]:
         )
 
 
-def _leftovers(host: str, state: State, env: str, *, keep_warm: bool) -> Iterator[Finding]:
-    unknown = [each for each in state.containers if each.release not in state.releases]
+def _leftovers(host: str, state: State, env: str, *, keep_warm: bool, swarm: bool) -> Iterator[Finding]:
+    # A Swarm keeps what is left of its last few tasks, and removes it by itself.
+    left = [each for each in state.containers if each.running or not swarm]
+    unknown = [each for each in left if each.release not in state.releases]
     if unknown:
         yield Finding(
             host,

@@ -175,9 +175,24 @@ async def _hosts(config: Config, environment: Environment, found: Examination, r
                 raise failure
             found.findings.append(Finding.of(failure, name))
         examined = await asyncio.gather(*(_host(config, environment, host, found, reporter) for host in hosts))
+        if environment.swarm and hosts:
+            found.findings += await _swarm(config, environment, hosts)
     found.findings += [finding for findings in examined for finding in findings]
     if not any(map(busy, found.states.values())):
         found.findings += fleet_findings(found.states, environment.name)
+
+
+async def _swarm(config: Config, environment: Environment, hosts: list[Host]) -> list[Finding]:
+    """Are the hosts one Swarm, with a manager that can act?"""
+    # Only a Swarm's environment loads it.
+    from portside.swarm import ground, nodes  # noqa: PLC0415
+
+    try:
+        seen = await ground.look(hosts, config.site(environment))
+    except PortsideError as error:
+        return [Finding.of(error)]
+    remedy = f"How a Swarm is set up: {nodes.PAGE}"
+    return [Finding(environment.name, problem, remedy) for problem in nodes.problems(seen)]
 
 
 async def _host(
@@ -217,7 +232,9 @@ async def _host(
             if busy(state) and state.holder:
                 found.notes.append(f"{host.name}: {state.holder.owner} is at work: {state.holder.operation}")
             else:
-                findings += site_findings(host.name, state, env, keep_warm=environment.keep_warm)
+                findings += site_findings(
+                    host.name, state, env, keep_warm=environment.keep_warm, swarm=environment.swarm
+                )
     except PortsideError as error:
         findings.append(Finding.of(error, host.name))
     return findings

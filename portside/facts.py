@@ -107,6 +107,11 @@ class State:
         slot = self.route.partition(">")[0].partition("+")[0]
         return slot if slot in ("blue", "green") else None  # type: ignore[return-value]
 
+    def web(self, release: Release) -> list[str]:
+        """The names of a release's running web containers here."""
+        mine = (each for each in self.containers if (each.release, each.service) == (release.id, release.web))
+        return sorted(each.name for each in mine if each.running)
+
     def image(self, reference: str) -> HostImage | None:
         """The image that this host knows by `reference`: a tag, or name@digest."""
         for image in self.images:

@@ -32,7 +32,8 @@ class Operation(BaseModel):
     """One deploy or rollback at one host: all that is needed to finish or undo it without its deployer.
 
     `route` is what an undo restores ("" when there was no release); `warm` says that the release to switch to was
-    already running; `fresh` that its directory was made by this operation.
+    already running; `fresh` that its directory was made by this operation. `swarm`: empty where Compose runs the
+    containers; else whether this host `acts` for the whole Swarm where only one may, or `follows`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -49,6 +50,7 @@ class Operation(BaseModel):
     previous_stop_first: tuple[str, ...] = ()
     warm: bool = False
     fresh: bool = True
+    swarm: Literal["", "acts", "follows"] = ""
     # Empty in what was begun before monitoring was told of releases.
     service: str = ""
     env: str = ""

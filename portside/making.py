@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -27,6 +27,9 @@ from portside.release import (
     value_digests,
 )
 from portside.secrets import accessory_values, plain_variables, resolve
+
+if TYPE_CHECKING:
+    from portside.swarm.values import Values as SwarmValues
 
 IDENTITY = "<release>"
 
@@ -80,7 +83,22 @@ class Draft:
             "APP_REVISION": release.commit,
             "PORT": str(self.config.service.port),
         }
+        if self.swarm_values is not None:
+            return self._stack_files(release, told)
         return release_files(release, {**told, **self.values})
+
+    def _stack_files(self, release: Release, told: Mapping[str, str]) -> dict[str, str]:
+        """A Swarm has the secrets: on a host's disk there is none."""
+        from portside.swarm.stack import render_hook  # noqa: PLC0415
+        from portside.swarm.values import plain_file  # noqa: PLC0415
+
+        plain = self.swarm_values.plain if self.swarm_values else {}
+        command = self.config.service.before_switch
+        return {
+            **release_files(release, {}),
+            "env": plain_file({**told, **plain}),
+            **({"hook.yaml": render_hook(release, command)} if command else {}),
+        }
 
     @property
     def sidecars(self) -> tuple[str, ...]:
@@ -96,7 +114,30 @@ class Draft:
         plain = plain_variables(self.environment)
         return value_digests(self.values, plain, site=self.config.site(self.environment))
 
+    @cached_property
+    def swarm_values(self) -> SwarmValues | None:
+        """The values as a Swarm keeps them; None where it is Compose that runs the release."""
+        if not self.environment.swarm:
+            return None
+        # Imported here and below: a release without a Swarm has its milliseconds for other things.
+        from portside.swarm.values import divided  # noqa: PLC0415
+
+        plain = plain_variables(self.environment)
+        return divided(self.values, plain, self._value_digests, site=self.config.site(self.environment))
+
     def _compose(self, identity: str) -> str:
+        if self.swarm_values is not None:
+            from portside.swarm.stack import render_stack  # noqa: PLC0415
+
+            return render_stack(
+                self.data,
+                self.config,
+                self.environment,
+                image=self.image.reference,
+                release=identity,
+                variables=plain_variables(self.environment),
+                secrets=self.swarm_values.objects,
+            )
         return render(
             self.data,
             self.config,

@@ -7,7 +7,7 @@ Prometheus reads targets/<site>.json and targets/<site>.site.json (file_sd), nod
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from portside.config import Environment
@@ -28,19 +28,36 @@ class Marks:
     release: str
 
 
-def marks(release: Release, operation: Operation, current: Current, environment: Environment, host: str) -> Marks:
-    """What committing `release` on `host` (as its connection is called) says to monitoring."""
+def marks(
+    release: Release,
+    operation: Operation,
+    current: Current,
+    environment: Environment,
+    host: str,
+    *,
+    tasks: Sequence[str] = (),
+) -> Marks:
+    """What committing `release` on `host` (as its connection is called) says to monitoring.
+
+    `tasks`: where a Swarm runs it, the names of the web containers that it has put on this host.
+    """
     return Marks(
-        targets=targets(release, operation, environment, host),
+        targets=targets(release, operation, environment, host, tasks=tasks),
         site=site_targets(release, environment, host),
         release=release_metrics(release, operation, current),
     )
 
 
-def targets(release: Release, operation: Operation, environment: Environment, host: str) -> str:
+def targets(
+    release: Release, operation: Operation, environment: Environment, host: str, *, tasks: Sequence[str] = ()
+) -> str:
     """The committed release's web containers, and no other's: what runs in the other slot is not named here."""
     site = f"{release.service}-{environment.name}"
-    addresses = upstreams(site, operation.slot, release.web, release.replicas, release.port)
+    addresses = (
+        [f"{name}:{release.port}" for name in tasks]
+        if operation.swarm
+        else upstreams(site, operation.slot, release.web, release.replicas, release.port)
+    )
     labels = {**_of(release), "release": release.id, "host": host_label(host)}
     return _file_sd(addresses, {**labels, "__readiness_path": release.readiness})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 from portside import preflight, steps
 from portside.admission import admitted, doubts
@@ -13,7 +14,7 @@ from portside.delivery import Delivery
 from portside.errors import ConfigError, PortsideError, ReleaseError
 from portside.facts import State
 from portside.fleet import everywhere
-from portside.journal import Kind, Operation
+from portside.journal import Kind
 from portside.making import Draft
 from portside.notices import Ending
 from portside.operators import operator
@@ -26,6 +27,10 @@ from portside.site import Site, opened, operation_id
 from portside.steps import Target
 from portside.surroundings import Surroundings
 from portside.watch import Watch, refreshed
+
+if TYPE_CHECKING:
+    from portside.swarm.ground import Ground
+    from portside.swarm.values import Values
 
 Confirm = Callable[[Plan], bool]
 
@@ -45,6 +50,7 @@ async def deploy(
                 why=site.recovered.text,
                 remedy=f"Go back first: {site.recovered.action(environment.name)} (or deploy with --force)",
             )
+        swarm = await _swarm(site, only)
         names = site.chosen(only)
         release = draft.release(previous=common_release(site.states), created=datetime.now(UTC))
         chosen = {name: site.states[name] for name in names}
@@ -56,8 +62,7 @@ async def deploy(
         evidence = await admitted(config, environment, draft.image)
         if not confirm(plan):
             return None
-        operations = operations_for(site, names, release, kind="deploy", fresh=True)
-        targets = [site.target(name, operations[name]) for name in names]
+        targets = targets_for(site, names, release, swarm, kind="deploy", fresh=True)
         delivery = Delivery(config, environment, reporter, site.hosts)
         with Ending(site.notices, targets, release) as ending:
             await surroundings.ensure(site, targets, release, delivery)
@@ -65,7 +70,7 @@ async def deploy(
                 provide = partial(_provide, delivery, sidecar)
                 await everywhere(targets, provide, at_once=environment.max_parallel)
             watch = Watch.of(site, targets)
-            rollout = Rollout(
+            rollout = _rollout(swarm, draft.swarm_values)(
                 config,
                 environment,
                 release,
@@ -102,6 +107,7 @@ async def rollback(
     async with opened(config, environment, reporter, operation=f"rollback {to or ''}".strip(), full=False) as site:
         if site.recovered.undone and to is None:
             return site.recovered
+        swarm = await _swarm(site, only)
         names = site.chosen(only)
         release = rollback_target(site, to)
         plan = rollback_plan(release, {name: site.states[name] for name in names})
@@ -109,12 +115,11 @@ async def rollback(
             reporter.say(doubt)
         if not confirm(plan):
             return None
-        operations = operations_for(site, names, release, kind="rollback", fresh=False)
-        targets = [site.target(name, operations[name]) for name in names]
+        targets = targets_for(site, names, release, swarm, kind="rollback", fresh=False)
         delivery = Delivery(config, environment, reporter, site.hosts)
         watch = Watch.of(site, targets)
         with Ending(site.notices, targets, release) as ending:
-            rollout = Rollout(
+            rollout = _rollout(swarm, None)(
                 config,
                 environment,
                 release,
@@ -144,16 +149,37 @@ async def _finished(rollout: Rollout, site: Site) -> Outcome:
             rollout.outcome.bytes_sent[host.name] = host.traffic.sent
 
 
-def operations_for(
-    site: Site, names: Sequence[str], release: Release, *, kind: Kind, fresh: bool
-) -> dict[str, Operation]:
+def targets_for(
+    site: Site, names: Sequence[str], release: Release, swarm: Ground | None, *, kind: Kind, fresh: bool
+) -> list[Target]:
+    """The hosts with what the operation means at each; of a Swarm's, the one that acts first."""
     identity = operation_id()
-    return {
+    operations = {
         name: steps.operation_for(
             site.states[name], release, kind=kind, identity=identity, owner=operator(), fresh=fresh
         )
         for name in names
     }
+    if swarm:
+        operations, names = swarm.operations(operations), swarm.ordered(names)
+    return [site.target(name, operations[name]) for name in names]
+
+
+async def _swarm(site: Site, only: str | None) -> Ground | None:
+    if not site.environment.swarm:
+        return None
+    # Only a Swarm's releases load it.
+    from portside.swarm.ground import gathered  # noqa: PLC0415
+
+    return await gathered(site, only)
+
+
+def _rollout(swarm: Ground | None, values: Values | None) -> Callable[..., Rollout]:
+    if swarm is None:
+        return Rollout
+    from portside.swarm.rollout import SwarmRollout  # noqa: PLC0415
+
+    return partial(SwarmRollout, values=values)
 
 
 def common_release(states: Mapping[str, State]) -> str | None:

@@ -85,19 +85,21 @@ def site_route(config: Config, environment: Environment, replicas: int) -> dict[
                 "handle": [
                     {
                         "handler": "subroute",
-                        "routes": [{"handle": [_balanced(site, slot, replicas, service, "300ms")]}],
+                        "routes": [{"handle": [_balanced(environment, site, slot, replicas, service)]}],
                         "errors": {
                             "routes": [
                                 {
-                                    "match": _unanswered(route_file, slot, behind, environment.canary),
-                                    "handle": [_balanced(site, behind, replicas, service, "3s")],
+                                    "match": _unanswered(route_file, slot, behind, environment),
+                                    "handle": [_balanced(environment, site, behind, replicas, service, last=True)],
                                     "terminal": True,
                                 },
                                 # Nothing stands behind, and no container says that it is ready, or all are being
                                 # started again: to ask them all the same is better than to answer for them.
                                 {
                                     "match": [{"expression": f"{FAILED} && {may}"} for may in (REPEATABLE, UNSEEN)],
-                                    "handle": [_balanced(site, slot, replicas, service, "3s", checked=False)],
+                                    "handle": [
+                                        _balanced(environment, site, slot, replicas, service, last=True, checked=False)
+                                    ],
                                     "terminal": True,
                                 },
                                 # Without a route of its own, Caddy would answer an error with an empty 200.
@@ -134,27 +136,41 @@ def _chosen(route_file: str, slot: Slot, beside: Slot, shares: Sequence[float]) 
     return found
 
 
-def _unanswered(route_file: str, slot: Slot, behind: Slot, shares: Sequence[float]) -> list[dict[str, Any]]:
+def _unanswered(route_file: str, slot: Slot, behind: Slot, environment: Environment) -> list[dict[str, Any]]:
     """Which failed requests go on to the slot behind: those that may be repeated, and those that nobody has seen yet.
 
     A POST whose container died while it was at it may have been carried out; only its sender can know what to do.
+    In a Swarm they always go on: a node that was away still has the route of before, until a command finds it.
     """
     # The route may have been put back while this request was tried at `slot`.
-    trials = [canary_route(behind, slot, share) for share in shares]
-    routes = {route_file: [f"{slot}>{behind}", behind, f"{behind}>{slot}", *trials]}
+    trials = [canary_route(behind, slot, share) for share in environment.canary]
+    also = [slot] if environment.swarm else []
+    routes = {route_file: [f"{slot}>{behind}", behind, f"{behind}>{slot}", *trials, *also]}
     return [{"vars": routes, "expression": f"{FAILED} && {may}"} for may in (REPEATABLE, UNSEEN)]
 
 
 def _balanced(
-    site: str, slot: Slot, replicas: int, service: Service, patience: str, *, checked: bool = True
+    environment: Environment,
+    site: str,
+    slot: Slot,
+    replicas: int,
+    service: Service,
+    *,
+    last: bool = False,
+    checked: bool = True,
 ) -> dict[str, Any]:
-    """`checked`: only containers that are ready and haven't failed a moment ago are chosen from."""
+    """The slot's containers; `last`: nobody is asked after them.
+
+    `checked`: only containers that are ready and haven't failed a moment ago are chosen from.
+    """
+    if environment.swarm:
+        return _spread(site, slot, service, "5s" if last else "1500ms")
     handler: dict[str, Any] = {
         "handler": "reverse_proxy",
         "upstreams": [{"dial": dial} for dial in upstreams(site, slot, service.web, replicas, service.port)],
         "load_balancing": {
             "selection_policy": {"policy": "least_conn"},
-            "try_duration": patience,
+            "try_duration": "3s" if last else "300ms",
             "try_interval": "25ms",
         },
         "transport": {"protocol": "http", "dial_timeout": "1s", "keep_alive": {"idle_timeout": "30s"}},
@@ -171,6 +187,37 @@ def _balanced(
             "passive": {"fail_duration": "2s"},
         }
     return handler
+
+
+def tasks_of(site: str, slot: Slot, web: str) -> str:
+    """The name in a site's network that stands for all running web containers of a slot, whatever node they are on."""
+    return f"tasks.{site}-{slot}_{web}"
+
+
+def _spread(site: str, slot: Slot, service: Service, patience: str) -> dict[str, Any]:
+    """A Swarm's containers of a slot, which come and go: the Engine's DNS says every second which there are.
+
+    No connection is kept: one to a node that has lost power would swallow every request that it is chosen for, while
+    a new one is refused or takes too long, and another container is asked. Caddy checks no health of such upstreams;
+    the Swarm does, and takes an unhealthy container out of the DNS.
+    """
+    return {
+        "handler": "reverse_proxy",
+        "dynamic_upstreams": {
+            "source": "a",
+            "name": tasks_of(site, slot, service.web),
+            "port": str(service.port),
+            "refresh": "1s",
+            "dial_timeout": "1s",
+        },
+        "load_balancing": {
+            "selection_policy": {"policy": "least_conn"},
+            "try_duration": patience,
+            "try_interval": "25ms",
+        },
+        "health_checks": {"passive": {"fail_duration": "5s"}},
+        "transport": {"protocol": "http", "dial_timeout": "500ms", "keep_alive": {"enabled": False}},
+    }
 
 
 def _unavailable(body: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from portside.notices import Notices
 from portside.operators import operator
 from portside.release import Current
 from portside.report import Reporter, timed
-from portside.rollout import STOP_GRACE, UnfitError, cause_of, run_step, undo_all
+from portside.rollout import STOP_GRACE, UnfitError, cause_of, orders, run_step, undo_all
 from portside.steps import Target
 
 
@@ -153,12 +153,14 @@ async def _finish(
                 committed=committed,
             )
             with timed(reporter, host, "commit"):
-                told = marks(release, operation, current, environment, host)
+                told = marks(release, operation, current, environment, host, tasks=state.web(release))
                 await run_step(target, steps.commit(operation, current, told))
         with timed(reporter, host, "retire"):
-            step = steps.retire(target, release, keep_warm=environment.keep_warm, prune={}, grace=STOP_GRACE)
+            retired = orders(operation).retire(
+                target, release, keep_warm=environment.keep_warm, prune={}, grace=STOP_GRACE
+            )
             try:
-                await run_step(target, step)
+                await run_step(target, retired)
             except UnfitError as error:
                 unfit[host] = error
 

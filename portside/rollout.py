@@ -11,18 +11,19 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from portside import steps
 from portside.config import Config, Environment
 from portside.delivery import Delivery
 from portside.errors import HostError, PortsideError, ReleaseError, UnfinishedError
 from portside.fleet import everywhere, settle
+from portside.host.base import Input
 from portside.journal import Operation, Phase
-from portside.markers import marks
+from portside.markers import Marks, marks
 from portside.plan import differs_in_image_only
 from portside.proxy import ADMIN_SOCKET, Admin, upstreams
-from portside.release import Current, Release, archive
+from portside.release import Current, Release, Slot, archive
 from portside.report import Reporter, Timings, timed
 from portside.secrets.scrub import scrub
 from portside.silence import Silence
@@ -80,6 +81,7 @@ class Rollout:
         self._silence = silence
         self._committed = committed
         self._drains: dict[str, asyncio.Task[int]] = {}
+        self._steps = orders(targets[0].operation)
         previous = next((target.operation.previous for target in targets if target.operation.previous), None)
         self.outcome = Outcome(release.id, previous, "failed")
         self._judge: Watching | None = None
@@ -132,7 +134,7 @@ class Rollout:
             tar = archive(self._files) if self._files is not None else await self._read_elsewhere()
             known = target.state.releases.get(target.operation.previous or "")
             proven = known is not None and differs_in_image_only(known, self._release)
-            await run_step(target, steps.prepare(self._release, tar, proven=proven))
+            await run_step(target, self._steps.prepare(self._release, tar, proven=proven))
 
         await self._phase("prepare", act, at_once=self._environment.max_parallel)
 
@@ -140,18 +142,22 @@ class Rollout:
         command = self._config.service.before_switch
         if not command or self._files is None:
             return
-        step = steps.before_switch(self._release, command, self._config.service.before_switch_deadline)
-        # Once for each database: where several hosts run accessories, each has one of its own.
+        step = self._steps.before_switch(self._release, command, self._config.service.before_switch_deadline)
+        await self._phase("before-switch", lambda target: run_step(target, step), self._once)
+
+    @property
+    def _once(self) -> Sequence[Target]:
+        """Once for each database: where several hosts run accessories, each has one of its own."""
         configured = self._environment.accessory_hosts or ()
         databases = [target for target in self._targets if target.host.name in configured]
-        await self._phase("before-switch", lambda target: run_step(target, step), databases or self._targets[:1])
+        return databases or self._targets[:1]
 
     async def _start(self) -> None:
         cold = [target for target in self._targets if not target.operation.warm]
         deadline = self._environment.start_deadline
 
         async def act(target: Target) -> None:
-            await run_step(target, steps.start(target, self._release, deadline))
+            await run_step(target, self._steps.start(target, self._release, deadline))
 
         await self._phase("start", act, cold, at_once=self._environment.max_parallel)
 
@@ -171,8 +177,8 @@ class Rollout:
 
         def step(operation: Operation) -> Step:
             if share is not None and operation.previous_slot:
-                return steps.canary(operation, self._release, share, deadline)
-            return steps.switch(operation, self._release, deadline)
+                return self._steps.canary(operation, self._release, share, deadline)
+            return self._steps.switch(operation, self._release, deadline)
 
         await self._phase("switch", lambda target: run_step(target, step(target.operation)))
 
@@ -184,7 +190,7 @@ class Rollout:
 
         async def watch(target: Target) -> None:
             stdin = judge.enough() if judge else None
-            await run_step(target, steps.bake(target.operation, self._release, seconds, stdin))
+            await run_step(target, self._steps.bake(target.operation, self._release, seconds, stdin))
 
         both: list[Awaitable[None]] = [self._phase("bake", watch)]
         if judge:
@@ -205,12 +211,12 @@ class Rollout:
                 operation=operation.id,
                 committed=committed,
             )
-            told = marks(self._release, operation, current, self._environment, target.host.name)
-            said = await run_step(target, steps.commit(operation, current, told))
+            told = self._marks(target, current)
+            said = await run_step(target, self._steps.commit(operation, current, told))
             if said:
                 self._note(f"{target.host.name}: {said}")
 
-        failures = await self._settled("commit", act)
+        failures = self._beyond_repair("commit", await self._settled("commit", act))
         if failures:
             raise UnfinishedError(
                 f"release {self._release.id} is committed, but not recorded on {', '.join(failures)}",
@@ -219,6 +225,14 @@ class Rollout:
                 remedy="Once they can be reached again, any command goes on with it: "
                 f"invoke status --env {self._environment.name}",
             )
+
+    def _marks(self, target: Target, current: Current) -> Marks:
+        return marks(self._release, target.operation, current, self._environment, target.host.name)
+
+    def _beyond_repair(self, phase: Phase, failures: dict[str, PortsideError]) -> dict[str, PortsideError]:
+        """The failures that leave an operation unfinished: on hosts of their own, all of them."""
+        del phase
+        return failures
 
     async def _retire(self) -> None:
         """Never fails the release: what went wrong is reported, and the next command tries again."""
@@ -236,7 +250,7 @@ class Rollout:
                     f"{environment.drain_deadline:g} s; they get the container's grace period to end"
                 )
         prune = to_prune(target, self._release, environment.keep)
-        step = steps.retire(target, self._release, keep_warm=environment.keep_warm, prune=prune, grace=STOP_GRACE)
+        step = self._steps.retire(target, self._release, keep_warm=environment.keep_warm, prune=prune, grace=STOP_GRACE)
         said = await run_step(target, step)
         if said:
             self._note(f"{target.host.name}: {said}")
@@ -259,15 +273,19 @@ class Rollout:
         if slot is None or known is None or self._environment.keep_warm:
             return 0
         admin = Admin(await target.host.tunnel(f"{target.state.base}/{ADMIN_SOCKET}"), target.host.name)
-        addresses = upstreams(target.site, slot, known.web, known.replicas, known.port)
-        return await admin.drained(addresses, self._environment.drain_deadline)
+        return await admin.drained(await self._addresses(target, slot, known), self._environment.drain_deadline)
+
+    async def _addresses(self, target: Target, slot: Slot, previous: Release) -> list[str]:
+        """Where a host's proxy reaches the previous release."""
+        return upstreams(target.site, slot, previous.web, previous.replicas, previous.port)
 
     async def _undo(self, cause: BaseException) -> None:
         """Put every host back, whatever the others do. Raises UnfinishedError naming the hosts where that failed."""
         self._reporter.say(f"Undoing on {len(self._targets)} host{'s' if len(self._targets) > 1 else ''} …")
         reason = cause.what if isinstance(cause, PortsideError) else "interrupted"
         lifting = asyncio.create_task(self._silence.lift()) if self._silence else None
-        failures = await undo_all(self._targets, reason, self._reporter, note=self._note)
+        undone = await undo_all(self._targets, reason, self._reporter, note=self._note)
+        failures = self._beyond_repair("undo", undone)
         if lifting and (problem := await lifting):
             self._note(problem)
         if failures:
@@ -343,6 +361,31 @@ class Rollout:
         self._reporter.say(text)
 
 
+class Orders(Protocol):
+    """What each phase does at one host, as steps: portside/steps.py, or portside/swarm/steps.py."""
+
+    def prepare(self, release: Release, tar: bytes, *, proven: bool) -> Step: ...
+    def before_switch(self, release: Release, command: tuple[str, ...], deadline: float) -> Step: ...
+    def start(self, target: Target, release: Release, deadline: float) -> Step: ...
+    def switch(self, operation: Operation, release: Release, deadline: float) -> Step: ...
+    def canary(self, operation: Operation, release: Release, share: float, deadline: float) -> Step: ...
+    def bake(self, operation: Operation, release: Release, seconds: float, stdin: Input | None = None) -> Step: ...
+    def commit(self, operation: Operation, current: Current, marks: Marks) -> Step: ...
+    def retire(
+        self, target: Target, release: Release, *, keep_warm: bool, prune: Mapping[str, str | None], grace: float
+    ) -> Step: ...
+    def undo(self, operation: Operation, reason: str, *, grace: float) -> Step: ...
+
+
+def orders(operation: Operation) -> Orders:
+    """As the operation was begun, whatever the environment says by now."""
+    if not operation.swarm:
+        return steps
+    from portside.swarm import steps as swarm_steps  # noqa: PLC0415 - only a Swarm's releases load it
+
+    return swarm_steps
+
+
 def cause_of(error: BaseException) -> str:
     """Why something was undone, in one line; an error's log lines stay on the terminal."""
     if not isinstance(error, PortsideError):
@@ -356,10 +399,9 @@ async def run_step(target: Target, step: Step) -> str:
     if result.exit_code == 0:
         return result.text
     words = result.stderr.decode(errors="replace").strip() or result.text
-    first, *rest = words.splitlines() or [f"exit code {result.exit_code}"]
-    headline = rest.pop() if rest else first
+    *before, headline = words.splitlines() or [f"exit code {result.exit_code}"]
     kind = {73: HostError, 74: HostError, 77: UnfitError}.get(result.exit_code, ReleaseError)
-    raise kind(headline, where=f"{target.host.name}, {step.phase}", why="\n".join([first, *rest]) if rest else "")
+    raise kind(headline, where=f"{target.host.name}, {step.phase}", why="\n".join(before))
 
 
 async def undo_all(
@@ -371,7 +413,7 @@ async def undo_all(
     """
 
     async def one(target: Target) -> None:
-        step = steps.undo(target.operation, scrub(reason), grace=STOP_GRACE)
+        step = orders(target.operation).undo(target.operation, scrub(reason), grace=STOP_GRACE)
         with timed(reporter, target.host.name, "undo"):
             try:
                 said = await run_step(target, step)

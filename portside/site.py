@@ -71,6 +71,8 @@ async def opened(
         connected(environment, watched=lambda host: timed(reporter, host, "connect")) as hosts,
         locked(hosts, site, claim, full=full, watched=lambda host: timed(reporter, host, "lock")) as leases,
     ):
+        for lost in sorted(set(environment.hosts) - {host.name for host in hosts}):
+            reporter.say(f"{lost} can't be reached: the Swarm goes on without it, and brings it up to date later.")
         states = {name: lease.state for name, lease in leases.items() if lease.state is not None}
         recovered = await recover(leases, states, site, environment=environment, reporter=reporter, notices=notices)
         if recovered.text:

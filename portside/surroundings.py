@@ -67,13 +67,22 @@ class Surroundings:
             if self.accessories and target.host.name in self._accessory_hosts(site):
                 await self._ensure_accessories(target, delivery, apply=False)
 
+        await self._ensure_network(targets[0])
         await everywhere(targets, one, at_once=self.environment.max_parallel)
 
     async def ensure_accessories(self, site: Site, targets: Sequence[Target], delivery: Delivery) -> list[str]:
         """Bring the accessories to what their file says, where they run; the hosts on which that changed something."""
         mine = [target for target in targets if target.host.name in self._accessory_hosts(site)]
+        for target in mine[:1]:
+            await self._ensure_network(target)
         changed = await everywhere(mine, lambda target: self._ensure_accessories(target, delivery, apply=True))
         return [target.host.name for target, done in zip(mine, changed, strict=True) if done]
+
+    async def _ensure_network(self, target: Target) -> None:
+        """Of a Swarm, whose tasks, proxies and accessories share it: a manager makes it. Other hosts have their own."""
+        if self.environment.swarm:
+            argv = script_argv("swarm_network", target.site, target.token)
+            (await target.host.run(argv, timeout=30 + steps.GRACE)).check("the Swarm's network could not be made")
 
     def _accessory_hosts(self, site: Site) -> list[str]:
         """Where accessories run: as configured, else on the first host alone, so that there is one database."""

@@ -33,6 +33,7 @@ class Environment(Model):
     name: Name
     hosts: tuple[str, ...] = ()
     accessory_hosts: tuple[str, ...] | None = None
+    orchestrator: Literal["compose", "swarm"] = "compose"
     ssh_config: Path | None = None
     known_hosts: Path | None = None
     registry: Repository = "none"
@@ -96,6 +97,10 @@ class Environment(Model):
     def ports(self) -> frozenset[int]:
         """Where its proxy listens."""
         return frozenset(int(each.rpartition(":")[2]) for each in (self.http, self.https) if each)
+
+    @property
+    def swarm(self) -> bool:
+        return self.orchestrator == "swarm"
 
     @property
     def local(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from portside.config.base import FILE
+from portside.config.environment import Environment
 from portside.config.whole import Config
 from portside.errors import ConfigError
 
@@ -48,7 +49,34 @@ def load_config(root: Path) -> Config:
                 where=f"{FILE}: env.{name}.require_signature",
                 remedy="Signatures lie in a registry, beside the image: docs/signing.md",
             )
+        if environment.swarm:
+            _refuse_swarm(environment)
     return config
+
+
+def _refuse_swarm(environment: Environment) -> None:
+    """What a Swarm can't do without, or can't have. Raises ConfigError."""
+    where = f"{FILE}: env.{environment.name}"
+    if environment.local:
+        raise ConfigError(
+            "a Swarm needs hosts",
+            where=f"{where}.hosts",
+            remedy="Name its nodes, managers among them: docs/scaling.md",
+        )
+    if environment.registry == "none":
+        raise ConfigError(
+            "a Swarm needs a registry",
+            where=f"{where}.registry",
+            why="A node that is given a container later has to come by its image by itself, and by its digest.",
+            remedy="Name a repository that every node can pull from: docs/scaling.md",
+        )
+    if len(environment.accessory_hosts or ()) > 1:
+        raise ConfigError(
+            "accessories on more than one host can't be told apart in a Swarm",
+            where=f"{where}.accessory_hosts",
+            why="All nodes share one network, on which each name means one thing.",
+            remedy="Name one host, or [] for a managed database.",
+        )
 
 
 def _resolved(name: str, environments: dict[str, Any], defaults: dict[str, Any]) -> Any:

@@ -147,3 +147,9 @@ def test_the_report_says_where_what_why_and_how_to_mend_it() -> None:
     text = text_of(Examination(findings=[Finding("web-1", "it is broken", "mend it", "it said so")]), "prod")
     assert text.splitlines() == ["✗ web-1: it is broken", "  it said so", "→ mend it", "1 finding in prod."]
     assert text_of(Examination(states={"web-1": FINE}), "prod").startswith("✓ prod is fine")
+
+
+def test_a_node_of_a_swarm_may_run_any_number_of_the_release_s_containers() -> None:
+    alone = replace(FINE, containers=FINE.containers[:1])
+    assert site_findings("web-1", alone, "prod", keep_warm=False, swarm=True) == []
+    assert site_findings("web-1", alone, "prod", keep_warm=False) != []

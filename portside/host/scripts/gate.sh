@@ -24,6 +24,13 @@ ready() {
   case "$status" in 2??) return 0 ;; *) return 1 ;; esac
 }
 
+# Where this host reaches container $1 of a Swarm: at the Engine's own bridge. Its network's addresses are for containers.
+gateway_address() {
+  local address
+  address=$(docker network inspect --format "{{with index .Containers \"$1\"}}{{.IPv4Address}}{{end}}" docker_gwbridge 2>/dev/null) || return 0
+  printf '%s' "${address%/*}"
+}
+
 # Look at the containers given by id: fails for one that ended or is unhealthy. Fills `starting` (id to what it waits
 # for) with those whose health isn't known yet, `addresses` (name to address) with those that take requests, and `silent`
 # with those of them that haven't answered.

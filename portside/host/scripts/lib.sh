@@ -78,6 +78,24 @@ route() {
   publish "$base/proxy/routes/$site_name/route" "$1"
 }
 
+# What an undo of operation $1 begins with: whatever it has overtaken is turned away from now on (see guard), and traffic
+# goes by route $2 ("-": as it does, "none": by none).
+take_back() {
+  put "$site/lock/undone" "$1"
+  case "$2" in
+  -) ;;
+  none) rm -f "$base/proxy/routes/$site_name/route" ;;
+  *) route "$2" ;;
+  esac
+}
+
+# Standard input, a tar, into folder $1; what was left there is gone.
+unpack() {
+  [ ! -e "$1" ] || rm -rf "$1"
+  mkdir -p "$1"
+  tar -x -f - -C "$1"
+}
+
 # The containers of one release in one slot, of all services or of those named: ids, one per line.
 containers() {
   local slot="$1" release="$2" id service

@@ -21,6 +21,7 @@ find_side() {
   [ "${#ids[@]}" -gt 0 ] || return 0
   while read -r id name service started address; do
     everything[$side]="${everything[$side]:-}$id "
+    [ -n "$address" ] || [ "$service" != "${web[$side]}" ] || address=$(gateway_address "$id")
     [ "$service" != "${web[$side]}" ] || [ -z "$address" ] || served[$side]="${served[$side]:-}${name#/} $address "
     seconds=$(date -d "$started" +%s)
     [ -n "$oldest" ] && [ "$oldest" -le "$seconds" ] || oldest="$seconds"

@@ -8,9 +8,7 @@ guard "$token"
 record "$begin"
 
 new="$site/releases/.new-$release"
-[ ! -e "$new" ] || rm -rf "$new"
-mkdir -p "$new"
-tar -x -f - -C "$new"
+unpack "$new"
 
 if [ "$proven" != 1 ]; then
   docker image inspect "$image" >/dev/null 2>&1 || fail 76 "image $image is not on this host"

@@ -9,13 +9,7 @@ operation="${10}" labels="${11}"
 shift 11
 guard "$token"
 record "$begin"
-# See guard in lib.sh: what this has overtaken is turned away from now on.
-put "$site/lock/undone" "$operation"
-case "$old_route" in
--) ;;
-none) rm -f "$base/proxy/routes/$site_name/route" ;;
-*) route "$old_route" ;;
-esac
+take_back "$operation" "$old_route"
 docker rm -f "$site_name-hook-$release" >/dev/null 2>&1 || true
 ids=()
 case "$treatment" in

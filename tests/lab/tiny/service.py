@@ -3,6 +3,7 @@
 EXIT_AT_START: says why and ends. TELLS: begins with its whole environment, as a careless service does.
 READY=never: alive, but never ready. EXIT_AFTER: seconds until it ends by itself.
 FAILS: answers 500 to everything but readiness and metrics. SLOW: seconds that each such answer takes.
+GREETING: what it answers, or GREETING_FILE: where that is written.
 SIGHUP: alive, and not ready any more. SIGUSR1: takes memory until it is out of it. SIGUSR2: its readiness flaps, or no
 longer does.
 Paths: /slow (3 s, or /slow/SECONDS), /stream/SECONDS (a piece every tenth of one), /socket (a websocket that echoes).
@@ -20,6 +21,7 @@ import re
 import signal
 import sys
 import time
+from pathlib import Path
 
 GRACE = 10
 SITE = ("service", "env", "release")
@@ -50,6 +52,13 @@ def metrics() -> str:
             lines.append(f'{name}_bucket{{{of},le="{edge if edge < 99 else "+Inf"}"}} {within}')
         lines += [f"{name}_count{{{of}}} {len(seconds)}", f"{name}_sum{{{of}}} {sum(seconds)}"]
     return "\n".join(lines) + "\n"
+
+
+def greeting() -> str:
+    file = os.environ.get("GREETING_FILE")
+    if file:
+        return Path(file).read_text()
+    return os.environ.get("GREETING", "")
 
 
 def say(message: str, level: str = "info") -> None:
@@ -158,7 +167,7 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
                         "release": os.environ.get("APP_RELEASE"),
                         "method": method,
                         "got": len(body),
-                        "greeting": os.environ.get("GREETING", ""),
+                        "greeting": greeting(),
                     }
                 ).encode()
                 if path == "/metrics":

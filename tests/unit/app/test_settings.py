@@ -102,3 +102,12 @@ def test_a_wrong_setting_ends_every_role_with_one_json_line(command: list[str]) 
     assert "PORT: " in message
     assert ended.stderr == ""
     assert "hunter2" not in ended.stdout
+
+
+def test_a_secret_may_be_a_file_and_a_variable_comes_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.settings.SECRETS", tmp_path)
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    (tmp_path / "DATABASE_URL").write_text("postgresql://u:p@db/links")
+    assert load_settings().database.url == "postgresql+asyncpg://u:p@db/links"
+    monkeypatch.setenv("DATABASE_URL", "postgresql://u:p@other/links")
+    assert load_settings().database.url == "postgresql+asyncpg://u:p@other/links"

@@ -1,0 +1,23 @@
+# shellcheck shell=bash
+# Scale the release that served before to nothing, keep it for rollback, and prune what is older than that.
+# Arguments: token, begin, end, acts ("acts" where this host prunes the Swarm's own objects), route that remains,
+# old slot ("-": nothing to stop), old release, releases to prune as <release>=<image reference or "-"> …
+token="$1" begin="$2" end="$3" acts="$4" new_route="$5" old_slot="$6" old_release="$7"
+shift 7
+guard "$token"
+record "$begin"
+[ "$new_route" = "-" ] || route "$new_route"
+if [ "$old_slot" != "-" ] && manages; then
+  while read -r service; do scale "$service" 0; done < <(stack_services "$old_slot" "$old_release")
+fi
+for pruned in "$@"; do
+  rm -rf "${site:?}/releases/${pruned%%=*}"
+  [ "${pruned#*=}" = "-" ] || docker image rm "${pruned#*=}" >/dev/null 2>&1 || true
+done
+if [ "$acts" = acts ]; then
+  # What no release here names any more. One that a task still uses stays: the Engine refuses.
+  while read -r secret; do
+    grep -qsF "$secret" "$site"/releases/*/compose.yaml || docker secret rm "$secret" >/dev/null 2>&1 || true
+  done < <(docker secret ls --filter "label=dev.portside.site=$site_name" --format '{{.Name}}')
+fi
+record "$end"

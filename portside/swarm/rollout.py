@@ -1,0 +1,89 @@
+"""The release protocol where a Swarm runs the containers: what one node does for all, how it ends without a node."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from portside.errors import HostError, PortsideError
+from portside.fleet import enough
+from portside.host.script import script_argv
+from portside.journal import Phase
+from portside.markers import Marks, marks
+from portside.release import Current, Release, Slot
+from portside.rollout import Rollout, run_step
+from portside.steps import GRACE, Target
+from portside.swarm import steps
+from portside.swarm.values import Values, secret_lines
+
+ASK_SECONDS = 30
+
+
+class SwarmRollout(Rollout):
+    """The first target acts. `values` is None for a rollback: its secrets are in the Swarm since its deploy."""
+
+    def __init__(self, *arguments: Any, values: Values | None = None, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._values = values
+        self._tasks: dict[str, list[str]] = {}
+
+    @property
+    def _once(self) -> Sequence[Target]:
+        return self._targets[:1]
+
+    async def _prepare(self) -> None:
+        await super()._prepare()
+        if self._values is None or not self._values.secrets:
+            return
+        lines = secret_lines(self._values)
+
+        async def act(target: Target) -> None:
+            argv = script_argv("swarm_secrets", target.site, target.token)
+            made = await target.host.run(argv, stdin=lines, timeout=60 + GRACE)
+            made.check("the Swarm could not be given the release's secrets")
+
+        await self._phase("prepare", act, self._once)
+
+    async def _start(self) -> None:
+        deadline, release = self._environment.start_deadline, self._release
+        await self._phase("start", lambda target: run_step(target, steps.start(target, release, deadline)), self._once)
+
+        async def gate(target: Target) -> None:
+            names = await run_step(target, steps.gate(target.operation, release, deadline))
+            self._tasks[target.host.name] = sorted(names.split())
+
+        await self._phase("start", gate)
+
+    async def _switch(self, share: float | None = None) -> None:
+        await super()._switch(share)
+        if share is None and self._release.stop_first:
+            deadline = self._environment.start_deadline
+            await self._phase(
+                "switch",
+                lambda target: run_step(target, steps.handover(target.operation, self._release, deadline)),
+                self._once,
+            )
+
+    def _marks(self, target: Target, current: Current) -> Marks:
+        here = self._tasks.get(target.host.name, [])
+        return marks(self._release, target.operation, current, self._environment, target.host.name, tasks=here)
+
+    async def _addresses(self, target: Target, slot: Slot, previous: Release) -> list[str]:
+        """A proxy reaches all tasks of the previous release, not only those of its own node."""
+        argv = script_argv("swarm_drain", target.site, slot, previous.id)
+        told = await self._targets[0].host.run(argv, timeout=ASK_SECONDS)
+        found = told.check("the Swarm doesn't say where the previous release runs").text
+        return [f"{address}:{previous.port}" for address in found.split()]
+
+    def _beyond_repair(self, phase: Phase, failures: dict[str, PortsideError]) -> dict[str, PortsideError]:
+        """A node that is gone takes nothing with it that the others haven't got: it is brought up to date later."""
+        lost = {host: error for host, error in failures.items() if isinstance(error, HostError)}
+        left = [target for target in self._targets if target.host.name not in failures]
+        if not enough(left, lost.values()):
+            return failures
+        for host, error in lost.items():
+            self._note(
+                f"{host} is gone ({phase}), the Swarm goes on without it; the next command that finds it "
+                f"again brings it up to date: {error.what}"
+            )
+        return {host: error for host, error in failures.items() if host not in lost}

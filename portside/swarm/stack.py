@@ -1,0 +1,176 @@
+"""From the Compose file that people edit to the stack that a Swarm runs. Pure.
+
+A slot is a stack, `<site>-blue` or `<site>-green`. Which of the two, `docker stack deploy` alone is told, by the
+variable PORTSIDE_SLOT, so that the text is the same wherever the release goes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from portside.compose import interpolated, named_labels, refuse, roles
+from portside.config import Config, Environment
+from portside.errors import ConfigError
+from portside.release import Release
+
+# Where the service finds a secret: Docker's own place.
+SECRETS = "/run/secrets"
+NAME_LIMIT = 64
+# A task that ends within this many seconds of its start makes `docker stack deploy` and `docker service update` roll
+# back; a release is watched by its own bake.
+MONITOR = "5s"
+# Why each of these can't be in a stack; whatever else a Swarm doesn't know, `docker stack config` says on a manager.
+REFUSED = {
+    "cgroup_parent": "a Swarm doesn't pass it on to its nodes",
+    "devices": "a Swarm doesn't pass it on to its nodes",
+    "userns_mode": "a Swarm doesn't pass it on to its nodes",
+    "mem_limit": "write deploy.resources.limits.memory, which Compose and a Swarm both know",
+    "cpus": "write deploy.resources.limits.cpus, which Compose and a Swarm both know",
+}
+# What only orders or protects a Compose project's start, and that a Swarm has its own way for: docs/scaling.md.
+LEFT_OUT = ("depends_on", "security_opt", "restart", "tmpfs", "pull_policy")
+RESTARTS = {"no": "none", "on-failure": "on-failure"}
+
+
+def secret_object(site: str, name: str, digest: str) -> str:
+    """The name of the Swarm secret that holds this value: another value has another name, an unchanged one the same.
+
+    `digest` is the value's fingerprint (release.value_digests), which is what makes the name a version.
+    """
+    version = hashlib.sha256(f"{site}\0{name}\0{digest}".encode()).hexdigest()[:16]
+    return f"{site}-{name}"[: NAME_LIMIT - len(version) - 1] + f"-{version}"
+
+
+def render_stack(
+    data: Mapping[str, Any],
+    config: Config,
+    environment: Environment,
+    *,
+    image: str,
+    release: str,
+    variables: Mapping[str, str],
+    secrets: Mapping[str, str],
+) -> str:
+    """The stack's file of one release: pinned image, env file, network, labels, secrets (name to Swarm object).
+
+    Raises ConfigError for whatever a release can't have.
+    """
+    where = str(config.service.compose)
+    refuse(data, where)
+    site = config.site(environment)
+    services: dict[str, Any] = {}
+    counts = {role.name: role for role in roles(data, config, environment)}
+    for name, service in data["services"].items():
+        rendered = interpolated(service or {}, variables, f"{where}: services.{name}")
+        _refuse(rendered, f"{where}: services.{name}")
+        told = {
+            "dev.portside.site": site,
+            "dev.portside.service": config.service.name,
+            "dev.portside.env": environment.name,
+            "dev.portside.release": release,
+        }
+        services[name] = {
+            **{key: value for key, value in rendered.items() if key not in LEFT_OUT},
+            "image": rendered.get("image") or image,
+            "env_file": ["env"],
+            "environment": _environment(rendered.get("environment", {}))
+            | {f"{secret}_FILE": f"{SECRETS}/{secret}" for secret in secrets},
+            "networks": ["default"],
+            "volumes": [*rendered.get("volumes", []), *_memory(rendered.get("tmpfs", []))],
+            "secrets": [{"source": secret, "target": secret} for secret in secrets],
+            # As Compose labels its own, so that whatever looks at a host's containers finds a Swarm's there as well.
+            "labels": named_labels(rendered.get("labels", {}))
+            | told
+            | {
+                "com.docker.compose.project": f"{site}-${{PORTSIDE_SLOT}}",
+                "com.docker.compose.service": name,
+            },
+            "deploy": _deploy(
+                rendered,
+                # A stop-first service is started by the switch, when its predecessor has stopped.
+                replicas=0 if counts[name].stop_first else counts[name].replicas,
+                labels=told | {"dev.portside.replicas": str(counts[name].replicas)},
+            ),
+        }
+    return yaml.safe_dump(
+        {
+            "services": services,
+            "networks": {"default": {"name": site, "external": True}},
+            "secrets": {secret: {"name": named, "external": True} for secret, named in secrets.items()},
+        },
+        sort_keys=False,
+        width=110,
+    )
+
+
+def render_hook(release: Release, command: tuple[str, ...]) -> str:
+    """The stack of the before-switch hook: the web service as a job that runs once, with the same secrets."""
+    stack = yaml.safe_load(release.compose)
+    web = stack["services"][release.web]
+    job = {key: value for key, value in web.items() if key not in ("labels", "healthcheck")}
+    job["command"] = [word.replace("$", "$$") for word in command]
+    job["healthcheck"] = {"disable": True}
+    kept = {key: value for key, value in web["deploy"].items() if key in ("resources", "placement")}
+    job["deploy"] = {**kept, "mode": "replicated-job", "replicas": 1, "restart_policy": {"condition": "none"}}
+    return yaml.safe_dump({**stack, "services": {"hook": job}}, sort_keys=False, width=110)
+
+
+def _refuse(service: Mapping[str, Any], where: str) -> None:
+    for key, why in REFUSED.items():
+        if key in service:
+            raise ConfigError(f"{key} can't be had in a Swarm", where=where, why=why)
+    mode = service.get("deploy", {}).get("mode", "replicated")
+    if mode != "replicated":
+        raise ConfigError(
+            f"deploy.mode {mode} can't be released",
+            where=where,
+            why="A release counts its containers, and waits until all of them are ready.",
+            remedy="Set replicas, and placement.max_replicas_per_node: 1 for one on each node.",
+        )
+
+
+def _environment(given: dict[str, Any] | list[str]) -> dict[str, Any]:
+    if isinstance(given, dict):
+        return dict(given)
+    return {name: value if found else None for name, found, value in (entry.partition("=") for entry in given)}
+
+
+def _memory(tmpfs: str | list[str]) -> list[dict[str, Any]]:
+    """Compose's `tmpfs` as the mounts that a stack has for it, which know a size and nothing else."""
+    found = []
+    for entry in [tmpfs] if isinstance(tmpfs, str) else tmpfs:
+        path, _, options = entry.partition(":")
+        size = next((option[5:] for option in options.split(",") if option.startswith("size=")), "")
+        found.append({"type": "tmpfs", "target": path, **({"tmpfs": {"size": _bytes(size)}} if size else {})})
+    return found
+
+
+def _bytes(size: str) -> int:
+    units = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+    unit = size[-1:].lower()
+    return int(size[:-1]) * units[unit] if unit in units else int(size)
+
+
+def _deploy(service: Mapping[str, Any], *, replicas: int, labels: dict[str, str]) -> dict[str, Any]:
+    given = service.get("deploy", {})
+    condition = RESTARTS.get(str(service.get("restart", "always")).partition(":")[0], "any")
+    return {
+        "restart_policy": {"condition": condition, "delay": "1s"},
+        "rollback_config": {"order": "start-first", "parallelism": 1},
+        **given,
+        "replicas": replicas,
+        "labels": named_labels(given.get("labels", {})) | labels,
+        # The proxy asks the tasks themselves, not an address that stands for all of them.
+        "endpoint_mode": "dnsrr",
+        "update_config": {
+            "parallelism": 1,
+            "order": "start-first",
+            "failure_action": "rollback",
+            "monitor": MONITOR,
+            **given.get("update_config", {}),
+        },
+    }

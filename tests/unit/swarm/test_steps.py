@@ -1,0 +1,42 @@
+"""What each phase does at one node of a Swarm."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from portside.rollout import orders
+from portside.swarm import steps
+from tests.unit import builders
+
+RELEASE = builders.release("r2")
+
+
+def test_an_operation_is_undone_as_it_was_begun() -> None:
+    assert orders(builders.operation()).undo(builders.operation(), "why", grace=1).script == "undo"
+    begun = steps.operation_in_swarm(builders.operation(slot="green", previous_slot="blue"), RELEASE, acts=False)
+    assert begun.swarm == "follows"
+    assert orders(begun).undo(begun, "why", grace=1).script == "swarm_undo"
+
+
+def test_an_undo_brings_back_as_many_workers_as_there_were() -> None:
+    previous = builders.release("r1", roles=[*RELEASE.roles[:1], RELEASE.roles[1].model_copy(update={"replicas": 3})])
+    operation = steps.operation_in_swarm(builders.operation(), previous, acts=True)
+    assert steps.undo(operation, "why", grace=1).arguments[-1] == "worker=3"
+
+
+def test_a_start_leaves_stop_first_services_to_the_handover() -> None:
+    operation = steps.operation_in_swarm(builders.operation(), None, acts=True)
+    assert steps.handover(operation, RELEASE, 60).arguments[-1:] == ("worker=1",)
+    switched = steps.switch(operation, RELEASE, 60)
+    assert switched.script == "switch"
+    assert switched.arguments[-1] == "60", "no service is handed over by a node for itself"
+
+
+def test_no_node_says_by_itself_that_a_release_is_warm() -> None:
+    assert not steps.operation_in_swarm(builders.operation(warm=True), None, acts=True).warm
+
+
+def test_a_release_without_a_swarm_loads_nothing_of_it() -> None:
+    asks = "import portside.releasing, sys; sys.exit(any(name.startswith('portside.swarm') for name in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", asks], check=False).returncode == 0
