@@ -150,7 +150,7 @@ async def _look(environment: Environment, asked: Asked, name: str, host: Host, w
             person=_persons(asked, wish.user),
             reboot=reboot_time(environment.reboot_at, environment.hosts.index(name)),
         )
-        hard, notes = hardened(await look(host, wish.user, sudo=sudo), wanted, name)
+        hard, notes = hardened(await look(host, wish.user, sudo=sudo, swarm=environment.swarm), wanted, name)
     if not root and not sudo:
         _unprivileged(facts, wish, host.name)
         missing = tuple(f"not done, because this user isn't root: {step.what}" for step in hard)

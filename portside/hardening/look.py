@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from portside.bootstrap import STEP_SECONDS
 from portside.config import Environment
 from portside.diagnosis import Finding
@@ -12,10 +14,11 @@ from portside.host.base import Host
 from portside.host.script import root_argv
 
 
-async def look(host: Host, user: str, *, sudo: bool) -> Posture:
-    """What it says of itself. `user`: who deploys. Raises HostError."""
+async def look(host: Host, user: str, *, sudo: bool, swarm: bool) -> Posture:
+    """What it says of itself. `user`: who deploys. `swarm`: it is a Swarm's, or is to be one. Raises HostError."""
     looked = await host.run(root_argv("posture", user, sudo=sudo), timeout=STEP_SECONDS)
-    return parse_posture(looked.stdout.decode(errors="replace"), host.name)
+    posture = parse_posture(looked.stdout.decode(errors="replace"), host.name)
+    return replace(posture, swarm=posture.swarm or swarm)
 
 
 async def examine(host: Host, environment: Environment) -> tuple[list[Finding], list[str]]:
@@ -35,4 +38,4 @@ async def examine(host: Host, environment: Environment) -> tuple[list[Finding], 
             host.name, ssh_config=environment.ssh_config, deadline=environment.connect_deadline
         ),
     )
-    return hardening_findings(host.name, await look(host, user, sudo=False), expected)
+    return hardening_findings(host.name, await look(host, user, sudo=False, swarm=environment.swarm), expected)
