@@ -57,9 +57,9 @@ class Terminal:
         self.reporter.__enter__()
         return answer.strip().lower() in ("y", "yes")
 
-    def error(self, error: PortsideError, data: dict[str, Any]) -> None:
-        """What went wrong, where, why, and what to type next."""
-        if self.machine:
+    def error(self, error: PortsideError, data: dict[str, Any] | None) -> None:
+        """What went wrong, where, why, and what to type next; with `data` None on standard error alone."""
+        if self.machine and data is not None:
             print(json.dumps({**data, **as_data(error)}, default=str))
         head = f"{error.where}: {error.what}" if error.where else error.what
         self.err.print(f"✗ {head}", style="bold red", markup=False)
@@ -120,11 +120,12 @@ def run(
     act: Callable[[Terminal], Awaitable[int | None]],
     *,
     machine: bool = False,
-    failed: Callable[[PortsideError], dict[str, Any]] = lambda _: {},
+    failed: Callable[[PortsideError], dict[str, Any] | None] = lambda _: {},
 ) -> None:
     """Run one command and leave with its exit code. No traceback reaches a user for what a user can mend.
 
-    `failed` adds to what `--json` prints of an error. Nothing that is printed has a known secret's value in it.
+    `failed` adds to what `--json` prints of an error; None where it prints nothing. Nothing that is printed has a known
+    secret's value in it.
     """
     learn_credentials()
     with scrubbed_streams(), kept():
@@ -137,7 +138,7 @@ def run(
 def _run(
     act: Callable[[Terminal], Awaitable[int | None]],
     machine: bool,
-    failed: Callable[[PortsideError], dict[str, Any]],
+    failed: Callable[[PortsideError], dict[str, Any] | None],
 ) -> int:
     # tasks.py stopped the collector while all this was imported; what is here now stays to the end.
     gc.freeze()

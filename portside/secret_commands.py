@@ -115,7 +115,8 @@ def get_command(name: str | None, env: str, *, yes: bool) -> None:
         sys.stdout.buffer.write(f"{answer}{end}".encode())
         sys.stdout.buffer.flush()
 
-    run(act, machine=True)
+    # Standard output is the value's alone: whoever takes it into a variable must not get an error's text.
+    run(act, machine=True, failed=lambda _: None)
 
 
 def edit_command(env: str, *, file: str | None) -> None:
