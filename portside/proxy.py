@@ -146,7 +146,7 @@ def _balanced(
 ) -> dict[str, Any]:
     """The slot's containers; `last`: nobody is asked after them."""
     if environment.swarm:
-        return _spread(site, slot, service, "5s" if last else "3s")
+        return _spread(site, slot, service, "1s" if last else "3s")
     patience = "3s" if last else "300ms"
     return {
         "handler": "reverse_proxy",
