@@ -164,7 +164,7 @@ def _balanced(
     `checked`: only containers that are ready and haven't failed a moment ago are chosen from.
     """
     if environment.swarm:
-        return _spread(site, slot, service, "5s" if last else "1500ms")
+        return _spread(site, slot, service, "1s" if last else "3s")
     handler: dict[str, Any] = {
         "handler": "reverse_proxy",
         "upstreams": [{"dial": dial} for dial in upstreams(site, slot, service.web, replicas, service.port)],
@@ -198,7 +198,8 @@ def _spread(site: str, slot: Slot, service: Service, patience: str) -> dict[str,
     """A Swarm's containers of a slot, which come and go: the Engine's DNS says every second which there are.
 
     No connection is kept: one to a node that has lost power would swallow every request that it is chosen for, while
-    a new one is refused or takes too long, and another container is asked. Caddy checks no health of such upstreams;
+    a new one is refused or takes too long, and another container is asked. Requests wait for longer than a container
+    is passed over, for a busy network may make all of them look gone at once. Caddy checks no health of such upstreams;
     the Swarm does, and takes an unhealthy container out of the DNS.
     """
     return {
@@ -215,7 +216,7 @@ def _spread(site: str, slot: Slot, service: Service, patience: str) -> dict[str,
             "try_duration": patience,
             "try_interval": "25ms",
         },
-        "health_checks": {"passive": {"fail_duration": "5s"}},
+        "health_checks": {"passive": {"fail_duration": "2s"}},
         "transport": {"protocol": "http", "dial_timeout": "500ms", "keep_alive": {"enabled": False}},
     }
 

@@ -165,7 +165,7 @@ def test_a_container_that_exits_at_start_fails_with_its_last_words_from_whatever
 
 def test_a_release_that_dies_while_it_bakes_is_undone(swarm: Project) -> None:
     first = swarm.deploy().data["release"]
-    swarm.environment |= {"env": {"EXIT_AFTER": "12"}, "bake": 60}
+    swarm.environment |= {"env": {"EXIT_AFTER": "30"}, "bake": 80}
     failed = swarm.deploy(image=swarm.image("2"), code=7)
     assert "bake" in failed.data["seconds"]
     assert "the stars are right" in failed.data["why"]
