@@ -56,7 +56,7 @@ class Ground:
         """The next release: another image than before, which a host lacks where it is to be pulled."""
         self.released += 1
         version = f"pulled {secrets.token_hex(4)}" if pulls else str(self.released % 2)
-        self.project.environment["registry"] = f"{self.registry.address}/tiny" if pulls else "none"
+        self.project.environment["registry"] = f"{self.registry.address}/faults/tiny" if pulls else "none"
         self.project.environment["env"] = {"GREETING": f"release {self.released}"}
         return ("deploy", "--env", "lab", "--json", "--image", self.project.image(version))
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from portside.demo.ground import ENV, MADE, Ground, clear
 from portside.demo.report import DemoReport
@@ -21,6 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 class Quiet(Lines):
     def __init__(self) -> None:
+        super().__init__(Console(quiet=True))
         self.said: list[str] = []
 
     def say(self, text: str) -> None:
