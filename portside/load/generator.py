@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from random import Random
 from types import TracebackType
@@ -20,10 +21,10 @@ PIECES = 10
 PAUSE_AFTER_DROP = 0.05
 
 
-class Workers:
+class Workers(ABC):
     """Some who send one thing after the other while the `async with` block runs; `report` is up to date at any time.
 
-    At the end of the block, what is under way is waited for and counted. `_work` goes on until `_stop` is set.
+    At the end of the block, what is under way is waited for and counted.
     """
 
     def __init__(self, kinds: Sequence[str], count: int) -> None:
@@ -53,8 +54,9 @@ class Workers:
                 worker.cancel()
             self._tally.end()
 
+    @abstractmethod
     async def _work(self) -> None:
-        raise NotImplementedError
+        """What each of them does until `_stop` is set."""
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
