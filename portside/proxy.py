@@ -28,6 +28,9 @@ ROUTES = "/routes"
 ADMIN_SOCKET = "proxy/run/admin.sock"
 # Listened at inside the container and never published: only what is on the network `portside` gets there.
 METRICS_PORT = 2020
+# The route as a request found it. Read for each slot anew, a request would find no slot when a switch fell between
+# two looks: one in 17 switches from green to blue lost a request that way, at 2,400 a second.
+ROUTE_VARIABLE = "portside_route"
 HEALTH_INTERVAL = "200ms"
 # A second of failed checks in a row: a busy host's readiness may flap for less, on all replicas at the same moment.
 # A container that is gone needs no check: the first refused connection tells.
@@ -73,14 +76,15 @@ def site_route(config: Config, environment: Environment, replicas: int) -> dict[
             "terminal": True,
         }
     )
+    routes.append({"handle": [{"handler": "vars", ROUTE_VARIABLE: route_file}]})
     slots: tuple[Slot, ...] = ("blue", "green")
     for slot in slots:
         behind = other(slot)
         routes.append(
             {
                 "match": [
-                    {"vars": {route_file: [slot, f"{slot}>{behind}"]}},
-                    *_chosen(route_file, slot, behind, environment.canary),
+                    {"vars": {ROUTE_VARIABLE: [slot, f"{slot}>{behind}"]}},
+                    *_chosen(slot, behind, environment.canary),
                 ],
                 "handle": [
                     {
@@ -122,7 +126,7 @@ def site_route(config: Config, environment: Environment, replicas: int) -> dict[
     return route
 
 
-def _chosen(route_file: str, slot: Slot, beside: Slot, shares: Sequence[float]) -> list[dict[str, Any]]:
+def _chosen(slot: Slot, beside: Slot, shares: Sequence[float]) -> list[dict[str, Any]]:
     """When `slot` gets a request of a canary: by the request's random id, so that nothing has to be remembered.
 
     The first eight digits of a UUID of version 4 are random: below a bound is the share on trial.
@@ -131,8 +135,8 @@ def _chosen(route_file: str, slot: Slot, beside: Slot, shares: Sequence[float]) 
     for share in shares:
         bound = f'"{int(share / 100 * 16**8):08x}"'
         on_trial, serving = canary_route(beside, slot, share), canary_route(slot, beside, share)
-        found.append({"vars": {route_file: [on_trial]}, "expression": f"{{http.request.uuid}} < {bound}"})
-        found.append({"vars": {route_file: [serving]}, "expression": f"{{http.request.uuid}} >= {bound}"})
+        found.append({"vars": {ROUTE_VARIABLE: [on_trial]}, "expression": f"{{http.request.uuid}} < {bound}"})
+        found.append({"vars": {ROUTE_VARIABLE: [serving]}, "expression": f"{{http.request.uuid}} >= {bound}"})
     return found
 
 

@@ -131,7 +131,7 @@ class Load(Workers):
 
     def _count(self, kind: Kind, body: bytes, answer: Answer, seconds: float) -> None:
         accepted = answer.status in kind.accepted
-        self._tally.answered(kind.name, answer.status, seconds, accepted=accepted)
+        self._tally.answered(kind.name, answer.status, seconds, accepted=accepted, body=answer.body)
         if accepted and kind.succeeded:
             kind.succeeded(body)
 

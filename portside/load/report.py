@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 # Each bucket of the latency histogram is 2 % wider than the one before: 0.05 ms to about 200 s.
 BUCKETS = tuple(accumulate(repeat(1.02, 770), lambda bound, step: bound * step, initial=0.05))
 SHOWN_FAILURES = 20
+SHOWN_CHARACTERS = 200
 
 
 class Latency(BaseModel):
@@ -38,7 +39,10 @@ class KindReport(BaseModel):
 
 
 class Failure(BaseModel):
-    """One failed request: `at` seconds after the load began; `outcome` is a status or an error's text."""
+    """One failed request: `at` seconds after the load began; `outcome` is a status and what came with it, or an error.
+
+    The first 200 characters of an answer: who answered it, the service or the proxy, is seen there or nowhere.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -75,13 +79,13 @@ class Tally:
         self._buckets = [0] * (len(BUCKETS) + 1)
         self._slowest = 0.0
 
-    def answered(self, kind: str, status: int, seconds: float, *, accepted: bool) -> None:
+    def answered(self, kind: str, status: int, seconds: float, *, accepted: bool, body: bytes = b"") -> None:
         self._statuses[kind][status] += 1
         milliseconds = seconds * 1000
         self._buckets[bisect_left(BUCKETS, milliseconds)] += 1
         self._slowest = max(self._slowest, milliseconds)
         if not accepted:
-            self._fail(kind, str(status))
+            self._fail(kind, f"{status} {body.decode(errors='replace')[:SHOWN_CHARACTERS]}".strip())
 
     def dropped(self, kind: str, text: str) -> None:
         self._errors[kind][text] += 1

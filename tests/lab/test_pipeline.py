@@ -39,7 +39,7 @@ kind = "slack"
 secret = "env:SLACK_RELEASES_URL"
 
 [defaults]
-registry = "{registry}/tiny"
+registry = "{registry}/pipeline/tiny"
 require_scan = true
 confirm = true
 http = "0.0.0.0:80"
@@ -161,7 +161,7 @@ class Repository:
         return {image for answer in asked for image in answer.text.split()}
 
     def pushed(self) -> set[str]:
-        tags = httpx.get(f"{self.registry.url}/v2/tiny/tags/list", timeout=5).json()["tags"]
+        tags = httpx.get(f"{self.registry.url}/v2/pipeline/tiny/tags/list", timeout=5).json()["tags"]
         return {tag for tag in tags if not tag.startswith("sha256-")}
 
     def told(self) -> list[str]:
@@ -206,7 +206,7 @@ def test_a_merge_goes_to_staging_and_to_production_as_one_digest(repository: Rep
     assert first.results["prod / ship"] == "success"
     assert len(repository.pushed()) == 1
     (image,) = repository.images(repository.lab.hosts)
-    assert image.startswith(f"{repository.registry.address}/tiny@sha256:")
+    assert image.startswith(f"{repository.registry.address}/pipeline/tiny@sha256:")
     assert f"Pushed `{image}`" in first.summary
     assert ["serves staging" in text for text in repository.told()] == [True, False]
     assert ["serves prod" in text for text in repository.told()] == [False, True]

@@ -19,14 +19,28 @@ WRITES = Kind(
     name="write", weight=1, method="POST", path=lambda: "/echo", accepted=frozenset({200}), body=lambda: b"x" * 200
 )
 ENOUGH = 10_000
+# As fast as a host can: mv is what a switch does.
+SWITCHES = """
+set -e
+cd /home/deploy/.portside/proxy/routes/tiny-lab
+before=$(cat route)
+n=0
+while [ $n -lt 2000 ]; do
+  n=$((n + 1))
+  for slot in blue green; do printf %s "$slot" >next && mv -f next route; done
+done
+printf %s "$before" >next && mv -f next route
+"""
 
 
 @contextlib.asynccontextmanager
-async def loaded(project: Project, kinds: Sequence[Kind]) -> AsyncIterator[Callable[[], list[Report]]]:
+async def loaded(
+    project: Project, kinds: Sequence[Kind], *, rate: float = 400
+) -> AsyncIterator[Callable[[], list[Report]]]:
     """Traffic to every host of the project while the block runs; its reports so far."""
     async with contextlib.AsyncExitStack() as stack:
         loads = [
-            await stack.enter_async_context(Load(project.url(host), list(kinds), connections=4, rate=400))
+            await stack.enter_async_context(Load(project.url(host), list(kinds), connections=4, rate=rate))
             for host in project.hosts
         ]
         yield lambda: [load.report for load in loads]
@@ -65,6 +79,17 @@ async def test_deploys_rollbacks_and_failed_releases_drop_no_request(fleet: Proj
     assert writes > 1000
     history = fleet.invoke("history", "--env", "lab", "--json").data["history"]
     assert history[-1]["release"] == first
+
+
+async def test_a_switch_at_any_moment_of_a_request_fails_none(project: Project) -> None:
+    """Thousands of switches there and back between two releases that both run, where a release has one."""
+    host = project.hosts[0]
+    project.environment["keep_warm"] = True
+    for image in (project.image(), project.image("2")):
+        await asyncio.to_thread(project.deploy, image=image)
+    async with loaded(project, [READS, WRITES], rate=4000) as reports:
+        await asyncio.to_thread(project.shell, host, "sh", "-c", SWITCHES)
+    assert failures(reports()) == []
 
 
 async def test_a_release_that_dies_under_load_costs_no_read(project: Project) -> None:
