@@ -5,6 +5,7 @@ Sessions take what follows `--` as arguments of the tool behind them: `nox -s te
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import nox
@@ -122,7 +123,8 @@ def faults(session: nox.Session) -> None:
     """Every fault in every phase on real hosts, hours; random ones: -- --seed N --minutes 30 (docs/reliability.md)."""
     install(session, "test", "engine", "scan")
     session.run("python", "-m", "portside.engine", "ssh=openssh-client")
-    session.run("python", "-m", "tests.faults", *session.posargs)
+    # Of their own, so that --json is all there is on standard output.
+    session.run("python", "-m", "tests.faults", *session.posargs, stderr=sys.stderr)
 
 
 @nox.session(default=False)

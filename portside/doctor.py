@@ -28,7 +28,7 @@ from portside.making import read_accessories, read_proxy
 from portside.notify.tell import secrets_of
 from portside.preflight import MINIMUM_COMPOSE, at_least, problems
 from portside.proxies import PROXY_CHANGES, placeholder, proxy_plan
-from portside.proxy import ADMIN_SOCKET, Admin
+from portside.proxy_admin import ADMIN_SOCKET, Admin
 from portside.report import Reporter, timed
 from portside.scan.policy import judge
 from portside.secrets import resolve

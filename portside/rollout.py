@@ -22,7 +22,8 @@ from portside.host.base import Input
 from portside.journal import Operation, Phase
 from portside.markers import Marks, marks
 from portside.plan import differs_in_image_only
-from portside.proxy import ADMIN_SOCKET, Admin, upstreams
+from portside.proxy import upstreams
+from portside.proxy_admin import ADMIN_SOCKET, Admin
 from portside.release import Current, Release, Slot, archive
 from portside.report import Reporter, Timings, timed
 from portside.secrets.scrub import scrub

@@ -16,7 +16,8 @@ from portside.journal import Operation
 from portside.making import Accessories, ProxyFiles, read_accessories, read_proxy
 from portside.operators import operator
 from portside.plan import Desired
-from portside.proxy import ADMIN_SOCKET, Admin, digest, with_site
+from portside.proxy import digest, with_site
+from portside.proxy_admin import ADMIN_SOCKET, Admin
 from portside.release import Release
 from portside.report import timed
 from portside.rollout import run_step

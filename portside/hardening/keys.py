@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from portside.proxy import ADMIN_SOCKET
+from portside.proxy_admin import ADMIN_SOCKET
 
 ENGINE_SOCKET = "/var/run/docker.sock"
 # As in portside/host/scripts/lib.sh.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -32,8 +33,10 @@ class Inbox:
                 inbox.answers.wait(ANSWER_SECONDS)
                 # PagerDuty's events API says 202, Slack "ok".
                 self.send_response(202 if self.path == "/pagerduty" else 200)
-                self.end_headers()
-                self.wfile.write(b"ok")
+                # Who told may have been killed meanwhile.
+                with contextlib.suppress(ConnectionError):
+                    self.end_headers()
+                    self.wfile.write(b"ok")
 
             def log_message(self, *_: object) -> None:
                 pass

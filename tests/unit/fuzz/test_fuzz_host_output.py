@@ -24,7 +24,7 @@ from portside.journal import Entry, line, parse_journal, unfinished
 from portside.judge.looks import parse_look
 from portside.lock import _held
 from portside.observe.look import parse as parse_observed
-from portside.proxy import Admin
+from portside.proxy_admin import Admin
 from portside.release import archive, release_files
 from tests.unit import builders
 from tests.unit.fuzz.examples import FUZZED, HOSTILE_TEXT, damaged
