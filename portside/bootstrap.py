@@ -6,10 +6,12 @@ portside/engine.py alone, which does the same for this machine.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shlex
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 
 from portside.engine import APT_SECONDS, DEBIAN_MIRROR, LOG_FILE, START_SECONDS, installation_for
 from portside.errors import HostError, PreflightError
@@ -19,6 +21,9 @@ STEP_SECONDS = 60.0
 # What could lock everybody out is taken away again unless a new connection comes through within this time.
 TRIAL_SECONDS = 30
 NFT_PACKAGE = "nftables"
+# What the nodes of a Swarm say to each other: managers, gossip, overlay networks.
+# https://docs.docker.com/engine/swarm/swarm-tutorial/#open-protocols-and-ports-between-the-hosts
+SWARM_PORTS = ("tcp dport { 2377, 7946 }", "udp dport { 4789, 7946 }")
 
 
 @dataclass(frozen=True)
@@ -41,12 +46,14 @@ class Facts:
     firewall: str = ""
     ufw: bool = False
     ufw_ports: frozenset[int] = frozenset()
+    ufw_peers: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class Wish:
     """What a host is to have. `ports` are to be open in a firewall; None leaves the firewall alone.
 
+    `peers` are the networks, as 10.0.0.0/24, that the other nodes of a Swarm talk from.
     `options` stand before the key in authorized_keys, and `may` says for a person what they leave to it.
     """
 
@@ -55,6 +62,7 @@ class Wish:
     options: str = ""
     may: str = ""
     ports: tuple[int, ...] | None = None
+    peers: tuple[str, ...] = ()
     mirror: str = DEBIAN_MIRROR
 
     @property
@@ -107,6 +115,7 @@ def parse_facts(text: str, host: str) -> Facts:
         firewall=one("firewall"),
         ufw=bool(one("ufw")),
         ufw_ports=_numbers(values.get("ufw_port", [])),
+        ufw_peers=_networks(values.get("ufw_peer", [])),
     )
 
 
@@ -176,14 +185,18 @@ def _firewall_steps(facts: Facts, wish: Wish, host: str) -> Iterable[Step]:
         closed = [port for port in ports if port not in facts.ufw_ports]
         if closed:
             yield Step("ufw_allow", f"open {', '.join(map(str, closed))} in ufw", tuple(map(str, closed)))
+        strange = tuple(peer for peer in wish.peers if peer not in facts.ufw_peers)
+        if strange:
+            yield Step("ufw_peers", f"open the Swarm's ports in ufw to {', '.join(strange)}", strange)
         return
-    rules = firewall_rules(ports)
+    rules = firewall_rules(ports, wish.peers)
+    shown += f", and the Swarm's to {', '.join(wish.peers)}" if wish.peers else ""
     if facts.firewall != hashlib.sha256(rules.encode()).hexdigest():
         yield Step("firewall", f"close every port but {shown}", (rules, str(TRIAL_SECONDS)), keep="firewall_keep")
 
 
-def firewall_rules(ports: Collection[int]) -> str:
-    """A table of its own for nft: other tables, Docker's among them, stay as they are.
+def firewall_rules(ports: Collection[int], peers: Collection[str] = ()) -> str:
+    """A table of its own for nft: other tables, Docker's among them, stay as they are. To `peers` a Swarm is open.
 
     It is about connections to the machine itself. What Docker publishes doesn't come through here.
     """
@@ -201,9 +214,15 @@ table inet portside {{
     meta l4proto {{ icmp, ipv6-icmp }} accept
     udp dport {{ 68, 546 }} accept
     tcp dport {{ {", ".join(map(str, sorted(ports)))} }} accept
-  }}
+{"".join(_open_to(peer) for peer in peers)}  }}
 }}
 """
+
+
+def _open_to(peer: str) -> str:
+    """A Swarm's ports; ESP is for overlay networks that are encrypted."""
+    source = f"{'ip6' if ':' in peer else 'ip'} saddr {peer}"
+    return "".join(f"    {source} {what} accept\n" for what in (*SWARM_PORTS, "meta l4proto esp"))
 
 
 def _assignment(line: str) -> tuple[str, str]:
@@ -212,6 +231,15 @@ def _assignment(line: str) -> tuple[str, str]:
         return name, "".join(shlex.split(value))
     except ValueError:
         return name, value
+
+
+def _networks(values: Iterable[str]) -> frozenset[str]:
+    """ufw leaves out the length of a network that is one address."""
+    found = set()
+    for value in values:
+        with contextlib.suppress(ValueError):
+            found.add(str(ip_network(value)))
+    return frozenset(found)
 
 
 def _numbers(values: Iterable[str]) -> frozenset[int]:

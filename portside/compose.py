@@ -126,8 +126,9 @@ def render(
     image: str,
     release: str,
     variables: Mapping[str, str],
+    configs: Mapping[str, str],
 ) -> str:
-    """The Compose file of one release, complete: pinned image, env file, networks, labels.
+    """The Compose file of one release, complete: pinned image, env file, networks, labels, configs (name to file).
 
     `variables` are what `${NAME}` may stand for; secrets are not among them, because this text is not secret.
     Raises ConfigError for whatever a release can't have.
@@ -159,6 +160,7 @@ def render(
                 "default": {"name": site, "external": True},
                 "portside": {"external": True},
             },
+            **({"configs": {name: {"file": f"./{file}"} for name, file in configs.items()}} if configs else {}),
         },
         sort_keys=False,
         width=110,

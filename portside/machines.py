@@ -104,6 +104,12 @@ async def opened(environment: Environment, asked: Asked, say: Callable[[str], No
         return
     from portside.host.ssh import login_name  # noqa: PLC0415 - asyncssh is only loaded where SSH is used
 
+    if asked.firewall and environment.swarm and not environment.swarm_networks:
+        raise ConfigError(
+            "a firewall would cut the nodes of the Swarm off from each other",
+            where=f"portside.toml: env.{environment.name}.swarm_networks",
+            remedy='Say where the nodes talk from: swarm_networks = ["10.0.0.0/24"]',
+        )
     names = chosen(environment, asked.host)
     public = await public_key(Path(asked.key) if asked.key else None)
     administrators = {f"{asked.user}@{name.rpartition('@')[2]}": name for name in names}
@@ -118,6 +124,7 @@ async def opened(environment: Environment, asked: Asked, say: Callable[[str], No
             options=keys.options(keys.HOME, person=person) if harden else "",
             may=what_a_key_may(person=person) if harden else "",
             ports=tuple(sorted({80, 443, *environment.ports})) if asked.firewall else None,
+            peers=tuple(map(str, environment.swarm_networks)),
             mirror=debian_mirror(os.environ),
         )
 

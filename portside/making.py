@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from portside.compose import images, named_variables, read_compose, render, roles
+from portside.compose_configs import read_configs, shipped_name
 from portside.config import Config, Environment
 from portside.errors import ConfigError
 from portside.proxy import proxy_compose
@@ -85,7 +86,8 @@ class Draft:
         }
         if self.swarm_values is not None:
             return self._stack_files(release, told)
-        return release_files(release, {**told, **self.values})
+        configs = {shipped_name(name, text): text for name, text in self._configs.items()}
+        return {**release_files(release, {**told, **self.values}), **configs}
 
     def _stack_files(self, release: Release, told: Mapping[str, str]) -> dict[str, str]:
         """A Swarm has the secrets: on a host's disk there is none."""
@@ -123,7 +125,13 @@ class Draft:
         from portside.swarm.values import divided  # noqa: PLC0415
 
         plain = plain_variables(self.environment)
-        return divided(self.values, plain, self._value_digests, site=self.config.site(self.environment))
+        site = self.config.site(self.environment)
+        return divided(self.values, plain, self._value_digests, configs=self._configs, site=site)
+
+    @cached_property
+    def _configs(self) -> Mapping[str, str]:
+        path = self.config.root / self.config.service.compose
+        return read_configs(self.data, path, plain_variables(self.environment))
 
     def _compose(self, identity: str) -> str:
         if self.swarm_values is not None:
@@ -137,6 +145,7 @@ class Draft:
                 release=identity,
                 variables=plain_variables(self.environment),
                 secrets=self.swarm_values.objects,
+                configs=self.swarm_values.config_objects,
             )
         return render(
             self.data,
@@ -145,6 +154,7 @@ class Draft:
             image=self.image.reference,
             release=identity,
             variables=plain_variables(self.environment),
+            configs={name: shipped_name(name, text) for name, text in self._configs.items()},
         )
 
 

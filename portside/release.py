@@ -13,6 +13,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 Slot = Literal["blue", "green"]
+# What the names of a release's configs begin with, among its files.
+CONFIG = "config-"
 
 
 class Image(BaseModel):
@@ -145,13 +147,16 @@ def _escaped(value: str) -> str:
 
 
 def archive(files: Mapping[str, str]) -> bytes:
-    """A tar of `files` (name to text), each readable by its owner only."""
+    """A tar of `files` (name to text), each readable by its owner only.
+
+    But for configs, which are no secret: a container has them as whoever it runs as. The folders above are closed.
+    """
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for name, text in files.items():
             info = tarfile.TarInfo(name)
             blob = text.encode()
-            info.size, info.mode = len(blob), 0o600
+            info.size, info.mode = len(blob), 0o644 if name.startswith(CONFIG) else 0o600
             tar.addfile(info, io.BytesIO(blob))
     return buffer.getvalue()
 

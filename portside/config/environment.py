@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -34,6 +35,7 @@ class Environment(Model):
     hosts: tuple[str, ...] = ()
     accessory_hosts: tuple[str, ...] | None = None
     orchestrator: Literal["compose", "swarm"] = "compose"
+    swarm_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     ssh_config: Path | None = None
     known_hosts: Path | None = None
     registry: Repository = "none"

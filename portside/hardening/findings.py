@@ -21,12 +21,14 @@ OPEN_ROLE = "proxy"
 class Expected:
     """What a host is compared with. `offered`: how sshd lets people in, as it said itself; None: it wasn't asked.
 
-    `ports` are those that the environment listens on; `reboot` as in upgrades.settings.
+    `ports` are those that the environment listens on, `peers` the networks of a Swarm's other nodes; `reboot` as in
+    upgrades.settings.
     """
 
     env: str
     user: str
     ports: frozenset[int] = frozenset()
+    peers: tuple[str, ...] = ()
     reboot: str = ""
     offered: frozenset[str] | None = None
 
@@ -224,6 +226,13 @@ def _firewall(host: str, posture: Posture, expected: Expected) -> Iterator[Findi
         yield Finding(
             host,
             f"the firewall closes port {', '.join(map(str, closed))}, where this environment listens",
+            f"{expected.mend} --firewall",
+        )
+    strange = [peer for peer in expected.peers if f"saddr {peer} udp" not in posture.nft]
+    if strange:
+        yield Finding(
+            host,
+            f"the firewall keeps the Swarm's nodes in {', '.join(strange)} out",
             f"{expected.mend} --firewall",
         )
 

@@ -33,6 +33,7 @@ async def examine(host: Host, environment: Environment) -> tuple[list[Finding], 
         env=environment.name,
         user=user,
         ports=environment.ports,
+        peers=tuple(map(str, environment.swarm_networks)),
         reboot=reboot_time(environment.reboot_at, environment.hosts.index(host.name)),
         offered=await offered_methods(
             host.name, ssh_config=environment.ssh_config, deadline=environment.connect_deadline

@@ -14,13 +14,13 @@ from portside.release import Current, Release, Slot
 from portside.rollout import Rollout, run_step
 from portside.steps import GRACE, Target
 from portside.swarm import steps
-from portside.swarm.values import Values, secret_lines
+from portside.swarm.values import Values, object_lines
 
 ASK_SECONDS = 30
 
 
 class SwarmRollout(Rollout):
-    """The first target acts. `values` is None for a rollback: its secrets are in the Swarm since its deploy."""
+    """The first target acts. `values` is None for a rollback: its secrets and configs are there since its deploy."""
 
     def __init__(self, *arguments: Any, values: Values | None = None, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -33,14 +33,14 @@ class SwarmRollout(Rollout):
 
     async def _prepare(self) -> None:
         await super()._prepare()
-        if self._values is None or not self._values.secrets:
+        lines = object_lines(self._values) if self._values else b""
+        if not lines:
             return
-        lines = secret_lines(self._values)
 
         async def act(target: Target) -> None:
-            argv = script_argv("swarm_secrets", target.site, target.token)
+            argv = script_argv("swarm_objects", target.site, target.token)
             made = await target.host.run(argv, stdin=lines, timeout=60 + GRACE)
-            made.check("the Swarm could not be given the release's secrets")
+            made.check("the Swarm could not be given the release's secrets and configs")
 
         await self._phase("prepare", act, self._once)
 

@@ -36,10 +36,10 @@ LEFT_OUT = ("depends_on", "security_opt", "restart", "tmpfs", "pull_policy")
 RESTARTS = {"no": "none", "on-failure": "on-failure"}
 
 
-def secret_object(site: str, name: str, digest: str) -> str:
-    """The name of the Swarm secret that holds this value: another value has another name, an unchanged one the same.
+def object_name(site: str, name: str, digest: str) -> str:
+    """The name of the Swarm secret or config of this value: another value has another name, an unchanged one the same.
 
-    `digest` is the value's fingerprint (release.value_digests), which is what makes the name a version.
+    `digest` is the value's fingerprint (release.value_digests, say), which is what makes the name a version.
     """
     version = hashlib.sha256(f"{site}\0{name}\0{digest}".encode()).hexdigest()[:16]
     return f"{site}-{name}"[: NAME_LIMIT - len(version) - 1] + f"-{version}"
@@ -54,8 +54,11 @@ def render_stack(
     release: str,
     variables: Mapping[str, str],
     secrets: Mapping[str, str],
+    configs: Mapping[str, str],
 ) -> str:
-    """The stack's file of one release: pinned image, env file, network, labels, secrets (name to Swarm object).
+    """The stack's file of one release: pinned image, env file, network, labels, secrets and configs.
+
+    Of those two, `secrets` and `configs` have the Swarm object by name.
 
     Raises ConfigError for whatever a release can't have.
     """
@@ -100,7 +103,8 @@ def render_stack(
         {
             "services": services,
             "networks": {"default": {"name": site, "external": True}},
-            "secrets": {secret: {"name": named, "external": True} for secret, named in secrets.items()},
+            "secrets": _external(secrets),
+            "configs": _external(configs),
         },
         sort_keys=False,
         width=110,
@@ -117,6 +121,10 @@ def render_hook(release: Release, command: tuple[str, ...]) -> str:
     kept = {key: value for key, value in web["deploy"].items() if key in ("resources", "placement")}
     job["deploy"] = {**kept, "mode": "replicated-job", "replicas": 1, "restart_policy": {"condition": "none"}}
     return yaml.safe_dump({**stack, "services": {"hook": job}}, sort_keys=False, width=110)
+
+
+def _external(objects: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    return {name: {"name": named, "external": True} for name, named in objects.items()}
 
 
 def _refuse(service: Mapping[str, Any], where: str) -> None:

@@ -1,4 +1,4 @@
-"""An environment's values in a Swarm: secrets as objects of it, the rest in the stack's env_file. Pure."""
+"""An environment's values in a Swarm: secrets and configs as objects of it, the rest in the stack's env_file. Pure."""
 
 from __future__ import annotations
 
@@ -6,29 +6,42 @@ import base64
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from portside.swarm.stack import secret_object
+from portside.compose_configs import fingerprint
+from portside.swarm.stack import object_name
 
 
 @dataclass(frozen=True)
 class Values:
-    """What a release's containers are told. `objects` has the Swarm secret that holds each of `secrets`, by name."""
+    """What a release's containers are told. `objects` has the Swarm secret that holds each of `secrets`, by name, and
+    `config_objects` the Swarm config of each of `configs`."""
 
     plain: Mapping[str, str]
     secrets: Mapping[str, str]
     objects: Mapping[str, str]
+    configs: Mapping[str, str]
+    config_objects: Mapping[str, str]
 
     def __repr__(self) -> str:
-        return f"Values({', '.join(sorted({*self.plain, *self.secrets}))})"
+        return f"Values({', '.join(sorted({*self.plain, *self.secrets, *self.configs}))})"
 
 
-def divided(values: Mapping[str, str], plain: Collection[str], digests: Mapping[str, str], *, site: str) -> Values:
+def divided(
+    values: Mapping[str, str],
+    plain: Collection[str],
+    digests: Mapping[str, str],
+    *,
+    configs: Mapping[str, str],
+    site: str,
+) -> Values:
     """`plain` names the values without a secret in them. One of several lines is kept like a secret: the file that a
     stack is made with has a line for each value. An empty one is no secret, and no Swarm keeps it."""
     kept = {name for name, value in values.items() if value and (name not in plain or "\n" in value)}
     return Values(
         {name: value for name, value in values.items() if name not in kept},
         {name: values[name] for name in sorted(kept)},
-        {name: secret_object(site, name, digests[name]) for name in sorted(kept)},
+        {name: object_name(site, name, digests[name]) for name in sorted(kept)},
+        configs,
+        {name: object_name(site, name, fingerprint(text)) for name, text in configs.items()},
     )
 
 
@@ -37,7 +50,11 @@ def plain_file(values: Mapping[str, str]) -> str:
     return "".join(f"{name}={value}\n" for name, value in sorted(values.items()))
 
 
-def secret_lines(values: Values) -> bytes:
-    """What swarm_secrets.sh reads: a line for each secret, its object's name and its value in base64."""
-    encoded = {name: base64.b64encode(value.encode()).decode() for name, value in values.secrets.items()}
-    return "".join(f"{values.objects[name]} {value}\n" for name, value in encoded.items()).encode()
+def object_lines(values: Values) -> bytes:
+    """What swarm_objects.sh reads: a line for each secret and config, its kind, its object's name, base64 of it."""
+    secrets = (("secret", values.objects[name], value) for name, value in values.secrets.items())
+    configs = (("config", values.config_objects[name], text) for name, text in values.configs.items())
+    return b"".join(
+        f"{kind} {name} ".encode() + base64.b64encode(value.encode()) + b"\n"
+        for kind, name, value in (*secrets, *configs)
+    )

@@ -135,6 +135,13 @@ class Project:
         """Run a command as root on a host; its output."""
         return asyncio.run(as_root(host, list(argv))).check().text
 
+    def with_configs(self) -> None:
+        """The web service gets ./rules.txt, beside its Compose file, as /etc/rules."""
+        compose = self.root / "compose/app.yaml"
+        service = "  web:\n    configs: [{ source: rules, target: /etc/rules }]\n"
+        text = compose.read_text().replace("  web:\n", service)
+        compose.write_text(f"{text}configs: {{ rules: {{ file: ./rules.txt }} }}\n")
+
     def containers(self, host: LabHost) -> list[str]:
         """Names of the running containers of the site."""
         listing = self.shell(

@@ -68,6 +68,26 @@ def test_a_firewall_leaves_ssh_and_the_service_open_and_closes_the_rest(plain: P
     assert bootstrap(plain, "--firewall")["outcome"] == "unchanged"
 
 
+def test_a_swarm_s_nodes_are_let_in_and_only_from_where_they_are(plain: Project) -> None:
+    host = plain.hosts[0]
+    # As a manager of a Swarm does.
+    plain.shell(host, "/usr/sbin/sshd", "-p", "2377")
+    before = dict(plain.environment)
+    plain.environment |= {"orchestrator": "swarm", "registry": "registry.example.com/acme/tiny", "harden": False}
+    key = str(plain.lab.key) + ".pub"
+    asked = ("host-bootstrap", "--env", "lab", "--user", "root", "--key", key, "--yes", "--firewall")
+    try:
+        assert "swarm_networks" in plain.invoke(*asked, code=3).err
+        plain.environment["swarm_networks"] = ["10.99.0.0/24"]
+        plain.invoke(*asked)
+        assert not opens(host, 2377)
+        plain.environment["swarm_networks"] = [f"{host.address.rpartition('.')[0]}.0/24", "fd00::/64"]
+        plain.invoke(*asked)
+        wait_until(lambda: opens(host, 2377), what="the port to be open")
+    finally:
+        plain.environment = before
+
+
 def test_rules_that_lock_everybody_out_are_taken_away_by_themselves(plain: Project) -> None:
     host = plain.hosts[0]
     plain.shell(host, *root_argv("bootstrap", "firewall", firewall_rules([80]), "2", sudo=False))

@@ -84,6 +84,27 @@ def test_plan_exits_2_when_something_would_change_and_0_when_not(project: Projec
     assert "good-bye" not in planned.all
 
 
+def test_configs_are_files_of_their_release(project: Project) -> None:
+    project.with_configs()
+    image, rules = project.image(), project.root / "compose/rules.txt"
+
+    def found() -> str:
+        read = "/usr/bin/python3.13 -c \"print(open('/etc/rules').read())\""
+        return project.invoke("exec", "--env", "lab", read).out.strip()
+
+    rules.write_text("no $SMOKING")
+    project.deploy(image=image)
+    assert found() == "no $SMOKING"
+    rules.write_text("no loitering")
+    project.invoke("plan", "--env", "lab", "--image", image, code=2)
+    project.deploy(image=image)
+    assert found() == "no loitering"
+    project.invoke("rollback", "--env", "lab")
+    assert found() == "no $SMOKING"
+    rules.unlink()
+    assert "rules.txt can't be read" in project.deploy(image=image, code=3).all
+
+
 def test_old_releases_are_pruned(project: Project) -> None:
     project.environment["keep"] = 2
     host = project.hosts[0]

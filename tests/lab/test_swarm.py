@@ -28,11 +28,11 @@ def root(host: LabHost, *argv: str) -> str:
     return asyncio.run(as_root(host, list(argv))).check().text
 
 
-def join(lab: Lab) -> None:
-    """All hosts as managers: any one of them may be killed."""
+def join(lab: Lab, role: str = "manager") -> None:
+    """The first host leads. All of them as managers: any one of them may be killed."""
     first, *others = lab.hosts
     root(first, "docker", "swarm", "init", "--advertise-addr", first.address)
-    token = root(first, "docker", "swarm", "join-token", "--quiet", "manager")
+    token = root(first, "docker", "swarm", "join-token", "--quiet", role)
     for host in others:
         root(host, "docker", "swarm", "join", "--token", token, f"{first.address}:2377")
 
@@ -52,6 +52,16 @@ def swarm(clean_hosts: Lab, tmp_path: Path, tiny_images: dict[str, str], registr
         yield project
     finally:
         leave(clean_hosts)
+
+
+@pytest.fixture
+def one_manager(swarm: Project) -> Project:
+    """The same, of which one manages and two only work; it is not the first that is asked."""
+    leave(swarm.lab)
+    join(swarm.lab, "worker")
+    first, *others = swarm.hosts
+    swarm.hosts = (*others, first)
+    return swarm
 
 
 def leave(lab: Lab) -> None:
@@ -187,6 +197,47 @@ async def test_the_judge_undoes_a_release_that_answers_500(swarm: Project) -> No
     assert "5xx" in failed.data["why"]
     assert serving(swarm) == {first}
     await asyncio.to_thread(wait_until_only, swarm, "blue")
+
+
+async def test_a_canary_and_a_warm_rollback_where_most_nodes_only_work(one_manager: Project) -> None:
+    swarm = one_manager
+    one, two = swarm.image(), swarm.image("2")
+    first = swarm.deploy(image=one).data["release"]
+    swarm.environment |= {"canary": [20], "bake": 8, "keep_warm": True}
+    async with loaded(swarm, [READS, WRITES]) as reports:
+        await asyncio.sleep(3)
+        second = await command(swarm, "deploy", "--env", "lab", "--json", "--image", two)
+        assert second.code == 0, second.all
+        assert "canary of 20 %: judged by" in " ".join(second.data["notes"])
+        assert serving(swarm) == {second.data["release"]}
+        back = await command(swarm, "rollback", "--env", "lab", "--json")
+        assert back.code == 0, back.all
+        swarm.environment["env"] = {"FAILS": "1"}
+        bad = await command(swarm, "deploy", "--env", "lab", "--json", "--image", two)
+        assert bad.code == 7
+        assert "5xx" in bad.data["why"]
+    assert serving(swarm) == {first}
+    lost = failures(reports())
+    assert all("500" in failure for failure in lost), "only the canary's own answers"
+    assert len(lost) < total(reports()) / 10
+
+
+def test_configs_are_objects_of_the_swarm_and_go_with_the_last_release_that_has_them(swarm: Project) -> None:
+    swarm.with_configs()
+    swarm.environment["keep"] = 2
+    rules = swarm.root / "compose/rules.txt"
+    read = "/usr/bin/python3.13 -c \"print(open('/etc/rules').read())\""
+
+    def found() -> str:
+        return swarm.invoke("exec", "--env", "lab", read).out.strip()
+
+    for text in ("no $SMOKING", "no loitering", "no parking"):
+        rules.write_text(text)
+        swarm.deploy()
+        assert found() == text
+    swarm.invoke("rollback", "--env", "lab")
+    assert found() == "no loitering"
+    assert len(root(swarm.hosts[0], "docker", "config", "ls", "--quiet").split()) == 2
 
 
 def test_the_worker_is_never_there_twice(swarm: Project) -> None:

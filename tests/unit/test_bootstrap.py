@@ -92,6 +92,23 @@ def test_an_active_ufw_is_used_and_gets_no_second_firewall_beside_it() -> None:
     assert (step.name, step.arguments) == ("ufw_allow", ("443",))
 
 
+def test_a_swarm_s_ports_are_open_to_its_nodes_alone() -> None:
+    peers = ("10.0.0.0/24", "fd00::/64")
+    wish = replace(WISH, ports=(80,), peers=peers)
+    (step,) = needed(replace(DONE, ssh_ports=frozenset({22})), wish, "node-1")
+    assert "ip saddr 10.0.0.0/24 udp dport { 4789, 7946 } accept" in step.arguments[0]
+    assert "ip6 saddr fd00::/64 tcp dport { 2377, 7946 } accept" in step.arguments[0]
+    assert "tcp dport { 22, 80 } accept" in step.arguments[0]
+    ufw = replace(DONE, ufw=True, ufw_ports=frozenset({22, 80}), ufw_peers=frozenset({"10.0.0.0/24"}))
+    (step,) = needed(ufw, wish, "node-1")
+    assert (step.name, step.arguments) == ("ufw_peers", ("fd00::/64",))
+
+
+def test_ufw_leaves_out_the_length_of_one_address() -> None:
+    facts = parse_facts("uid 0\nufw active\nufw_peer 10.0.0.7\nufw_peer 10.1.0.0/16\nufw_peer Anywhere\n", "node-1")
+    assert facts.ufw_peers == {"10.0.0.7/32", "10.1.0.0/16"}
+
+
 def test_rules_touch_no_table_but_their_own() -> None:
     rules = firewall_rules([443, 22])
     assert "flush" not in rules

@@ -17,7 +17,9 @@ WEB: dict[str, Any] = {"services": {"web": {}}}
 
 def rendered(data: dict[str, Any], variables: dict[str, str] | None = None, **environment: Any) -> dict[str, Any]:
     config = builders.config(**environment)
-    text = render(data, config, config.environment("prod"), image="links:1", release="r1", variables=variables or {})
+    text = render(
+        data, config, config.environment("prod"), image="links:1", release="r1", variables=variables or {}, configs={}
+    )
     loaded: dict[str, Any] = yaml.safe_load(text)
     return loaded
 

@@ -325,6 +325,15 @@ def test_a_firewall_that_closes_the_service_is_found() -> None:
     assert "8443" in finding.what
 
 
+def test_a_firewall_that_cuts_the_nodes_of_a_swarm_off_is_found() -> None:
+    opened = replace(
+        HARD, nft="tcp dport { 22 } accept ip saddr 10.0.0.0/24 udp dport { 4789, 7946 }", nft_at_boot=True
+    )
+    assert found(opened, peers=("10.0.0.0/24",)) == []
+    (finding,) = found(opened, peers=("10.0.0.0/24", "10.1.0.0/24"))
+    assert "10.1.0.0/24 out" in finding.what
+
+
 def test_an_sshd_that_was_not_reloaded_is_found_by_what_it_offers() -> None:
     assert found(HARD, offered=frozenset({"publickey"})) == []
     (finding,) = found(HARD, offered=frozenset({"publickey", "password"}))

@@ -27,6 +27,7 @@ look() {
   if has ufw && ufw status 2>/dev/null | grep -q '^Status: active'; then
     printf 'ufw active\n'
     ufw status | sed -n 's/^\([0-9]*\)\/tcp *ALLOW.*/ufw_port \1/p'
+    ufw status | sed -n 's/^4789\/udp *ALLOW *\([^ ]*\).*/ufw_peer \1/p'
   fi
   ! has nft || printf 'nft yes\n'
   if has nft && nft list table inet portside >/dev/null 2>&1 && [ -e "$firewall_file" ]; then
@@ -74,6 +75,18 @@ ufw_allow() {
   for port in "$@"; do ufw allow "$port/tcp" >/dev/null; done
 }
 
+# ufw_peers NETWORK …: what the nodes of a Swarm there say to each other.
+ufw_peers() {
+  local peer
+  for peer in "$@"; do
+    ufw allow proto tcp from "$peer" to any port 2377,7946 >/dev/null
+    ufw allow proto udp from "$peer" to any port 7946 >/dev/null
+    ufw allow proto esp from "$peer" to any >/dev/null
+    # Last, for this is the one that is looked for.
+    ufw allow proto udp from "$peer" to any port 4789 >/dev/null
+  done
+}
+
 end_firewall_trial() {
   [ ! -e "$firewall_file.new" ] || { nft delete table inet portside && rm -f "$firewall_file.new"; }
 }
@@ -113,6 +126,6 @@ END
 step="$1"
 shift
 case "$step" in
-look | packages | engine | user | key | folder | ufw_allow | firewall | firewall_keep) "$step" "$@" ;;
+look | packages | engine | user | key | folder | ufw_allow | ufw_peers | firewall | firewall_keep) "$step" "$@" ;;
 *) fail "there is no step $step" ;;
 esac

@@ -89,11 +89,11 @@ take_back() {
   esac
 }
 
-# Standard input, a tar, into folder $1; what was left there is gone.
+# Standard input, a tar, into folder $1, with the modes it says; what was left there is gone.
 unpack() {
   [ ! -e "$1" ] || rm -rf "$1"
   mkdir -p "$1"
-  tar -x -f - -C "$1"
+  tar -x -p -f - -C "$1"
 }
 
 # The containers of one release in one slot, of all services or of those named: ids, one per line.

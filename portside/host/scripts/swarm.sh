@@ -2,14 +2,19 @@
 # What a Swarm's managers are asked and told. Defines functions. A slot is a stack, its services have the release's label:
 # whoever comes late must not touch what another release has in the same slot by now.
 
+# As docker, of a Swarm's objects: a manager that has lost its quorum may answer late or never.
+swarm() {
+  timeout 20 docker "$@"
+}
+
 # True on a node that may change the Swarm.
 manages() {
-  [ "$(docker info --format '{{.Swarm.ControlAvailable}}' 2>/dev/null)" = true ]
+  [ "$(swarm info --format '{{.Swarm.ControlAvailable}}' 2>/dev/null)" = true ]
 }
 
 # The services of release $2 in slot $1, one per line.
 stack_services() {
-  docker service ls --format '{{.Name}}' --filter "label=com.docker.stack.namespace=$site_name-$1" \
+  swarm service ls --format '{{.Name}}' --filter "label=com.docker.stack.namespace=$site_name-$1" \
     --filter "label=dev.portside.release=$2"
 }
 
@@ -17,11 +22,11 @@ stack_services() {
 tasks() {
   local found
   # Fails where there is none, or not yet.
-  found=$(docker stack ps --quiet --no-trunc "$site_name-$1" 2>/dev/null) || return 0
+  found=$(swarm stack ps --quiet --no-trunc "$site_name-$1" 2>/dev/null) || return 0
   [ -n "$found" ] || return 0
   mapfile -t found <<<"$found"
   # One that has just been removed is no reason to know nothing of the others.
-  { docker inspect --type task --format '{{index .Spec.ContainerSpec.Labels "dev.portside.release"}}|{{.ID}}|{{index .Spec.ContainerSpec.Labels "com.docker.compose.service"}}|{{.Status.State}}|{{.DesiredState}}|{{range .NetworksAttachments}}{{range .Addresses}}{{.}} {{end}}{{end}}|{{.NodeID}}|{{.Status.Err}}' \
+  { swarm inspect --type task --format '{{index .Spec.ContainerSpec.Labels "dev.portside.release"}}|{{.ID}}|{{index .Spec.ContainerSpec.Labels "com.docker.compose.service"}}|{{.Status.State}}|{{.DesiredState}}|{{range .NetworksAttachments}}{{range .Addresses}}{{.}} {{end}}{{end}}|{{.NodeID}}|{{.Status.Err}}' \
     "${found[@]}" 2>/dev/null || true; } | sed -n "s/^$2|//p"
 }
 
@@ -34,8 +39,8 @@ bygone() {
 scale() {
   local attempt said=""
   for attempt in 1 2 3 4 5 6; do
-    said=$(docker service scale --detach "$1=$2" 2>&1) && return 0
-    [ -n "$(docker service ls --quiet --filter "name=$1")" ] || return 0
+    said=$(swarm service scale --detach "$1=$2" 2>&1) && return 0
+    [ -n "$(swarm service ls --quiet --filter "name=$1")" ] || return 0
     sleep "0.$attempt"
   done
   fail 75 "service $1 could not be scaled to $2: $said"

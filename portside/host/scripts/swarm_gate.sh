@@ -7,14 +7,14 @@ guard "$token"
 record "$begin"
 # They aren't the stack's, and each time they are made anew they are on their own network alone.
 for name in portside-proxy-caddy-1 portside-agent-prometheus-1 portside-agent-blackbox-1; do
-  connected=$(docker inspect --format "{{with index .NetworkSettings.Networks \"$site_name\"}}yes{{end}}" "$name" 2>/dev/null) || continue
-  [ -n "$connected" ] || docker network connect "$site_name" "$name"
+  connected=$(swarm inspect --format "{{with index .NetworkSettings.Networks \"$site_name\"}}yes{{end}}" "$name" 2>/dev/null) || continue
+  [ -n "$connected" ] || swarm network connect "$site_name" "$name"
 done
 find_containers "$slot" "$release" "$web"
 declare -A silent=()
 names=""
 for id in "${ids[@]}"; do
-  read -r name state < <(docker inspect --format '{{.Name}} {{.State.Status}}' "$id" 2>/dev/null) || continue
+  read -r name state < <(swarm inspect --format '{{.Name}} {{.State.Status}}' "$id" 2>/dev/null) || continue
   [ "$state" = running ] || continue
   address=$(gateway_address "$id")
   [ -n "$address" ] || fail 75 "container ${name#/} has no address at this host"

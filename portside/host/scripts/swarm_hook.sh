@@ -5,15 +5,15 @@ token="$1" begin="$2" end="$3" release="$4" deadline=$((SECONDS + $5)) seconds="
 guard "$token"
 record "$begin"
 job="$site_name-hook" error="" outcome=""
-docker service rm "${job}_hook" >/dev/null 2>&1 || true
-docker stack deploy --compose-file "$site/releases/$release/hook.yaml" --with-registry-auth --resolve-image never "$job" \
+swarm service rm "${job}_hook" >/dev/null 2>&1 || true
+timeout 120 docker stack deploy --compose-file "$site/releases/$release/hook.yaml" --with-registry-auth --resolve-image never "$job" \
   >"$site/up.log" 2>&1 || {
   tail -n 15 "$site/up.log" >&2
   fail 75 "the before-switch hook could not be started"
 }
 while [ -z "$outcome" ]; do
   holds "$token" || fail 73 "the release lock of $site_name was lost"
-  IFS='|' read -r id state error < <(docker service ps --no-trunc --format '{{.ID}}|{{.CurrentState}}|{{.Error}}' "${job}_hook" 2>/dev/null) || true
+  IFS='|' read -r id state error < <(swarm service ps --no-trunc --format '{{.ID}}|{{.CurrentState}}|{{.Error}}' "${job}_hook" 2>/dev/null) || true
   case "${state:-}" in
   Complete*) outcome=completed ;;
   Failed* | Rejected*) outcome="${error//\"/}" ;;
@@ -23,6 +23,6 @@ while [ -z "$outcome" ]; do
   esac
 done
 [ "$outcome" = completed ] || task_logs "${id:-${job}_hook}" 40 >&2
-docker service rm "${job}_hook" >/dev/null 2>&1 || true
+swarm service rm "${job}_hook" >/dev/null 2>&1 || true
 [ "$outcome" = completed ] || fail 75 "the before-switch hook failed: $outcome"
 record "$end"

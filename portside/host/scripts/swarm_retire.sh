@@ -12,12 +12,14 @@ if [ "$old_slot" != "-" ] && manages; then
 fi
 for pruned in "$@"; do
   rm -rf "${site:?}/releases/${pruned%%=*}"
-  [ "${pruned#*=}" = "-" ] || docker image rm "${pruned#*=}" >/dev/null 2>&1 || true
+  [ "${pruned#*=}" = "-" ] || timeout 60 docker image rm "${pruned#*=}" >/dev/null 2>&1 || true
 done
 if [ "$acts" = acts ]; then
   # What no release here names any more. One that a task still uses stays: the Engine refuses.
-  while read -r secret; do
-    grep -qsF "$secret" "$site"/releases/*/compose.yaml || docker secret rm "$secret" >/dev/null 2>&1 || true
-  done < <(docker secret ls --filter "label=dev.portside.site=$site_name" --format '{{.Name}}')
+  for kind in secret config; do
+    while read -r object; do
+      grep -qsF "$object" "$site"/releases/*/compose.yaml || swarm "$kind" rm "$object" >/dev/null 2>&1 || true
+    done < <(swarm "$kind" ls --filter "label=dev.portside.site=$site_name" --format '{{.Name}}')
+  done
 fi
 record "$end"

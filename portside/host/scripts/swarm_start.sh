@@ -7,7 +7,7 @@ guard "$token"
 record "$begin"
 earlier=$(bygone "$slot" "$release")
 # In a session of its own: a cancelled step must not leave half a stack. It keeps the work lock until it ends.
-PORTSIDE_SLOT="$slot" setsid -w docker stack deploy --compose-file "$site/releases/$release/compose.yaml" --prune \
+PORTSIDE_SLOT="$slot" setsid -w timeout 120 docker stack deploy --compose-file "$site/releases/$release/compose.yaml" --prune \
   --with-registry-auth --resolve-image never "$site_name-$slot" >"$site/up.log" 2>&1 || {
   tail -n 15 "$site/up.log" >&2
   fail 75 "docker stack deploy could not start release $release"

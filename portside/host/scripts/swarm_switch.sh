@@ -29,7 +29,7 @@ if [ "$old_release" != "-" ]; then
   done
   for service in "${old[@]}"; do
     # What is on a node that the Swarm has given up counts as ended: it would be started elsewhere, too.
-    while runs_still "$service" "$(docker node ls --format '{{.ID}} {{.Status}}' | sed -n 's/ Down$//p' | tr '\n' ' ')"; do
+    while runs_still "$service" "$(swarm node ls --format '{{.ID}} {{.Status}}' | sed -n 's/ Down$//p' | tr '\n' ' ')"; do
       holds "$token" || fail 73 "the release lock of $site_name was lost"
       [ "$SECONDS" -lt "$deadline" ] || fail 75 "$service of release $old_release did not stop in time, and must not run twice"
       sleep 0.3

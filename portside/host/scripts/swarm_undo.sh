@@ -11,7 +11,7 @@ guard "$token"
 record "$begin"
 take_back "$operation" "$old_route"
 if manages; then
-  docker service rm "$site_name-hook_hook" >/dev/null 2>&1 || true
+  swarm service rm "$site_name-hook_hook" >/dev/null 2>&1 || true
   # Requests that it has taken on are finished: a task gets SIGTERM and its grace period.
   for _ in 1 2 3 4 5; do
     mapfile -t services < <(stack_services "$slot" "$release")
@@ -20,7 +20,7 @@ if manages; then
       for service in "${services[@]}"; do scale "$service" 0; done
       break
     fi
-    docker service rm "${services[@]}" >/dev/null 2>&1 || sleep 0.3
+    swarm service rm "${services[@]}" >/dev/null 2>&1 || sleep 0.3
   done
   present=" $(stack_services "$old_slot" "$old_release" | tr '\n' ' ') "
   for wanted in "$@"; do

@@ -48,7 +48,7 @@ def release_of(content: bytes) -> str | ConfigError:
         try:
             data = read_compose(path)
             named_variables(data), images(data), roles(data, config, environment)
-            return render(data, config, environment, image="links:1", release="r1", variables={"A": "b"})
+            return render(data, config, environment, image="links:1", release="r1", variables={"A": "b"}, configs={})
         except ConfigError as error:
             assert error.where
             return error

@@ -138,7 +138,9 @@ def test_a_release_is_named_by_its_own_labels() -> None:
     config = load_config(ROOT)
     environment = config.environment("prod")
     data: dict[str, Any] = {"services": {"web": {}}}
-    rendered = yaml.safe_load(render(data, config, environment, image="links:1", release="r1", variables={}))
+    rendered = yaml.safe_load(
+        render(data, config, environment, image="links:1", release="r1", variables={}, configs={})
+    )
     labels = rendered["services"]["web"]["labels"] | {"com.docker.compose.project": "links-prod-blue"}
 
     assert target_labels("links-prod-blue-web-1", labels, {**HOST, "PORTSIDE_ENV": "elsewhere"}) == {

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from portside.errors import ConfigError
-from portside.swarm.stack import NAME_LIMIT, render_hook, render_stack, secret_object
+from portside.swarm.stack import NAME_LIMIT, object_name, render_hook, render_stack
 from tests.unit import builders
 
 SWARM = {"orchestrator": "swarm", "registry": "registry.example.com/acme/links"}
@@ -18,7 +18,14 @@ IMAGE = "registry.example.com/acme/links@sha256:abc"
 def text(data: dict[str, Any], secrets: dict[str, str] | None = None, **environment: Any) -> str:
     config = builders.config(**SWARM, **environment)
     return render_stack(
-        data, config, config.environment("prod"), image=IMAGE, release="r1", variables={}, secrets=secrets or {}
+        data,
+        config,
+        config.environment("prod"),
+        image=IMAGE,
+        release="r1",
+        variables={},
+        secrets=secrets or {},
+        configs={},
     )
 
 
@@ -80,13 +87,13 @@ def test_secrets_are_external_objects_and_their_files_are_named_to_the_service()
 
 
 def test_another_value_is_another_object_and_the_same_one_the_same() -> None:
-    one = secret_object("links-prod", "TOKEN", "d1")
-    assert one == secret_object("links-prod", "TOKEN", "d1")
+    one = object_name("links-prod", "TOKEN", "d1")
+    assert one == object_name("links-prod", "TOKEN", "d1")
     assert one.startswith("links-prod-TOKEN-")
-    assert one != secret_object("links-prod", "TOKEN", "d2")
-    long = secret_object("s" * 63, "N" * 60, "d1")
+    assert one != object_name("links-prod", "TOKEN", "d2")
+    long = object_name("s" * 63, "N" * 60, "d1")
     assert len(long) <= NAME_LIMIT
-    assert long != secret_object("s" * 63, "N" * 59 + "M", "d1")
+    assert long != object_name("s" * 63, "N" * 59 + "M", "d1")
 
 
 @pytest.mark.parametrize(
