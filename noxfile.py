@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import nox
+from nox.command import CommandFailed
 
 nox.needs_version = ">=2025.10"
 nox.options.default_venv_backend = "uv"
@@ -114,8 +115,15 @@ def lab(session: nox.Session) -> None:
         named = any(argument.startswith("tests/") for argument in session.posargs)
         session.run(*pytest, *(() if named else ("tests/lab",)), *session.posargs)
         return
-    session.run(*pytest, "tests/lab", "-n", "2", "--dist", "loadfile", "-m", "not alone")
-    session.run(*pytest, "tests/lab", "-m", "alone")
+    failed = False
+    # An hour in all: what fails in the first half doesn't hide the second.
+    for half in (("-n", "2", "--dist", "loadfile", "-m", "not alone"), ("-m", "alone")):
+        try:
+            session.run(*pytest, "tests/lab", *half)
+        except CommandFailed:
+            failed = True
+    if failed:
+        session.error("tests of the lab failed")
 
 
 @nox.session(default=False)

@@ -47,6 +47,7 @@ class Facts:
     ufw: bool = False
     ufw_ports: frozenset[int] = frozenset()
     ufw_peers: frozenset[str] = frozenset()
+    swarm: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,7 @@ def parse_facts(text: str, host: str) -> Facts:
         ufw=bool(one("ufw")),
         ufw_ports=_numbers(values.get("ufw_port", [])),
         ufw_peers=_networks(values.get("ufw_peer", [])),
+        swarm=bool(one("swarm")),
     )
 
 
@@ -179,6 +181,12 @@ def _firewall_steps(facts: Facts, wish: Wish, host: str) -> Iterable[Step]:
             where=host,
             remedy="Leave out --firewall, or open SSH's port by hand first.",
         )
+    if facts.swarm and not wish.peers:
+        raise PreflightError(
+            "it is a node of a Swarm, which a firewall would cut off from the others",
+            where=host,
+            remedy="Type this for the environment that the Swarm belongs to, with its swarm_networks: docs/scaling.md",
+        )
     ports = sorted({*wish.ports, *facts.ssh_ports})
     shown = ", ".join(map(str, ports))
     if facts.ufw:
@@ -214,15 +222,18 @@ table inet portside {{
     meta l4proto {{ icmp, ipv6-icmp }} accept
     udp dport {{ 68, 546 }} accept
     tcp dport {{ {", ".join(map(str, sorted(ports)))} }} accept
-{"".join(_open_to(peer) for peer in peers)}  }}
+{_open_to(peers)}  }}
 }}
 """
 
 
-def _open_to(peer: str) -> str:
-    """A Swarm's ports; ESP is for overlay networks that are encrypted."""
-    source = f"{'ip6' if ':' in peer else 'ip'} saddr {peer}"
-    return "".join(f"    {source} {what} accept\n" for what in (*SWARM_PORTS, "meta l4proto esp"))
+def _open_to(peers: Collection[str]) -> str:
+    """A Swarm's ports to its nodes, ESP for overlay networks that are encrypted; containers reach their own node."""
+    rules = ['iifname "docker_gwbridge"'] if peers else []
+    for peer in peers:
+        source = f"{'ip6' if ':' in peer else 'ip'} saddr {peer}"
+        rules += [f"{source} {what}" for what in (*SWARM_PORTS, "meta l4proto esp")]
+    return "".join(f"    {rule} accept\n" for rule in rules)
 
 
 def _assignment(line: str) -> tuple[str, str]:

@@ -77,7 +77,8 @@ def _text(name: object, entry: object, path: Path, variables: Mapping[str, str])
 
 def _read(path: Path, where: str) -> str:
     try:
-        return path.read_text()
+        # As it is, ends of lines included.
+        return path.read_bytes().decode()
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} can't be read as text", where=where, why=str(error)) from None
 

@@ -191,7 +191,14 @@ async def read_accessories(config: Config, environment: Environment) -> Accessor
     values = await accessory_values(environment, config.root, named_variables(data))
     site = config.site(environment)
     data["networks"] = {"default": {"name": site, "external": True}}
-    files = {"compose.yaml": yaml.safe_dump(data, sort_keys=False), "env": env_file(values)}
+    configs = read_configs(data, path, values)
+    if configs:
+        data["configs"] = {name: {"file": f"./{shipped_name(name, text)}"} for name, text in configs.items()}
+    files = {
+        "compose.yaml": yaml.safe_dump(data, sort_keys=False),
+        "env": env_file(values),
+        **{shipped_name(name, text): text for name, text in configs.items()},
+    }
     fingerprint = hashlib.sha256(f"{files['compose.yaml']}{env_digest(values, site=site)}".encode()).hexdigest()[:16]
     return Accessories(files, fingerprint, images(data))
 

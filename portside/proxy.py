@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,8 @@ METRICS_PORT = 2020
 # two looks: one in 17 switches from green to blue lost a request that way, at 2,400 a second.
 ROUTE_VARIABLE = "portside_route"
 HEALTH_INTERVAL = "200ms"
-# A second of failed checks in a row: a busy host's readiness may flap for less, on all replicas at the same moment.
+# Half a second of failed checks at least: a busy host's readiness may flap for less, on all replicas at once.
+# Caddy counts them for a container, whichever of a slot's two handlers asked.
 # A container that is gone needs no check: the first refused connection tells.
 HEALTH_FAILS = 5
 # Of requests that were not answered: what may be sent again, because it changes nothing, or because nobody has seen it.
@@ -207,7 +209,8 @@ def _spread(site: str, slot: Slot, service: Service, patience: str) -> dict[str,
             "name": tasks_of(site, slot, service.web),
             "port": str(service.port),
             "refresh": "1s",
-            "dial_timeout": "1s",
+            # One question for a lookup instead of two: overlay networks of a Swarm are IPv4 unless told otherwise.
+            "versions": {"ipv4": True},
         },
         "load_balancing": {
             "selection_policy": {"policy": "least_conn"},
@@ -227,6 +230,12 @@ def _unavailable(body: str) -> dict[str, Any]:
         "headers": {"Content-Type": [kind], "Retry-After": ["30"], "Cache-Control": ["no-store"]},
         "body": body,
     }
+
+
+def upstreams_of(present: str, site: str) -> int:
+    """How many containers of a slot the proxy configuration `present` (JSON text, or "") knows for `site`."""
+    found = re.findall(rf'"{re.escape(site)}-(?:blue|green)-[^":]+-(\d+):\d+"', present)
+    return max(map(int, found), default=0)
 
 
 def empty_config() -> dict[str, Any]:

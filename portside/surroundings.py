@@ -16,7 +16,7 @@ from portside.journal import Operation
 from portside.making import Accessories, ProxyFiles, read_accessories, read_proxy
 from portside.operators import operator
 from portside.plan import Desired
-from portside.proxy import digest, with_site
+from portside.proxy import digest, upstreams_of, with_site
 from portside.proxy_admin import ADMIN_SOCKET, Admin
 from portside.release import Release
 from portside.report import timed
@@ -25,6 +25,8 @@ from portside.site import Site, operation_id
 from portside.steps import Target
 
 PROXY_DEADLINE = 30
+# What proxy_config.sh ends with when the file is another one by now.
+CHANGED_MEANWHILE = 74
 ACCESSORIES_DEADLINE = 180
 
 
@@ -91,7 +93,9 @@ class Surroundings:
         return [site.hosts[0].name] if configured is None else list(configured)
 
     def _configuration(self, state: State, release: Release) -> str:
-        replicas = max([release.replicas, *(known.replicas for known in state.releases.values())])
+        # Never fewer than the proxy knows already: a release that is pruned is no reason to reload it.
+        known = upstreams_of(state.proxy_config, self.config.site(self.environment))
+        replicas = max(known, release.replicas, *(other.replicas for other in state.releases.values()))
         alike = state.proxy_config, replicas
         if alike not in self._made:
             self._made[alike] = with_site(state.proxy_config, self.config, self.environment, replicas)
@@ -124,6 +128,9 @@ class Surroundings:
         present = f"{state.proxy_config}\n" if state.proxy_config else ""
         argv = script_argv("proxy_config", target.site, target.token, digest(present))
         result = await host.run(argv, stdin=configuration.encode(), timeout=30 + steps.GRACE)
+        if result.exit_code == CHANGED_MEANWHILE and result.stdout.strip():
+            # By a release of another site. What was just loaded is without it, the file has it.
+            await admin.load(result.stdout.decode())
         result.check("the proxy's configuration could not be kept")
 
     async def _ensure_accessories(self, target: Target, delivery: Delivery, *, apply: bool) -> bool:

@@ -51,12 +51,6 @@ def load_config(root: Path) -> Config:
             )
         if environment.swarm:
             _refuse_swarm(environment)
-        elif environment.swarm_networks:
-            raise ConfigError(
-                "there is no Swarm to open a firewall for",
-                where=f"{FILE}: env.{name}.swarm_networks",
-                remedy='Leave it out, or set orchestrator = "swarm".',
-            )
     return config
 
 

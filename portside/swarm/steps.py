@@ -104,6 +104,7 @@ def undo(operation: Operation, reason: str, *, grace: float) -> Step:
         "remove" if operation.fresh else "keep",
         operation.id,
         site_labels(operation),
+        f"{grace:.0f}",
         *operation.previous_stop_first,
     )
     return Step("undo", "swarm_undo", arguments, grace + GRACE, reason=reason)

@@ -105,6 +105,21 @@ def test_configs_are_files_of_their_release(project: Project) -> None:
     assert "rules.txt can't be read" in project.deploy(image=image, code=3).all
 
 
+def test_a_host_whose_clock_is_an_hour_ahead_is_refused_before_anything_is_changed(fleet: Project) -> None:
+    release = fleet.deploy().data["release"]
+    host = fleet.hosts[1]
+    library = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
+    ahead = f"echo +3600 >/etc/faketimerc && echo {library} >/etc/ld.so.preload"
+    fleet.shell(host, "bash", "-c", ahead)
+    try:
+        refused = fleet.deploy(image=fleet.image("2"), code=4)
+        assert "s ahead" in refused.all
+        assert host.name in refused.all
+    finally:
+        fleet.shell(host, "rm", "/etc/ld.so.preload", "/etc/faketimerc")
+    assert {httpx.get(fleet.url(each)).json()["release"] for each in fleet.hosts} == {release}
+
+
 def test_old_releases_are_pruned(project: Project) -> None:
     project.environment["keep"] = 2
     host = project.hosts[0]

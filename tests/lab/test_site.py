@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
 import httpx
 
-from tests.lab.project import Project
+from tests.lab.project import Project, new_project
 
 ACCESSORIES = """
 services:
@@ -73,6 +77,43 @@ def test_a_domain_gets_tls_and_plain_http_is_redirected(project: Project) -> Non
             extensions={"sni_hostname": "tiny.example.com"},
         )
     assert answer.json()["release"] == release
+
+
+def test_what_two_services_change_of_one_proxy_at_once_is_all_in_it(project: Project, tmp_path: Path) -> None:
+    other = new_project(tmp_path / "other", project.lab, project.hosts, project.images)
+    other.service["name"] = "other"
+    both = (project, other)
+    for number, each in enumerate(both):
+        each.environment["domain"] = f"service-{number}.example.com"
+        each.deploy()
+    overtaken = 0
+    for number in range(3):
+        image = project.image(str(number + 2))
+        for each in both:
+            each.service["private_paths"] = [f"/private-{number}"]
+        ends = [each.start("deploy", "--env", "lab", "--json", "--image", image) for each in both]
+        for process in ends:
+            out, err = process.communicate(timeout=60)
+            if process.returncode:
+                assert "changed meanwhile" in out + err
+                overtaken += 1
+        kept, running = proxy_config(project)
+        assert kept == running
+        for each in both:
+            each.deploy(image=image)
+            answer = httpx.get(f"{project.url()}/private-{number}", headers={"Host": each.environment["domain"]})
+            assert answer.status_code == 404
+        kept, running = proxy_config(project)
+        assert kept == running
+    print(f"{overtaken} of 6 releases were overtaken")
+
+
+def proxy_config(project: Project) -> tuple[Any, Any]:
+    """Of the first host: what its file says, and what Caddy runs with."""
+    base = "/home/deploy/.portside/proxy"
+    asked = ("curl", "--silent", "--unix-socket", f"{base}/run/admin.sock", "http://caddy/config/")
+    kept = project.shell(project.hosts[0], "cat", f"{base}/config/caddy.json")
+    return json.loads(kept), json.loads(project.shell(project.hosts[0], *asked))
 
 
 def test_logs_and_exec_reach_the_release(fleet: Project) -> None:

@@ -12,9 +12,11 @@ import httpx
 import pytest
 
 from portside.lab.values import Lab, LabHost
+from portside.load import load_process
 from tests.lab.faults import as_root, boot, kill
 from tests.lab.project import Project, new_project, wait_until
 from tests.lab.servers import Registry
+from tests.lab.services import links_project
 from tests.lab.test_traffic import READS, WRITES, command, failures, loaded, total
 
 # Nodes that a busy machine keeps from answering are gone to a Swarm.
@@ -197,6 +199,27 @@ async def test_the_judge_undoes_a_release_that_answers_500(swarm: Project) -> No
     assert "5xx" in failed.data["why"]
     assert serving(swarm) == {first}
     await asyncio.to_thread(wait_until_only, swarm, "blue")
+
+
+async def test_the_real_service_is_released_to_a_swarm_under_its_own_traffic(swarm: Project, tmp_path: Path) -> None:
+    """The links service: its database on one node, migrations as a job, its address with a password as a secret."""
+    links = links_project(tmp_path / "links", swarm.lab)
+    links.hosts = swarm.hosts
+    links.environment |= {"orchestrator": "swarm", "registry": f"{swarm.environment['registry']}-links"}
+    links.environment["replicas"] = {"web": 3}
+    first = await command(links, "deploy", "--env", "lab", "--json")
+    assert first.code == 0, first.all
+    with (links.root / "app/main.py").open("a") as file:
+        file.write("\n# the next version\n")
+    async with load_process(links.url(links.hosts[1]), connections=4) as load:
+        second = await command(links, "deploy", "--env", "lab", "--json")
+        assert second.code == 0, second.all
+        back = await command(links, "rollback", "--env", "lab", "--json")
+        assert back.code == 0, back.all
+        while load.report.requests < 3000:
+            await asyncio.sleep(0.5)
+    assert load.report.failed == 0, load.report.failures
+    assert "links-lab-blue_web" in services(links)
 
 
 async def test_a_canary_and_a_warm_rollback_where_most_nodes_only_work(one_manager: Project) -> None:

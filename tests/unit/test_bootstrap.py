@@ -99,9 +99,17 @@ def test_a_swarm_s_ports_are_open_to_its_nodes_alone() -> None:
     assert "ip saddr 10.0.0.0/24 udp dport { 4789, 7946 } accept" in step.arguments[0]
     assert "ip6 saddr fd00::/64 tcp dport { 2377, 7946 } accept" in step.arguments[0]
     assert "tcp dport { 22, 80 } accept" in step.arguments[0]
+    assert 'iifname "docker_gwbridge" accept' in step.arguments[0]
     ufw = replace(DONE, ufw=True, ufw_ports=frozenset({22, 80}), ufw_peers=frozenset({"10.0.0.0/24"}))
     (step,) = needed(ufw, wish, "node-1")
     assert (step.name, step.arguments) == ("ufw_peers", ("fd00::/64",))
+
+
+def test_a_node_of_a_swarm_gets_no_firewall_that_doesn_t_know_the_others() -> None:
+    node = replace(DONE, ssh_ports=frozenset({22}), swarm=True)
+    with pytest.raises(PreflightError, match="node of a Swarm"):
+        steps(node, replace(WISH, ports=(80,)))
+    assert steps(node, WISH) == []
 
 
 def test_ufw_leaves_out_the_length_of_one_address() -> None:

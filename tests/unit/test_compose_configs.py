@@ -21,14 +21,14 @@ def read(path: Path, configs: Any, service: Any = None, **variables: str) -> dic
 
 
 def test_a_file_is_taken_as_it_is_and_a_content_with_its_variables(tmp_path: Path) -> None:
-    (tmp_path / "banner.txt").write_text("$HOME ${NAME}\n")
+    (tmp_path / "banner.txt").write_bytes(b"$HOME ${NAME}\r\n")
     found = read(
         tmp_path,
         {"banner": {"file": "./banner.txt"}, "mode": {"content": "${NAME} $$1 costs\n"}},
         ["banner", {"source": "mode", "target": "/etc/mode"}],
         NAME="links",
     )
-    assert found == {"banner": "$HOME ${NAME}\n", "mode": "links $1 costs\n"}
+    assert found == {"banner": "$HOME ${NAME}\r\n", "mode": "links $1 costs\n"}
 
 
 @pytest.mark.parametrize(

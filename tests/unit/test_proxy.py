@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from portside.proxy import canary_route, proxy_compose, upstreams, with_site
+from portside.proxy import canary_route, proxy_compose, upstreams, upstreams_of, with_site
 from tests.unit import builders
 
 ROOT = Path(__file__).parents[2]
@@ -78,3 +78,10 @@ def test_a_canary_adds_conditions_and_no_upstreams() -> None:
 def test_a_share_is_written_as_people_write_it() -> None:
     assert canary_route("blue", "green", 5.0) == "blue+green:5"
     assert canary_route("green", "blue", 0.5) == "green+blue:0.5"
+
+
+def test_the_number_of_upstreams_is_read_back_for_a_site_of_its_own() -> None:
+    config = builders.config()
+    present = with_site("", config, config.environment("prod"), 4)
+    assert upstreams_of(present, "links-prod") == 4
+    assert upstreams_of(present, "links-prod2") == upstreams_of(present, "links") == upstreams_of("", "links-prod") == 0

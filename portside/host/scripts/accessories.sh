@@ -5,7 +5,7 @@ token="$1" begin="$2" end="$3" fingerprint="$4" seconds="$5"
 guard "$token"
 record "$begin"
 mkdir -p "$site/accessories"
-tar -x -f - -C "$site/accessories"
+tar -x -p -f - -C "$site/accessories"
 docker network inspect "$site_name" >/dev/null 2>&1 || docker network create "$site_name" >/dev/null
 timeout "$seconds" docker compose -p "$site_name-accessories" --project-directory "$site/accessories" \
   -f "$site/accessories/compose.yaml" --env-file "$site/accessories/env" \

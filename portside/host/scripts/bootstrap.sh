@@ -14,6 +14,7 @@ look() {
     printf 'installed %s\n' "$(dockerd --version 2>/dev/null | sed -n 's/^Docker version \([^,]*\),.*/\1/p')"
     printf 'engine %s\n' "$(timeout 15 docker version --format '{{.Server.Version}}' 2>/dev/null || true)"
     printf 'compose %s\n' "$(docker compose version --short 2>/dev/null || true)"
+    [ "$(timeout 15 docker info --format '{{.Swarm.LocalNodeState}}' 2>/dev/null)" != active ] || printf 'swarm yes\n'
   fi
   if systemd && systemctl is-enabled --quiet docker 2>/dev/null; then printf 'at_boot yes\n'; fi
   if home=$(home_of "$user") && [ -n "$home" ]; then

@@ -7,40 +7,93 @@ swarm() {
   timeout 20 docker "$@"
 }
 
+# patiently COMMAND …: its output, asked again where a Swarm has no leader for the moment. No answer is no "nothing".
+patiently() {
+  local said
+  for _ in 1 2 3 4 5 6 7 8 9 10; do
+    if said=$("$@"); then
+      [ -z "$said" ] || printf '%s\n' "$said"
+      return 0
+    fi
+    sleep 1
+  done
+  fail 76 "the Swarm does not answer"
+}
+
 # True on a node that may change the Swarm.
 manages() {
-  [ "$(swarm info --format '{{.Swarm.ControlAvailable}}' 2>/dev/null)" = true ]
+  local control
+  control=$(patiently swarm info --format '{{.Swarm.ControlAvailable}}') || exit "$?"
+  [ "$control" = true ]
 }
 
-# The services of release $2 in slot $1, one per line.
-stack_services() {
-  swarm service ls --format '{{.Name}}' --filter "label=com.docker.stack.namespace=$site_name-$1" \
-    --filter "label=dev.portside.release=$2"
-}
-
-# The tasks of release $2 in slot $1, one per line: id|service|state|desired state|addresses|node|error.
-tasks() {
+# The services of release $2 in slot $1, into the array `services`.
+# shellcheck disable=SC2034 # whoever calls this uses `services`
+find_services() {
   local found
-  # Fails where there is none, or not yet.
-  found=$(swarm stack ps --quiet --no-trunc "$site_name-$1" 2>/dev/null) || return 0
-  [ -n "$found" ] || return 0
-  mapfile -t found <<<"$found"
+  found=$(patiently swarm service ls --format '{{.Name}}' --filter "label=com.docker.stack.namespace=$site_name-$1" \
+    --filter "label=dev.portside.release=$2") || exit "$?"
+  services=()
+  [ -z "$found" ] || mapfile -t services <<<"$found"
+}
+
+# The tasks of release $2 in slot $1, one per line: id|service|state|desired state|addresses|node|error. Fails where the
+# Swarm doesn't say.
+tasks() {
+  local said found
+  if ! said=$(swarm stack ps --quiet --no-trunc "$site_name-$1" 2>&1); then
+    # There is no task, or not yet: docker/cli, cli/command/stack/ps.go.
+    case "$said" in *"nothing found in stack"*) return 0 ;; *) return 1 ;; esac
+  fi
+  [ -n "$said" ] || return 0
+  mapfile -t found <<<"$said"
   # One that has just been removed is no reason to know nothing of the others.
-  { swarm inspect --type task --format '{{index .Spec.ContainerSpec.Labels "dev.portside.release"}}|{{.ID}}|{{index .Spec.ContainerSpec.Labels "com.docker.compose.service"}}|{{.Status.State}}|{{.DesiredState}}|{{range .NetworksAttachments}}{{range .Addresses}}{{.}} {{end}}{{end}}|{{.NodeID}}|{{.Status.Err}}' \
-    "${found[@]}" 2>/dev/null || true; } | sed -n "s/^$2|//p"
+  said=$(swarm inspect --type task --format '{{index .Spec.ContainerSpec.Labels "dev.portside.release"}}|{{.ID}}|{{index .Spec.ContainerSpec.Labels "com.docker.compose.service"}}|{{.Status.State}}|{{.DesiredState}}|{{range .NetworksAttachments}}{{range .Addresses}}{{.}} {{end}}{{end}}|{{.NodeID}}|{{.Status.Err}}' \
+    "${found[@]}" 2>/dev/null || true)
+  [ -n "$said" ] || return 1
+  sed -n "s/^$2|//p" <<<"$said"
 }
 
 # Tasks of release $2 in slot $1 that are over, as one word: how those ended is no news.
 bygone() {
-  tasks "$1" "$2" | sed '/|running|/d; s/|.*//' | tr '\n' ' '
+  patiently tasks "$1" "$2" | sed '/|running|/d; s/|.*//' | tr '\n' ' '
+}
+
+# Whether a container of service $3 of release $2 in slot $1 may still run, which it may where the Swarm doesn't say.
+# What is on a node that it has given up counts as ended: it would be started elsewhere, too.
+runs_still() {
+  local down listed service state node
+  down=$(swarm node ls --format '{{.ID}} {{.Status}}' | sed -n 's/ Down$//p' | tr '\n' ' ') || return 0
+  listed=$(tasks "$1" "$2") || return 0
+  while IFS='|' read -r _ service state _ _ node _; do
+    case "$service $state" in
+    "$3 assigned" | "$3 accepted" | "$3 preparing" | "$3 ready" | "$3 starting" | "$3 running")
+      case " $down " in *" $node "*) ;; *) return 0 ;; esac
+      ;;
+    esac
+  done <<<"$listed"
+  return 1
+}
+
+# await_end TOKEN DEADLINE SLOT RELEASE SERVICE …: until no container of these runs any more.
+await_end() {
+  local token="$1" deadline="$2" slot="$3" release="$4" service
+  shift 4
+  for service in "$@"; do
+    while runs_still "$slot" "$release" "$service"; do
+      holds "$token" || fail 73 "the release lock of $site_name was lost"
+      [ "$SECONDS" -lt "$deadline" ] || fail 75 "$service of release $release did not stop in time, and must not run twice"
+      sleep 0.3
+    done
+  done
 }
 
 # scale SERVICE N. Several managers may be at it at once, and then all but one are told that they are late.
 scale() {
-  local attempt said=""
+  local attempt there said=""
   for attempt in 1 2 3 4 5 6; do
     said=$(swarm service scale --detach "$1=$2" 2>&1) && return 0
-    [ -n "$(swarm service ls --quiet --filter "name=$1")" ] || return 0
+    if there=$(swarm service ls --quiet --filter "name=$1") && [ -z "$there" ]; then return 0; fi
     sleep "0.$attempt"
   done
   fail 75 "service $1 could not be scaled to $2: $said"
@@ -67,12 +120,14 @@ last_task_words() {
 # converge TOKEN DEADLINE SLOT RELEASE IGNORED SERVICE=N …: wait until as many tasks run, which a Swarm says of a container
 # that has a health check when it is healthy. One that ends fails it at once; `IGNORED` are tasks of earlier, as one word.
 converge() {
-  local token="$1" deadline="$2" slot="$3" release="$4" ignored=" $5 " wanted waiting id service state desired error
+  local token="$1" deadline="$2" slot="$3" release="$4" ignored=" $5 " wanted waiting listed id service state desired error
   local -A running=()
   shift 5
   while :; do
     holds "$token" || fail 73 "the release lock of $site_name was lost"
     running=() waiting=""
+    # Without an answer nothing is known to run, and it is asked again.
+    listed=$(tasks "$slot" "$release") || listed=""
     while IFS='|' read -r id service state desired _ _ error; do
       case "$ignored" in *" $id "*) continue ;; esac
       case "$state" in
@@ -83,7 +138,7 @@ converge() {
         ;;
       rejected) waiting="$waiting $service: $error;" ;;
       esac
-    done < <(tasks "$slot" "$release")
+    done <<<"$listed"
     for wanted in "$@"; do
       [ "${running[${wanted%=*}]:-0}" -ge "${wanted#*=}" ] ||
         waiting="$waiting ${wanted%=*}: ${running[${wanted%=*}]:-0} of ${wanted#*=} run and are healthy;"
@@ -93,7 +148,7 @@ converge() {
     if [ "$SECONDS" -ge "$deadline" ]; then
       while IFS='|' read -r id service state desired _ _ error; do
         [ "$state" = running ] || [ "$desired" != running ] || last_task_words "$id" "$state${error:+, $error}"
-      done < <(tasks "$slot" "$release")
+      done <<<"$listed"
       fail 75 "not ready in time:$waiting"
     fi
     sleep 0.3

@@ -12,6 +12,8 @@ if [ "$acts" = acts ]; then
   until=$((${EPOCHREALTIME/[.,]/} + seconds * 1000000))
   while [ "${EPOCHREALTIME/[.,]/}" -lt "$until" ]; do
     holds "$token" || fail 73 "the release lock of $site_name was lost"
+    # A Swarm that loses its leader, with a node, says nothing for some seconds.
+    listed=$(tasks "$slot" "$release") || listed=""
     while IFS='|' read -r id service state _ _ _ error; do
       case "$state$earlier" in
       *" $id "*) ;;
@@ -20,7 +22,7 @@ if [ "$acts" = acts ]; then
         fail 75 "a container of $service ended: $error"
         ;;
       esac
-    done < <(tasks "$slot" "$release")
+    done <<<"$listed"
     # A time-out is above 128; at the end of standard input there is nothing to wait at.
     if read -r -t 0.5 _; then break; else [ "$?" -gt 128 ] || sleep 0.5; fi
   done

@@ -8,7 +8,8 @@ guard "$token"
 record "$begin"
 [ "$new_route" = "-" ] || route "$new_route"
 if [ "$old_slot" != "-" ] && manages; then
-  while read -r service; do scale "$service" 0; done < <(stack_services "$old_slot" "$old_release")
+  find_services "$old_slot" "$old_release"
+  for service in "${services[@]}"; do scale "$service" 0; done
 fi
 for pruned in "$@"; do
   rm -rf "${site:?}/releases/${pruned%%=*}"

@@ -3,29 +3,40 @@
 # several managers: the one that acted may be gone.
 # Arguments: token, begin line, end line, route to restore ("-": as it is, "none": no route), old slot, old release ("-":
 # none), new slot, new release, what to do with the new release (remove: it never served; keep: it is an older release),
-# its operation, labels of the counters ("": none), stop-first services to bring back as <service>=<containers> …
+# its operation, labels of the counters ("": none), seconds for containers to end, stop-first services to bring back as
+# <service>=<containers> …
 token="$1" begin="$2" end="$3" old_route="$4" old_slot="$5" old_release="$6" slot="$7" release="$8" treatment="$9"
-operation="${10}" labels="${11}"
-shift 11
+operation="${10}" labels="${11}" deadline=$((SECONDS + ${12}))
+shift 12
 guard "$token"
 record "$begin"
 take_back "$operation" "$old_route"
 if manages; then
   swarm service rm "$site_name-hook_hook" >/dev/null 2>&1 || true
+  # Those that must not run twice end before their predecessors come back; of a service that is removed, nobody can say
+  # any more whether it runs.
+  find_services "$slot" "$release"
+  ending=()
+  for wanted in "$@"; do
+    name="$site_name-${slot}_${wanted%=*}"
+    case " ${services[*]} " in *" $name "*) scale "$name" 0 && ending+=("${wanted%=*}") ;; esac
+  done
+  await_end "$token" "$deadline" "$slot" "$release" "${ending[@]}"
+  find_services "$old_slot" "$old_release"
+  present=" ${services[*]} "
+  for wanted in "$@"; do
+    name="$site_name-${old_slot}_${wanted%=*}"
+    case "$present" in *" $name "*) scale "$name" "${wanted#*=}" ;; esac
+  done
   # Requests that it has taken on are finished: a task gets SIGTERM and its grace period.
   for _ in 1 2 3 4 5; do
-    mapfile -t services < <(stack_services "$slot" "$release")
+    find_services "$slot" "$release"
     [ "${#services[@]}" -gt 0 ] || break
     if [ "$treatment" != remove ]; then
       for service in "${services[@]}"; do scale "$service" 0; done
       break
     fi
     swarm service rm "${services[@]}" >/dev/null 2>&1 || sleep 0.3
-  done
-  present=" $(stack_services "$old_slot" "$old_release" | tr '\n' ' ') "
-  for wanted in "$@"; do
-    name="$site_name-${old_slot}_${wanted%=*}"
-    case "$present" in *" $name "*) scale "$name" "${wanted#*=}" ;; esac
   done
 fi
 rm -rf "${site:?}/releases/.new-$release"
