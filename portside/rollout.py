@@ -375,6 +375,7 @@ class Orders(Protocol):
     def retire(
         self, target: Target, release: Release, *, keep_warm: bool, prune: Mapping[str, str | None], grace: float
     ) -> Step: ...
+    def withdraw(self, operation: Operation, reason: str, *, grace: float) -> Step | None: ...
     def undo(self, operation: Operation, reason: str, *, grace: float) -> Step: ...
 
 
@@ -413,6 +414,18 @@ async def undo_all(
     `note` is told what a host has to say of an undo that succeeded.
     """
 
+    async def withdraw(target: Target) -> None:
+        step = orders(target.operation).withdraw(target.operation, scrub(reason), grace=STOP_GRACE)
+        if step is not None:
+            await run_step(target, step)
+
+    # A host that is gone is the undo's own business.
+    kept = {
+        host: error for host, error in _by_host(await settle(targets, withdraw)) if not isinstance(error, HostError)
+    }
+    if kept:
+        return kept
+
     async def one(target: Target) -> None:
         step = orders(target.operation).undo(target.operation, scrub(reason), grace=STOP_GRACE)
         with timed(reporter, target.host.name, "undo"):
@@ -423,7 +436,11 @@ async def undo_all(
         if said:
             note(f"{target.host.name}: {said}")
 
-    return {target.host.name: error for target, error in await settle(targets, one)}
+    return dict(_by_host(await settle(targets, one)))
+
+
+def _by_host(failures: Sequence[tuple[Target, PortsideError]]) -> list[tuple[str, PortsideError]]:
+    return [(target.host.name, error) for target, error in failures]
 
 
 def to_prune(target: Target, release: Release, keep: int) -> dict[str, str | None]:

@@ -150,6 +150,11 @@ def _containers(target: Target, release: str | None, slot: Slot) -> str:
     return " ".join(container.id for container in known if (container.release, container.slot) == (release, slot))
 
 
+def withdraw(operation: Operation, reason: str, *, grace: float) -> None:
+    """Nothing: what must not run twice must not on one host, whose undo does one after the other."""
+    del operation, reason, grace
+
+
 def undo(operation: Operation, reason: str, *, grace: float) -> Step:
     warm = f"warm:{','.join(operation.stop_first)}"
     treatment = "remove" if operation.fresh else warm if operation.warm else "keep"

@@ -63,14 +63,16 @@ class Surroundings:
         *,
         apply: bool = False,
     ) -> None:
-        """Start what is missing. What is there is left alone, unless `apply`."""
+        """Start what is missing. What is there is left alone, unless `apply`, which is for a bootstrap."""
 
         async def one(target: Target) -> None:
             await self._ensure_proxy(target, release, delivery, apply)
             if self.accessories and target.host.name in self._accessory_hosts(site):
                 await self._ensure_accessories(target, delivery, apply=False)
 
-        await self._ensure_network(targets[0])
+        if not apply:
+            # A host may be set up before it is anybody's node.
+            await self._ensure_network(targets[0])
         await everywhere(targets, one, at_once=self.environment.max_parallel)
 
     async def ensure_accessories(self, site: Site, targets: Sequence[Target], delivery: Delivery) -> list[str]:

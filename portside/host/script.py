@@ -43,6 +43,7 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "swarm_start": ("swarm",),
     "swarm_switch": ("swarm",),
     "swarm_undo": ("marks", "swarm"),
+    "swarm_withdraw": ("swarm",),
     "switch": ("gate",),
     "undo": ("marks",),
     "unlock": (),

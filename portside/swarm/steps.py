@@ -94,6 +94,21 @@ def retire(target: Target, release: Release, *, keep_warm: bool, prune: Mapping[
     return Step("retire", "swarm_retire", arguments, grace + GRACE)
 
 
+def withdraw(operation: Operation, reason: str, *, grace: float) -> Step | None:
+    """What has to have ended on every node before an undo brings its predecessor back on any."""
+    if not operation.previous_stop_first:
+        return None
+    arguments = (
+        operation.route or "none",
+        operation.slot,
+        operation.release,
+        operation.id,
+        f"{grace:.0f}",
+        *(named.partition("=")[0] for named in operation.previous_stop_first),
+    )
+    return Step("undo", "swarm_withdraw", arguments, grace + GRACE, reason=reason)
+
+
 def undo(operation: Operation, reason: str, *, grace: float) -> Step:
     arguments = (
         operation.route or "none",
@@ -104,7 +119,6 @@ def undo(operation: Operation, reason: str, *, grace: float) -> Step:
         "remove" if operation.fresh else "keep",
         operation.id,
         site_labels(operation),
-        f"{grace:.0f}",
         *operation.previous_stop_first,
     )
     return Step("undo", "swarm_undo", arguments, grace + GRACE, reason=reason)

@@ -112,7 +112,7 @@ def test_a_host_whose_clock_is_an_hour_ahead_is_refused_before_anything_is_chang
     ahead = f"echo +3600 >/etc/faketimerc && echo {library} >/etc/ld.so.preload"
     fleet.shell(host, "bash", "-c", ahead)
     try:
-        refused = fleet.deploy(image=fleet.image("2"), code=4)
+        refused = fleet.deploy(image=fleet.image("2"), code=5)
         assert "s ahead" in refused.all
         assert host.name in refused.all
     finally:

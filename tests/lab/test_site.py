@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from portside.host.ssh import connect
+from portside.proxy_admin import ADMIN_SOCKET, Admin
 from tests.lab.project import Project, new_project
 
 ACCESSORIES = """
@@ -110,10 +113,17 @@ def test_what_two_services_change_of_one_proxy_at_once_is_all_in_it(project: Pro
 
 def proxy_config(project: Project) -> tuple[Any, Any]:
     """Of the first host: what its file says, and what Caddy runs with."""
-    base = "/home/deploy/.portside/proxy"
-    asked = ("curl", "--silent", "--unix-socket", f"{base}/run/admin.sock", "http://caddy/config/")
-    kept = project.shell(project.hosts[0], "cat", f"{base}/config/caddy.json")
-    return json.loads(kept), json.loads(project.shell(project.hosts[0], *asked))
+    base, name = "/home/deploy/.portside", project.hosts[0].name
+
+    async def running() -> Any:
+        host = await connect(name, ssh_config=project.lab.ssh_config, known_hosts=None, deadline=10)
+        try:
+            return await Admin(await host.tunnel(f"{base}/{ADMIN_SOCKET}"), name).configuration()
+        finally:
+            await host.close()
+
+    kept = project.shell(project.hosts[0], "cat", f"{base}/proxy/config/caddy.json")
+    return json.loads(kept), asyncio.run(running())
 
 
 def test_logs_and_exec_reach_the_release(fleet: Project) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -181,9 +182,14 @@ def test_a_container_that_exits_at_start_fails_with_its_last_words_from_whatever
 def test_a_release_that_dies_while_it_bakes_is_undone(swarm: Project) -> None:
     first = swarm.deploy().data["release"]
     swarm.environment |= {"env": {"EXIT_AFTER": "30"}, "bake": 80}
-    failed = swarm.deploy(image=swarm.image("2"), code=7)
-    assert "bake" in failed.data["seconds"]
-    assert "the stars are right" in failed.data["why"]
+    image = swarm.image("2")
+    deploying = swarm.start("deploy", "--env", "lab", "--json", "--image", image)
+    assert most_workers(swarm, deploying) == 1, "the old one comes back when the new one has ended"
+    out, err = deploying.communicate(timeout=30)
+    assert deploying.returncode == 7, out + err
+    failed = json.loads(out.strip().splitlines()[-1])
+    assert "bake" in failed["seconds"]
+    assert "the stars are right" in failed["why"]
     assert serving(swarm) == {first}
     wait_until_only(swarm, "blue")
 
@@ -266,14 +272,19 @@ def test_configs_are_objects_of_the_swarm_and_go_with_the_last_release_that_has_
 def test_the_worker_is_never_there_twice(swarm: Project) -> None:
     swarm.deploy()
     deploying = swarm.start("deploy", "--env", "lab", "--json", "--image", swarm.image("2"))
+    assert most_workers(swarm, deploying) == 1
+    assert deploying.returncode == 0
+    wait_until_only(swarm, "green")
+
+
+def most_workers(project: Project, deploying: subprocess.Popen[str]) -> int:
+    """How many workers there were at once, at most, until the command was over."""
     most = 0
     while deploying.poll() is None:
-        running = [name for host in swarm.hosts for name in swarm.containers(host) if "worker" in name]
+        running = [name for host in project.hosts for name in project.containers(host) if "worker" in name]
         most = max(most, len(running))
         time.sleep(0.1)
-    assert deploying.returncode == 0
-    assert most == 1
-    wait_until_only(swarm, "green")
+    return most
 
 
 def test_monitoring_is_told_of_the_containers_of_each_node(swarm: Project) -> None:

@@ -59,33 +59,26 @@ bygone() {
   patiently tasks "$1" "$2" | sed '/|running|/d; s/|.*//' | tr '\n' ' '
 }
 
-# Whether a container of service $3 of release $2 in slot $1 may still run, which it may where the Swarm doesn't say.
-# What is on a node that it has given up counts as ended: it would be started elsewhere, too.
-runs_still() {
-  local down listed service state node
-  down=$(swarm node ls --format '{{.ID}} {{.Status}}' | sed -n 's/ Down$//p' | tr '\n' ' ') || return 0
-  listed=$(tasks "$1" "$2") || return 0
-  while IFS='|' read -r _ service state _ _ node _; do
-    case "$service $state" in
-    "$3 assigned" | "$3 accepted" | "$3 preparing" | "$3 ready" | "$3 starting" | "$3 running")
-      case " $down " in *" $node "*) ;; *) return 0 ;; esac
-      ;;
-    esac
-  done <<<"$listed"
-  return 1
+# The tasks of service $3 of release $2 in slot $1 that may run, as one word.
+live() {
+  patiently tasks "$1" "$2" |
+    sed -nE "s/^([^|]*)\|$3\|(assigned|accepted|preparing|ready|starting|running)\|.*/\1/p" | tr '\n' ' '
 }
 
-# await_end TOKEN DEADLINE SLOT RELEASE SERVICE …: until no container of these runs any more.
-await_end() {
-  local token="$1" deadline="$2" slot="$3" release="$4" service
-  shift 4
-  for service in "$@"; do
-    while runs_still "$slot" "$release" "$service"; do
-      holds "$token" || fail 73 "the release lock of $site_name was lost"
-      [ "$SECONDS" -lt "$deadline" ] || fail 75 "$service of release $release did not stop in time, and must not run twice"
-      sleep 0.3
-    done
-  done
+# Whether task $1 has ended. One that was scaled away is in no list any more, and can be asked for until it has. What is
+# on a node that the Swarm has given up counts as ended: it would be started elsewhere, too.
+over() {
+  local said state node
+  said=$(swarm inspect --type task --format '{{.Status.State}} {{.NodeID}}' "$1" 2>&1) || case "$said" in
+  *"o such task"* | *"not found"*) return 0 ;;
+  *) return 1 ;;
+  esac
+  read -r state node <<<"$said"
+  case "$state" in
+  assigned | accepted | preparing | ready | starting | running) ;;
+  *) return 0 ;;
+  esac
+  [ "$(swarm node inspect --format '{{.Status.State}}' "$node" 2>/dev/null)" = down ]
 }
 
 # scale SERVICE N. Several managers may be at it at once, and then all but one are told that they are late.

@@ -9,12 +9,21 @@ record "$begin"
 
 if [ "$old_release" != "-" ]; then
   find_services "$old_slot" "$old_release"
-  old=()
+  ending=()
   for wanted in "$@"; do
     name="$site_name-${old_slot}_${wanted%=*}"
-    case " ${services[*]} " in *" $name "*) scale "$name" 0 && old+=("${wanted%=*}") ;; esac
+    case " ${services[*]} " in *" $name "*) ;; *) continue ;; esac
+    read -r -a tasks_of_it < <(live "$old_slot" "$old_release" "${wanted%=*}") || true
+    scale "$name" 0
+    ending+=("${tasks_of_it[@]}")
   done
-  await_end "$token" "$deadline" "$old_slot" "$old_release" "${old[@]}"
+  for id in "${ending[@]}"; do
+    until over "$id"; do
+      holds "$token" || fail 73 "the release lock of $site_name was lost"
+      [ "$SECONDS" -lt "$deadline" ] || fail 75 "a service of release $old_release did not stop in time, and must not run twice"
+      sleep 0.3
+    done
+  done
 fi
 earlier=$(bygone "$slot" "$release")
 for wanted in "$@"; do scale "$site_name-${slot}_${wanted%=*}" "${wanted#*=}"; done

@@ -3,25 +3,15 @@
 # several managers: the one that acted may be gone.
 # Arguments: token, begin line, end line, route to restore ("-": as it is, "none": no route), old slot, old release ("-":
 # none), new slot, new release, what to do with the new release (remove: it never served; keep: it is an older release),
-# its operation, labels of the counters ("": none), seconds for containers to end, stop-first services to bring back as
-# <service>=<containers> …
+# its operation, labels of the counters ("": none), stop-first services to bring back as <service>=<containers> …
 token="$1" begin="$2" end="$3" old_route="$4" old_slot="$5" old_release="$6" slot="$7" release="$8" treatment="$9"
-operation="${10}" labels="${11}" deadline=$((SECONDS + ${12}))
-shift 12
+operation="${10}" labels="${11}"
+shift 11
 guard "$token"
 record "$begin"
 take_back "$operation" "$old_route"
 if manages; then
   swarm service rm "$site_name-hook_hook" >/dev/null 2>&1 || true
-  # Those that must not run twice end before their predecessors come back; of a service that is removed, nobody can say
-  # any more whether it runs.
-  find_services "$slot" "$release"
-  ending=()
-  for wanted in "$@"; do
-    name="$site_name-${slot}_${wanted%=*}"
-    case " ${services[*]} " in *" $name "*) scale "$name" 0 && ending+=("${wanted%=*}") ;; esac
-  done
-  await_end "$token" "$deadline" "$slot" "$release" "${ending[@]}"
   find_services "$old_slot" "$old_release"
   present=" ${services[*]} "
   for wanted in "$@"; do
