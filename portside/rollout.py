@@ -355,7 +355,7 @@ class Rollout:
             failures = await settle(self._targets, one)
         finally:
             self.outcome.timings.add(phase, time.monotonic() - began)
-        return {target.host.name: error for target, error in failures}
+        return _by_host(failures)
 
     def _note(self, text: str) -> None:
         self.outcome.notes.append(text)
@@ -420,11 +420,10 @@ async def undo_all(
             await run_step(target, step)
 
     # A host that is gone is the undo's own business.
-    kept = {
-        host: error for host, error in _by_host(await settle(targets, withdraw)) if not isinstance(error, HostError)
-    }
-    if kept:
-        return kept
+    failed = _by_host(await settle(targets, withdraw))
+    stuck = {host: error for host, error in failed.items() if not isinstance(error, HostError)}
+    if stuck:
+        return stuck
 
     async def one(target: Target) -> None:
         step = orders(target.operation).undo(target.operation, scrub(reason), grace=STOP_GRACE)
@@ -436,11 +435,11 @@ async def undo_all(
         if said:
             note(f"{target.host.name}: {said}")
 
-    return dict(_by_host(await settle(targets, one)))
+    return _by_host(await settle(targets, one))
 
 
-def _by_host(failures: Sequence[tuple[Target, PortsideError]]) -> list[tuple[str, PortsideError]]:
-    return [(target.host.name, error) for target, error in failures]
+def _by_host(failures: Sequence[tuple[Target, PortsideError]]) -> dict[str, PortsideError]:
+    return {target.host.name: error for target, error in failures}
 
 
 def to_prune(target: Target, release: Release, keep: int) -> dict[str, str | None]:

@@ -225,7 +225,7 @@ async def test_the_real_service_is_released_to_a_swarm_under_its_own_traffic(swa
         while load.report.requests < 3000:
             await asyncio.sleep(0.5)
     assert load.report.failed == 0, load.report.failures
-    assert "links-lab-blue_web" in services(links)
+    assert "links-lab-blue_web" in await asyncio.to_thread(services, links)
 
 
 async def test_a_canary_and_a_warm_rollback_where_most_nodes_only_work(one_manager: Project) -> None:

@@ -19,6 +19,17 @@ def test_an_operation_is_undone_as_it_was_begun() -> None:
     assert orders(begun).undo(begun, "why", grace=1).script == "swarm_undo"
 
 
+def test_what_must_not_run_twice_ends_on_every_node_before_an_undo_brings_it_back_on_any() -> None:
+    begun = builders.operation(swarm="acts", previous_stop_first=("worker=3",))
+    step = orders(begun).withdraw(begun, "why", grace=7)
+    assert step is not None
+    assert (step.script, step.arguments[-2:]) == ("swarm_withdraw", ("7", "worker"))
+    without = builders.operation(swarm="acts")
+    assert orders(without).withdraw(without, "why", grace=7) is None
+    alone = builders.operation()
+    assert orders(alone).withdraw(alone, "why", grace=7) is None
+
+
 def test_an_undo_brings_back_as_many_workers_as_there_were() -> None:
     previous = builders.release("r1", roles=[*RELEASE.roles[:1], RELEASE.roles[1].model_copy(update={"replicas": 3})])
     operation = steps.operation_in_swarm(builders.operation(), previous, acts=True)
