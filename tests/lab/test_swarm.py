@@ -231,8 +231,9 @@ async def test_the_real_service_is_released_to_a_swarm_under_its_own_traffic(swa
 async def test_a_canary_and_a_warm_rollback_where_most_nodes_only_work(one_manager: Project) -> None:
     swarm = one_manager
     one, two = swarm.image(), swarm.image("2")
-    first = swarm.deploy(image=one).data["release"]
+    # From the first release on: the proxy is reloaded for shares that it doesn't know.
     swarm.environment |= {"canary": [20], "bake": 8, "keep_warm": True}
+    first = swarm.deploy(image=one).data["release"]
     async with loaded(swarm, [READS, WRITES]) as reports:
         await asyncio.sleep(3)
         second = await command(swarm, "deploy", "--env", "lab", "--json", "--image", two)
@@ -247,7 +248,7 @@ async def test_a_canary_and_a_warm_rollback_where_most_nodes_only_work(one_manag
         assert "5xx" in bad.data["why"]
     assert serving(swarm) == {first}
     lost = failures(reports())
-    assert all("500" in failure for failure in lost), "only the canary's own answers"
+    assert [failure for failure in lost if "500" not in failure] == [], "only the canary's own answers"
     assert len(lost) < total(reports()) / 10
 
 
