@@ -11,10 +11,32 @@ if [ -n "$stopping" ]; then
   [ -z "$why" ] || fail 77 "release $release is not fit to serve alone: $why"
 fi
 read -r -a ids <<<"$stopping"
+
+# Each container knows its own grace period. Compose would do the same, and read its file first.
+stop_all() {
+  [ "${#ids[@]}" = 0 ] || setsid -w docker stop "${ids[@]}" >/dev/null 2>&1
+}
+
+# Keep those of `ids` that run still. Fails while the Engine doesn't answer.
+keep_running() {
+  local present id left=()
+  present=$(docker ps -q --no-trunc 2>/dev/null) || return 1
+  for id in "${ids[@]}"; do
+    case "$present" in *"$id"*) left+=("$id") ;; esac
+  done
+  ids=("${left[@]}")
+}
+
 record "$begin"
 [ "$new_route" = "-" ] || route "$new_route"
-# Each container knows its own grace period. Compose would do the same, and read its file first.
-[ "${#ids[@]}" = 0 ] || setsid -w docker stop "${ids[@]}" >/dev/null 2>&1 || echo "could not stop all containers of the previous release"
+# An Engine that is restarted meanwhile starts again what it was stopping.
+stop_all || {
+  until=$((SECONDS + 45))
+  until keep_running && stop_all; do
+    [ "$SECONDS" -lt "$until" ] || fail 75 "could not stop all containers of the previous release"
+    sleep 1
+  done
+}
 for pruned in "$@"; do
   IFS='=' read -r old image found <<<"$pruned"
   read -r -a ids <<<"$found"
