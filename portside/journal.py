@@ -24,8 +24,9 @@ Phase = Literal[
     "accessories",
 ]
 Kind = Literal["deploy", "rollback", "maintenance", "accessories"]
+BESIDE_RELEASES: tuple[Kind, ...] = ("maintenance", "accessories")
 # A host that has ended one of these has nothing left to finish or undo.
-LAST_PHASES = ("retire", "undo", "maintenance", "accessories")
+LAST_PHASES = ("retire", "undo")
 
 
 class Operation(BaseModel):
@@ -112,12 +113,13 @@ def unfinished(journals: Mapping[str, Sequence[Entry]], committed: Collection[st
     open_operations: dict[str, Operation] = {}
     phases: list[Phase] = []
     for host, entries in journals.items():
-        if not entries:
+        # What came between an operation and its recovery is no end of it.
+        releases = (each for each in reversed(entries) if each.operation.kind not in BESIDE_RELEASES)
+        last = next(releases, None)
+        if last is None or (last.event == "end" and last.phase in LAST_PHASES):
             continue
-        last = entries[-1]
-        if last.event == "end" and last.phase in LAST_PHASES:
-            continue
-        if last.operation.kind in ("maintenance", "accessories"):
+        # A node that was away while the others went on is brought up to date; its Swarm has long decided.
+        if last.operation.swarm and committed and last.operation.id < max(committed):
             continue
         open_operations[host] = last.operation
         phases.append(last.phase)

@@ -36,6 +36,22 @@ def test_hosts_that_have_ended_are_left_alone() -> None:
     assert set(found.operations) == {"b"}
 
 
+def test_a_maintenance_page_in_between_ends_nothing() -> None:
+    page = entry("maintenance", "end", operation("op-2", kind="maintenance"))
+    found = unfinished({"a": (entry("commit", "end", OP), page)}, {"op-1"})
+    assert found is not None
+    assert found.any.id == "op-1"
+    assert unfinished({"a": (*ENDED, page)}, set()) is None
+
+
+def test_a_node_that_comes_back_to_a_swarm_undoes_nothing_that_the_others_have_left_behind() -> None:
+    left = operation(swarm="acts")
+    journals = {"a": (entry("bake", "begin", left),), "b": (entry("retire", "end", operation("op-2", swarm="acts")),)}
+    assert unfinished(journals, {"op-2"}) is None
+    found = unfinished(journals, {"op-0"})
+    assert found is not None and not found.committed
+
+
 def test_a_line_cut_short_is_passed_over() -> None:
     whole = line(OP, "start", "begin").replace("{", '{"at":5,', 1)
     assert [found.phase for found in parse_journal([whole, whole[:40], ""])] == ["start"]

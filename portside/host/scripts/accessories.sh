@@ -5,6 +5,8 @@ token="$1" begin="$2" end="$3" fingerprint="$4" seconds="$5"
 guard "$token"
 record "$begin"
 mkdir -p "$site/accessories"
+# Until all of it is up, it is nothing that a file says.
+[ ! -e "$site/accessories/fingerprint" ] || put "$site/accessories/fingerprint" -
 tar -x -p -f - -C "$site/accessories"
 docker network inspect "$site_name" >/dev/null 2>&1 || docker network create "$site_name" >/dev/null
 timeout "$seconds" docker compose -p "$site_name-accessories" --project-directory "$site/accessories" \

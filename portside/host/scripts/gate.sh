@@ -60,7 +60,8 @@ fit_seconds=5
 unfit() {
   local why until=$((SECONDS + fit_seconds))
   while :; do
-    why=$(unfit_now "$@")
+    # Bash clears -e in there: an Engine that doesn't answer is not fitness.
+    why=$(unfit_now "$@") || exit "$?"
     [ -n "$why" ] && [ "$SECONDS" -lt "$until" ] || break
     sleep 0.2
   done
@@ -68,9 +69,11 @@ unfit() {
 }
 
 unfit_now() {
-  local slot="$1" release="$2" port="$3" path="$4" id name status health restarts address
+  local slot="$1" release="$2" port="$3" path="$4" lines="" id name status health restarts address
   find_containers "$slot" "$release"
   [ "${#ids[@]}" -gt 0 ] || printf 'it has no containers\n'
+  [ "${#ids[@]}" = 0 ] || lines=$(docker inspect -f "$gate_format" "${ids[@]}" 2>/dev/null) ||
+    fail 76 "the Docker Engine does not say how the containers are"
   while read -r id name status health restarts address; do
     [ -n "$id" ] || continue
     name="${name#/}"
@@ -82,7 +85,7 @@ unfit_now() {
       printf 'container %s: GET %s on port %s does not answer 2xx\n' "$name" "$path" "$port"
       return 0
     }
-  done < <([ "${#ids[@]}" = 0 ] || docker inspect -f "$gate_format" "${ids[@]}" 2>/dev/null)
+  done <<<"$lines"
 }
 
 # Wait $1 seconds, or until the Engine says that a container turned healthy or unhealthy, or died.

@@ -7,7 +7,7 @@ shift 9
 guard "$token"
 # Minutes may have passed since it was watched, and what stands behind it answers for it until it is stopped.
 if [ -n "$stopping" ]; then
-  why=$(unfit "$slot" "$release" "$port" "$path")
+  why=$(unfit "$slot" "$release" "$port" "$path") || exit "$?"
   [ -z "$why" ] || fail 77 "release $release is not fit to serve alone: $why"
 fi
 read -r -a ids <<<"$stopping"

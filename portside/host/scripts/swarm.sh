@@ -20,10 +20,17 @@ patiently() {
   fail 76 "the Swarm does not answer"
 }
 
+# Without an Engine, `docker info` says false, and succeeds.
+control_available() {
+  local said
+  said=$(swarm info --format '{{.ServerVersion}}|{{.Swarm.ControlAvailable}}' 2>/dev/null) && [ -n "${said%%|*}" ] &&
+    printf '%s\n' "${said#*|}"
+}
+
 # True on a node that may change the Swarm.
 manages() {
   local control
-  control=$(patiently swarm info --format '{{.Swarm.ControlAvailable}}') || exit "$?"
+  control=$(patiently control_available) || exit "$?"
   [ "$control" = true ]
 }
 

@@ -13,7 +13,8 @@ if [ "$old_release" != "-" ]; then
   for wanted in "$@"; do
     name="$site_name-${old_slot}_${wanted%=*}"
     case " ${services[*]} " in *" $name "*) ;; *) continue ;; esac
-    read -r -a tasks_of_it < <(live "$old_slot" "$old_release" "${wanted%=*}") || true
+    alive=$(live "$old_slot" "$old_release" "${wanted%=*}") || exit "$?"
+    read -r -a tasks_of_it <<<"$alive"
     scale "$name" 0
     ending+=("${tasks_of_it[@]}")
   done

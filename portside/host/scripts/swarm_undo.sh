@@ -28,6 +28,10 @@ if manages; then
     fi
     swarm service rm "${services[@]}" >/dev/null 2>&1 || sleep 0.3
   done
+  if [ "$treatment" = remove ]; then
+    find_services "$slot" "$release"
+    [ "${#services[@]}" = 0 ] || fail 75 "release $release could not be removed from the Swarm"
+  fi
 fi
 rm -rf "${site:?}/releases/.new-$release"
 [ "$treatment" != remove ] || rm -rf "${site:?}/releases/$release"

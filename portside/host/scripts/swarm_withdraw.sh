@@ -16,8 +16,10 @@ if manages; then
   done
 fi
 for service in "$@"; do
-  while left=$(docker ps -q --filter "label=com.docker.compose.project=$site_name-$slot" \
-    --filter "label=dev.portside.release=$release" --filter "label=com.docker.compose.service=$service") && [ -n "$left" ]; do
+  while :; do
+    left=$(swarm ps -q --filter "label=com.docker.compose.project=$site_name-$slot" \
+      --filter "label=dev.portside.release=$release" --filter "label=com.docker.compose.service=$service") || left=unknown
+    [ -n "$left" ] || break
     holds "$token" || fail 73 "the release lock of $site_name was lost"
     [ "$SECONDS" -lt "$deadline" ] || fail 75 "$service of release $release did not stop in time, and must not run twice"
     sleep 0.2
