@@ -8,5 +8,7 @@ record "$begin"
 put "$site/current.json" "$current"
 mark_commit "$@" 2>&1 || printf 'monitoring could not be told of this release\n'
 record "$end"
-# A host that loses power after this point must still know what was committed.
-sync -d "$site/current.json" "$site/journal.jsonl" "$base/proxy/routes/$site_name/route"
+# A host that loses power after this point must still know what was committed, and where its traffic goes.
+lasting=("$site/current.json" "$site/journal.jsonl" "$base/proxy/routes/$site_name/route")
+[ -e "${lasting[2]}" ] || unset 'lasting[2]'
+sync -d "${lasting[@]}"

@@ -107,7 +107,7 @@ next_event() {
 # Leaves in `answered` when the last of them answered first, in microseconds.
 # shellcheck disable=SC2034 # start.sh uses `answered`
 gate() {
-  local token="$1" seconds="$2" deadline=$((SECONDS + $2)) port="$3" path="$4" name waiting code
+  local token="$1" seconds="$2" deadline=$((SECONDS + $2)) port="$3" path="$4" name waiting code looked
   local -A starting=() silent=() addresses=()
   shift 4
   [ "$#" -gt 0 ] || fail 76 "compose started no container"
@@ -120,7 +120,7 @@ gate() {
   events=$!
   trap 'kill "$events" 2>/dev/null || true' EXIT
   look "$@"
-  answered="${EPOCHREALTIME/[.,]/}"
+  looked="$SECONDS" answered="${EPOCHREALTIME/[.,]/}"
   while :; do
     # The deployer died or was replaced: whoever comes next must not wait for this gate.
     holds "$token" || fail 73 "the release lock of $site_name was lost"
@@ -149,9 +149,16 @@ gate() {
         [ "$code" = 0 ] || waiting="$waiting $name: GET $path on port $port does not answer 2xx;"
         [ "$code" != 2 ] || break
       done
+      answered="${EPOCHREALTIME/[.,]/}"
+      [ -n "$waiting" ] || return 0
       last_words "$@"
       fail 75 "not ready in time: $waiting"
     fi
-    if [ "${#silent[@]}" -gt 0 ]; then next_event 0.1; else next_event 0.5; fi || look "$@"
+    if [ "${#silent[@]}" -gt 0 ]; then next_event 0.1; else next_event 0.5; fi &&
+      # A busy Engine once told nobody that a container had turned healthy.
+      [ "$SECONDS" -lt "$((looked + 2))" ] || {
+      look "$@"
+      looked="$SECONDS"
+    }
   done
 }
