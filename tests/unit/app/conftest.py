@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -135,7 +136,9 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServ
         command = [sys.executable, "-m", "gunicorn", "-c", "app/gunicorn.conf.py", app]
         began = time.monotonic()
         with out.open("wb") as stdout, err.open("wb") as stderr:
-            process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=stdout, stderr=stderr)
+            process = subprocess.Popen(
+                command, cwd=ROOT, env=environment, stdout=stdout, stderr=stderr, start_new_session=True
+            )
         server = Server(process, port, out, err, client)
         started.append(server)
         if ready_path:
@@ -146,9 +149,10 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServ
 
     yield start
     for server in started:
-        if server.process.poll() is None:
-            server.process.kill()
-            server.process.wait()
+        # Its workers with it: they would outlive an arbiter that is killed.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.process.pid, signal.SIGKILL)
+        server.process.wait()
     client.close()
 
 
