@@ -209,8 +209,7 @@ def _spread(site: str, slot: Slot, service: Service, patience: str) -> dict[str,
             "name": tasks_of(site, slot, service.web),
             "port": str(service.port),
             "refresh": "1s",
-            # One question for a lookup instead of two: overlay networks of a Swarm are IPv4 unless told otherwise.
-            "versions": {"ipv4": True},
+            "dial_timeout": "1s",
         },
         "load_balancing": {
             "selection_policy": {"policy": "least_conn"},
