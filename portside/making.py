@@ -191,7 +191,8 @@ async def read_accessories(config: Config, environment: Environment) -> Accessor
     values = await accessory_values(environment, config.root, named_variables(data))
     site = config.site(environment)
     data["networks"] = {"default": {"name": site, "external": True}}
-    configs = read_configs(data, path, values)
+    # Without the secrets: what containers read as files, others on the host can.
+    configs = read_configs(data, path, plain_variables(environment))
     if configs:
         data["configs"] = {name: {"file": f"./{shipped_name(name, text)}"} for name, text in configs.items()}
     files = {

@@ -10,7 +10,7 @@ import yaml
 
 from portside.compose_configs import LARGEST, read_configs, shipped_name
 from portside.errors import ConfigError
-from portside.making import Draft
+from portside.making import Draft, read_accessories
 from portside.release import Image
 from tests.unit import builders
 
@@ -72,3 +72,14 @@ def test_another_text_is_another_release(tmp_path: Path, orchestrator: str) -> N
     else:
         assert shipped not in files
         assert declared["external"] is True
+
+
+async def test_an_accessory_s_config_holds_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORE_PASSWORD", "hunter2")
+    text = "services: {s: {image: x, configs: [c]}}\nconfigs: {c: {content: 'p=${PASSWORD}'}}\n"
+    (tmp_path / "accessories.yaml").write_text(text)
+    made = builders.config(tmp_path, secrets={"PASSWORD": "env:STORE_PASSWORD"})
+    service = made.service.model_copy(update={"accessories": Path("accessories.yaml")})
+    config = made.model_copy(update={"service": service})
+    with pytest.raises(ConfigError, match="A secret can't be used here"):
+        await read_accessories(config, config.environment("prod"))
