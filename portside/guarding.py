@@ -15,7 +15,7 @@ from portside.host.script import script_argv
 from portside.journal import Operation
 from portside.lock import Claim, locked
 from portside.operators import operator
-from portside.rollout import run_step
+from portside.orders import run_step
 from portside.site import opened, operation_id
 from portside.steps import Target
 from portside.surroundings import Surroundings

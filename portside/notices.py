@@ -15,9 +15,9 @@ from portside.errors import PortsideError, UnfinishedError
 from portside.journal import Operation
 from portside.notify.event import Event
 from portside.operators import job
+from portside.outcome import Outcome, cause_of
 from portside.release import Release
 from portside.report import Reporter
-from portside.rollout import Outcome, cause_of
 from portside.steps import Target
 
 

@@ -18,11 +18,12 @@ from portside.journal import Kind
 from portside.making import Draft
 from portside.notices import Ending
 from portside.operators import operator
+from portside.outcome import Outcome
 from portside.plan import Desired, Plan, make_plan
 from portside.recovery import Recovered
 from portside.release import Release
 from portside.report import Reporter
-from portside.rollout import Outcome, Rollout
+from portside.rollout import Rollout
 from portside.site import Site, opened, operation_id
 from portside.steps import Target
 from portside.surroundings import Surroundings

@@ -15,10 +15,12 @@ from portside.lock import Lease
 from portside.markers import marks
 from portside.notices import Notices
 from portside.operators import operator
+from portside.orders import STOP_GRACE, UnfitError, orders, run_step
+from portside.outcome import cause_of
 from portside.release import Current
 from portside.report import Reporter, timed
-from portside.rollout import STOP_GRACE, UnfitError, cause_of, orders, run_step, undo_all
 from portside.steps import Target
+from portside.undoing import undo_all
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from portside.image.build import read_source
 from portside.making import Draft, draft
 from portside.operations import common_release, deploy, rollback
 from portside.operators import operator
+from portside.outcome import Outcome
 from portside.plan import Change, Plan, make_plan
 from portside.recovery import Recovered
 from portside.report import timed
-from portside.rollout import Outcome
 from portside.shipping import build, shipped
 from portside.site import Site
 from portside.surroundings import Surroundings

@@ -9,51 +9,28 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from portside import steps
 from portside.config import Config, Environment
 from portside.delivery import Delivery
 from portside.errors import HostError, PortsideError, ReleaseError, UnfinishedError
 from portside.fleet import everywhere, settle
-from portside.host.base import Input
 from portside.journal import Operation, Phase
 from portside.markers import Marks, marks
+from portside.orders import STOP_GRACE, orders, run_step
+from portside.outcome import Outcome, cause_of
 from portside.plan import differs_in_image_only
 from portside.proxy import upstreams
 from portside.proxy_admin import ADMIN_SOCKET, Admin
 from portside.release import Current, Release, Slot, archive
-from portside.report import Reporter, Timings, timed
-from portside.secrets.scrub import scrub
+from portside.report import Reporter, timed
 from portside.silence import Silence
 from portside.steps import Step, Target
+from portside.undoing import by_host, undo_all
 
 if TYPE_CHECKING:
     from portside.judge.watching import Watching
-
-
-class UnfitError(ReleaseError):
-    """A committed release isn't fit to serve alone: what served before was not stopped."""
-
-
-# What a stop may take beyond the longest grace period that a Compose file sets (default 10 s).
-STOP_GRACE = 120
-
-
-@dataclass
-class Outcome:
-    """How an operation ended. `seconds` is per phase, of the slowest host."""
-
-    release: str
-    previous: str | None
-    outcome: str
-    timings: Timings = field(default_factory=Timings)
-    reason: str = ""
-    notes: list[str] = field(default_factory=list)
-    exchanges: dict[str, int] = field(default_factory=dict)
-    bytes_sent: dict[str, int] = field(default_factory=dict)
 
 
 class Rollout:
@@ -355,91 +332,11 @@ class Rollout:
             failures = await settle(self._targets, one)
         finally:
             self.outcome.timings.add(phase, time.monotonic() - began)
-        return _by_host(failures)
+        return by_host(failures)
 
     def _note(self, text: str) -> None:
         self.outcome.notes.append(text)
         self._reporter.say(text)
-
-
-class Orders(Protocol):
-    """What each phase does at one host, as steps: portside/steps.py, or portside/swarm/steps.py."""
-
-    def prepare(self, release: Release, tar: bytes, *, proven: bool) -> Step: ...
-    def before_switch(self, release: Release, command: tuple[str, ...], deadline: float) -> Step: ...
-    def start(self, target: Target, release: Release, deadline: float) -> Step: ...
-    def switch(self, operation: Operation, release: Release, deadline: float) -> Step: ...
-    def canary(self, operation: Operation, release: Release, share: float, deadline: float) -> Step: ...
-    def bake(self, operation: Operation, release: Release, seconds: float, stdin: Input | None = None) -> Step: ...
-    def commit(self, operation: Operation, current: Current, marks: Marks) -> Step: ...
-    def retire(
-        self, target: Target, release: Release, *, keep_warm: bool, prune: Mapping[str, str | None], grace: float
-    ) -> Step: ...
-    def withdraw(self, operation: Operation, reason: str, *, grace: float) -> Step | None: ...
-    def undo(self, operation: Operation, reason: str, *, grace: float) -> Step: ...
-
-
-def orders(operation: Operation) -> Orders:
-    """As the operation was begun, whatever the environment says by now."""
-    if not operation.swarm:
-        return steps
-    from portside.swarm import steps as swarm_steps  # noqa: PLC0415 - only a Swarm's releases load it
-
-    return swarm_steps
-
-
-def cause_of(error: BaseException) -> str:
-    """Why something was undone, in one line; an error's log lines stay on the terminal."""
-    if not isinstance(error, PortsideError):
-        return "interrupted"
-    return scrub(f"{error.what}{': ' + error.where if error.where else ''}")
-
-
-async def run_step(target: Target, step: Step) -> str:
-    """Run one step at one host; what it said. Raises PortsideError with the phase, the host and its last words."""
-    result = await target.host.run(step.argv(target), stdin=step.stdin, timeout=step.timeout)
-    if result.exit_code == 0:
-        return result.text
-    words = result.stderr.decode(errors="replace").strip() or result.text
-    *before, headline = words.splitlines() or [f"exit code {result.exit_code}"]
-    kind = {73: HostError, 74: HostError, 77: UnfitError}.get(result.exit_code, ReleaseError)
-    raise kind(headline, where=f"{target.host.name}, {step.phase}", why="\n".join(before))
-
-
-async def undo_all(
-    targets: Sequence[Target], reason: str, reporter: Reporter, *, note: Callable[[str], None]
-) -> dict[str, PortsideError]:
-    """Undo at every target, each on its own, once more where it failed; the failures by host.
-
-    `note` is told what a host has to say of an undo that succeeded.
-    """
-
-    async def withdraw(target: Target) -> None:
-        step = orders(target.operation).withdraw(target.operation, scrub(reason), grace=STOP_GRACE)
-        if step is not None:
-            await run_step(target, step)
-
-    # A host that is gone is the undo's own business.
-    failed = _by_host(await settle(targets, withdraw))
-    stuck = {host: error for host, error in failed.items() if not isinstance(error, HostError)}
-    if stuck:
-        return stuck
-
-    async def one(target: Target) -> None:
-        step = orders(target.operation).undo(target.operation, scrub(reason), grace=STOP_GRACE)
-        with timed(reporter, target.host.name, "undo"):
-            try:
-                said = await run_step(target, step)
-            except ReleaseError:
-                said = await run_step(target, step)
-        if said:
-            note(f"{target.host.name}: {said}")
-
-    return _by_host(await settle(targets, one))
-
-
-def _by_host(failures: Sequence[tuple[Target, PortsideError]]) -> dict[str, PortsideError]:
-    return {target.host.name: error for target, error in failures}
 
 
 def to_prune(target: Target, release: Release, keep: int) -> dict[str, str | None]:

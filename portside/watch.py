@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from portside.agents import observed, refresh
 from portside.journal import Operation
 from portside.operators import operator
-from portside.rollout import Outcome
+from portside.outcome import Outcome
 from portside.silence import Silence
 from portside.site import Site, operation_id
 from portside.steps import Target

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from portside.load.report import Latency
-from portside.rollout import Outcome
+from portside.outcome import Outcome
 
 
 @dataclass(frozen=True)

@@ -33,9 +33,9 @@ from portside.load import Failure, LoadProcess, Report, load_process
 from portside.making import draft
 from portside.operations import deploy
 from portside.operators import operator
+from portside.outcome import Outcome
 from portside.release import Image
 from portside.report import Reporter
-from portside.rollout import Outcome
 from portside.shipping import build
 
 TITLES = ("first release", "a change", "a bad change")

@@ -10,8 +10,9 @@ from portside.fleet import enough
 from portside.host.script import script_argv
 from portside.journal import Phase
 from portside.markers import Marks, marks
+from portside.orders import run_step
 from portside.release import Current, Release, Slot
-from portside.rollout import Rollout, run_step
+from portside.rollout import Rollout
 from portside.steps import GRACE, Target
 from portside.swarm import steps
 from portside.swarm.values import Values, object_lines

@@ -29,7 +29,7 @@ from portside.notify.event import Event, message
 from portside.notify.slack import payload
 from portside.notify.tell import notify
 from portside.notify.webhook import signature
-from portside.rollout import Outcome
+from portside.outcome import Outcome
 from portside.secrets import resolve_one
 from portside.steps import Target
 from tests.mailbox import mailbox

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from portside import cli
 from portside.cli import Terminal
 from portside.errors import ReleaseError
+from portside.outcome import cause_of
 from portside.release import env_file
-from portside.rollout import cause_of
 from portside.secrets.scrub import HIDDEN, MINIMUM, Scrubbed, Scrubber, learn
 
 CANARY = "c4nary/+ \"$HOME' é\\end"

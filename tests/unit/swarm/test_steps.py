@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from portside.rollout import orders
+from portside.orders import orders
 from portside.swarm import steps
 from tests.unit import builders
 

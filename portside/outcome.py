@@ -1,0 +1,30 @@
+"""How a deploy or rollback ended, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from portside.errors import PortsideError
+from portside.report import Timings
+from portside.secrets.scrub import scrub
+
+
+@dataclass
+class Outcome:
+    """How an operation ended. `seconds` is per phase, of the slowest host."""
+
+    release: str
+    previous: str | None
+    outcome: str
+    timings: Timings = field(default_factory=Timings)
+    reason: str = ""
+    notes: list[str] = field(default_factory=list)
+    exchanges: dict[str, int] = field(default_factory=dict)
+    bytes_sent: dict[str, int] = field(default_factory=dict)
+
+
+def cause_of(error: BaseException) -> str:
+    """Why something was undone, in one line; an error's log lines stay on the terminal."""
+    if not isinstance(error, PortsideError):
+        return "interrupted"
+    return scrub(f"{error.what}{': ' + error.where if error.where else ''}")

@@ -1,0 +1,49 @@
+"""Put hosts back to what they were before an operation, each on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from portside.errors import HostError, PortsideError, ReleaseError
+from portside.fleet import settle
+from portside.orders import STOP_GRACE, orders, run_step
+from portside.report import Reporter, timed
+from portside.secrets.scrub import scrub
+from portside.steps import Target
+
+
+async def undo_all(
+    targets: Sequence[Target], reason: str, reporter: Reporter, *, note: Callable[[str], None]
+) -> dict[str, PortsideError]:
+    """Undo at every target, each on its own, once more where it failed; the failures by host.
+
+    `note` is told what a host has to say of an undo that succeeded.
+    """
+
+    async def withdraw(target: Target) -> None:
+        step = orders(target.operation).withdraw(target.operation, scrub(reason), grace=STOP_GRACE)
+        if step is not None:
+            await run_step(target, step)
+
+    # A host that is gone is the undo's own business.
+    failed = by_host(await settle(targets, withdraw))
+    stuck = {host: error for host, error in failed.items() if not isinstance(error, HostError)}
+    if stuck:
+        return stuck
+
+    async def one(target: Target) -> None:
+        step = orders(target.operation).undo(target.operation, scrub(reason), grace=STOP_GRACE)
+        with timed(reporter, target.host.name, "undo"):
+            try:
+                said = await run_step(target, step)
+            except ReleaseError:
+                said = await run_step(target, step)
+        if said:
+            note(f"{target.host.name}: {said}")
+
+    return by_host(await settle(targets, one))
+
+
+def by_host(failures: Sequence[tuple[Target, PortsideError]]) -> dict[str, PortsideError]:
+    """What failed, as the errors by host."""
+    return {target.host.name: error for target, error in failures}
