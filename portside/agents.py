@@ -8,7 +8,7 @@ from portside import steps
 from portside.agent import NEEDED, OPTIONAL, WITHOUT, Agent, credentials, is_current, read_agent
 from portside.config import Config, Environment
 from portside.delivery import Delivery
-from portside.errors import HostError, PortsideError
+from portside.errors import BuildError, HostError, PortsideError
 from portside.facts import State
 from portside.fleet import connected, everywhere
 from portside.host.base import Host
@@ -150,6 +150,10 @@ class _Installation:
             for service in NEEDED:
                 await self._delivery.provide_named(host, self._agent.images[service])
             missing = [service for service in OPTIONAL if not await self._had(host, service)]
+            for service in missing:
+                if service in _present(target):
+                    image = self._agent.images[service]
+                    raise HostError(f"{image} can't be had, and an older one runs", where=host.name)
             files = self._agent.files(ingest, missing)
             profiles = ",".join(service for service in OPTIONAL if service not in missing)
             argv = script_argv(
@@ -175,7 +179,7 @@ class _Installation:
         ]
 
     async def _more(self, target: Target) -> bool:
-        present = target.state.agent.services if target.state.agent else ()
+        present = _present(target)
         return any([await self._had(target.host, service) for service in OPTIONAL if service not in present])
 
     async def _had(self, host: Host, service: str) -> bool:
@@ -183,6 +187,10 @@ class _Installation:
             await self._delivery.provide_named(host, self._agent.images[service])
             if service == "alloy":
                 await self._delivery.provide_named(host, self._agent.proxy_image)
-        except PortsideError:
+        except BuildError:
             return False
         return True
+
+
+def _present(target: Target) -> tuple[str, ...]:
+    return target.state.agent.services if target.state.agent else ()

@@ -47,8 +47,11 @@ class Delivery:
         await self._send(target.host, built, await present_chains(target.host))
 
     async def provide_named(self, host: Host, reference: str) -> None:
-        """Make sure that a host has an image which its Compose files name: a proxy's, an accessory's."""
-        if (await host.run(["docker", "image", "inspect", reference], timeout=30)).exit_code == 0:
+        """Make sure that a host has an image which its Compose files name: a proxy's, an accessory's.
+
+        Raises BuildError when it can't be had, other PortsideErrors when the host doesn't answer.
+        """
+        if await image_id(host, reference):
             return
         if self._environment.registry != "none" or self._environment.local:
             pulled = await host.run(["docker", "pull", "--quiet", reference], timeout=PULL_SECONDS)

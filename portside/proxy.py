@@ -330,9 +330,9 @@ def _redirect(site: str, domain: str) -> dict[str, Any]:
     }
 
 
-def digest(text: str) -> str:
-    """sha256 of a configuration file's bytes; "-" when there is no file."""
-    return hashlib.sha256(text.encode()).hexdigest() if text else "-"
+def digest(present: str) -> str:
+    """sha256 of the configuration file whose text a host's state has, without its last newline; "-" without a file."""
+    return hashlib.sha256(f"{present}\n".encode()).hexdigest() if present else "-"
 
 
 def proxy_compose(path: Path, environment: Environment, image: str) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from portside import steps
+from portside.command import Result
 from portside.config import Config, Environment
 from portside.delivery import Delivery
 from portside.errors import ReleaseError
@@ -15,18 +16,20 @@ from portside.host.script import script_argv
 from portside.journal import Operation
 from portside.making import Accessories, ProxyFiles, read_accessories, read_proxy
 from portside.operators import operator
+from portside.orders import run_step
 from portside.plan import Desired
 from portside.proxy import digest, upstreams_of, with_site
 from portside.proxy_admin import ADMIN_SOCKET, Admin
 from portside.release import Release
 from portside.report import timed
-from portside.rollout import run_step
 from portside.site import Site, operation_id
 from portside.steps import Target
 
 PROXY_DEADLINE = 30
-# What proxy_config.sh ends with when the file is another one by now.
+# What proxy.sh and proxy_config.sh end with when the file is another one by now; they print it.
 CHANGED_MEANWHILE = 74
+# How often a change is made again from a file that another site's release has changed meanwhile.
+OVERTAKEN = 5
 ACCESSORIES_DEADLINE = 180
 
 
@@ -104,35 +107,50 @@ class Surroundings:
         return self._made[alike]
 
     async def _ensure_proxy(self, target: Target, release: Release, delivery: Delivery, apply: bool) -> None:
-        state, host = target.state, target.host
+        state = target.state
         configuration = self._configuration(state, release)
         running = state.proxy is not None and state.proxy.running
         if not running or (apply and state.proxy and state.proxy.fingerprint != self.proxy.fingerprint):
-            await delivery.provide_named(host, self.config.images.proxy)
-            with timed(delivery.reporter, host.name, "proxy"):
-                argv = script_argv("proxy", target.site, target.token, self.proxy.fingerprint, str(PROXY_DEADLINE))
-                result = await host.run(
-                    argv, stdin=self.proxy.archive(configuration), timeout=PROXY_DEADLINE + steps.GRACE
-                )
-                if result.exit_code != 0:
-                    raise ReleaseError(
-                        "the proxy did not start",
-                        where=host.name,
-                        why=result.stderr.decode(errors="replace").strip(),
-                    )
+            await delivery.provide_named(target.host, self.config.images.proxy)
+            with timed(delivery.reporter, target.host.name, "proxy"):
+                await self._start_proxy(target, release, configuration)
         elif state.proxy_config != configuration.rstrip("\n"):
-            await self._reload(target, configuration)
+            await self._reload(target, release, configuration)
 
-    async def _reload(self, target: Target, configuration: str) -> None:
-        state, host = target.state, target.host
-        admin = Admin(await host.tunnel(f"{state.base}/{ADMIN_SOCKET}"), host.name)
-        await admin.load(configuration)
-        present = f"{state.proxy_config}\n" if state.proxy_config else ""
-        argv = script_argv("proxy_config", target.site, target.token, digest(present))
-        result = await host.run(argv, stdin=configuration.encode(), timeout=30 + steps.GRACE)
-        if result.exit_code == CHANGED_MEANWHILE and result.stdout.strip():
-            # By a release of another site. What was just loaded is without it, the file has it.
-            await admin.load(result.stdout.decode())
+    async def _start_proxy(self, target: Target, release: Release, configuration: str) -> None:
+        found = target
+        for _ in range(OVERTAKEN):
+            arguments = (self.proxy.fingerprint, str(PROXY_DEADLINE), digest(target.state.proxy_config))
+            argv = script_argv("proxy", target.site, target.token, *arguments)
+            files = self.proxy.archive(configuration)
+            result = await target.host.run(argv, stdin=files, timeout=PROXY_DEADLINE + steps.GRACE)
+            overtaken = _overtaken(target, result)
+            if overtaken is None:
+                break
+            target, configuration = overtaken, self._configuration(overtaken.state, release)
+        if result.exit_code != 0:
+            raise ReleaseError(
+                "the proxy did not start",
+                where=target.host.name,
+                why=result.stderr.decode(errors="replace").strip(),
+            )
+        if target is not found:
+            # Another site's release had started it, and it runs with that one's file still.
+            await self._reload(_with_proxy_config(target, configuration), release, configuration)
+
+    async def _reload(self, target: Target, release: Release, configuration: str) -> None:
+        admin = Admin(await target.host.tunnel(f"{target.state.base}/{ADMIN_SOCKET}"), target.host.name)
+        for _ in range(OVERTAKEN):
+            await admin.load(configuration)
+            argv = script_argv("proxy_config", target.site, target.token, digest(target.state.proxy_config))
+            result = await target.host.run(argv, stdin=configuration.encode(), timeout=30 + steps.GRACE)
+            overtaken = _overtaken(target, result)
+            if overtaken is None:
+                break
+            # By a release of another site. What was just loaded is without it; this is with both.
+            target, configuration = overtaken, self._configuration(overtaken.state, release)
+        else:
+            await admin.load(target.state.proxy_config)
         result.check("the proxy's configuration could not be kept")
 
     async def _ensure_accessories(self, target: Target, delivery: Delivery, *, apply: bool) -> bool:
@@ -146,3 +164,14 @@ class Surroundings:
             operation = Operation(id=operation_id(), kind="accessories", owner=operator())
             await run_step(Target(target.host, target.site, target.token, target.state, operation), step)
         return True
+
+
+def _overtaken(target: Target, result: Result) -> Target | None:
+    """The host as it is after another site's release has changed its proxy; None where none did."""
+    if result.exit_code != CHANGED_MEANWHILE or not result.stdout.strip():
+        return None
+    return _with_proxy_config(target, result.stdout.decode())
+
+
+def _with_proxy_config(target: Target, text: str) -> Target:
+    return replace(target, state=replace(target.state, proxy_config=text.rstrip("\n")))

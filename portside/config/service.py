@@ -27,7 +27,7 @@ class Service(Model):
 class Images(Model):
     builder: ImageReference = "python:3.13-slim-trixie"
     runtime: ImageReference = "gcr.io/distroless/python3-debian13:nonroot"
-    proxy: ImageReference = "caddy:2.11"
+    proxy: ImageReference = "caddy:2.11.7"
 
 
 class Build(Model):

@@ -82,7 +82,8 @@ class SSHChannel:
             async with asyncio.timeout(10):
                 stderr = await self._process.stderr.read()
                 await self._process.wait_closed()
-            code = self._process.returncode or 0
+            # A connection that was lost has no exit code.
+            code = 255 if self._process.returncode is None else self._process.returncode
         self._process.close()
         return Result(self._argv, code, b"", stderr, where=self._where)
 

@@ -135,7 +135,9 @@ async def image_id(host: Host, reference: str) -> str:
     """The id of the image that the host has under `reference`; empty when it has none."""
     question = ["docker", "image", "inspect", "--format", "{{.Id}}", reference]
     answer = await host.run(question, timeout=QUESTION_SECONDS)
-    return answer.text if answer.exit_code == 0 else ""
+    if answer.exit_code != 0 and b"no such image" in answer.stderr.lower():
+        return ""
+    return answer.check("the host's Engine doesn't say which images it has").text
 
 
 def _size(pieces: Collection[Piece]) -> int:

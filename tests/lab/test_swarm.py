@@ -305,7 +305,7 @@ def test_monitoring_is_told_of_the_containers_of_each_node(swarm: Project) -> No
 
 def test_an_accessory_on_one_node_is_there_for_all_nodes(swarm: Project) -> None:
     (swarm.root / "compose/accessories.yaml").write_text(
-        "services: { store: { image: 'caddy:2.11', command: [caddy, respond, --listen, ':9000', --body, kept] } }\n"
+        "services: { store: { image: 'caddy:2.11.7', command: [caddy, respond, --listen, ':9000', --body, kept] } }\n"
     )
     swarm.service["accessories"] = "compose/accessories.yaml"
     swarm.invoke("accessories", "--env", "lab")

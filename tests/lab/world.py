@@ -48,7 +48,7 @@ OBSERVABILITY = ROOT / "observability"
 PROMETHEUS = Tool("prometheus", "prometheus", (3, 5))
 NODE_EXPORTER = Tool("prometheus-node-exporter", "prometheus-node-exporter", (1, 9))
 BLACKBOX = Tool("prometheus-blackbox-exporter", "prometheus-blackbox-exporter", (0, 26))
-CADDY_IMAGE = "caddy:2.11"
+CADDY_IMAGE = "caddy:2.11.7"
 
 SERVICE, ENV, HOST = "links", "prod", "web-1"
 SITE = {"service": SERVICE, "env": ENV}

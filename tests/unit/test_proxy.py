@@ -57,7 +57,7 @@ def test_metrics_have_a_port_of_their_own_that_is_not_published() -> None:
     http = json.loads(configuration())["apps"]["http"]
     assert http["servers"]["metrics"]["listen"] == [":2020"]
     assert http["metrics"] == {"per_host": True}
-    compose = proxy_compose(ROOT / "compose/proxy.yaml", builders.environment(), "caddy:2.11")
+    compose = proxy_compose(ROOT / "compose/proxy.yaml", builders.environment(), "caddy:2.11.7")
     assert "2020" not in compose
 
 

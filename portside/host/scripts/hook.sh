@@ -6,11 +6,11 @@ shift 6
 guard "$token"
 record "$begin"
 name="$site_name-hook-$release"
-docker rm -f "$name" >/dev/null 2>&1 || true
+remove_container "$name"
 code=0
 timeout "$seconds" docker compose -p "$site_name-hook" --project-directory "$site/releases/$release" \
   -f "$site/releases/$release/compose.yaml" --env-file /dev/null \
   run --rm --no-deps -T --name "$name" "$service" "$@" 2>&1 | tail -n 40 || code=$?
-docker rm -f "$name" >/dev/null 2>&1 || true
+remove_container "$name"
 [ "$code" = 0 ] || fail 75 "the before-switch hook ended with exit code $code$([ "$code" != 124 ] || echo " (it ran past its $seconds s)")"
 record "$end"

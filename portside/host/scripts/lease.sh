@@ -18,6 +18,13 @@ if [ -e "$site/lock/holder.json" ] && [ "$expires" -gt "$now" ]; then
 fi
 [ ! -e "$site/lock/token" ] || read -r last <"$site/lock/token"
 token=$((last + 1))
+
+# However this ends, by end of file because the deployer is done or dead, or by a signal: nobody holds it any more.
+release_lock() {
+  flock -w 10 8
+  if holds "$token"; then rm -f "$site/lock/holder.json" "$site/lock/expires"; fi
+}
+[ "$mode" != hold ] || trap release_lock EXIT
 put "$site/lock/token" "$token"
 put "$site/lock/expires" "$((now + ttl))"
 put "$site/lock/holder.json" "{\"since\":$now,${holder#\{}"
@@ -35,13 +42,6 @@ emit_state
 printf '@@end\n'
 [ "$mode" = hold ] || exit 0
 exec 2>/dev/null
-
-# However this ends, by end of file because the deployer is done or dead, or by a signal: nobody holds it any more.
-release_lock() {
-  flock -w 10 8
-  if holds "$token"; then rm -f "$site/lock/holder.json" "$site/lock/expires"; fi
-}
-trap release_lock EXIT
 
 while IFS= read -r _; do
   # What can't be written now, on a full disk say, can be by the next beat: the lease lasts for three.

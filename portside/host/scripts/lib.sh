@@ -89,6 +89,16 @@ take_back() {
   esac
 }
 
+# Go on only if the proxy's configuration, file $1, is the one with sha256 $2 still ("-": none). Prints it where it isn't.
+unless_changed() {
+  local actual="-"
+  [ ! -s "$1" ] || actual=$(sha256sum <"$1" | cut -d ' ' -f 1)
+  [ "$actual" = "$2" ] || {
+    cat "$1"
+    fail 74 "the proxy's configuration was changed meanwhile by another command"
+  }
+}
+
 # Standard input, a tar, into folder $1, with the modes it says; what was left there is gone.
 unpack() {
   [ ! -e "$1" ] || rm -rf "$1"
@@ -114,6 +124,15 @@ find_containers() {
   found=$(containers "$@") || fail 76 "the Docker Engine does not answer"
   ids=()
   [ -z "$found" ] || mapfile -t ids <<<"$found"
+}
+
+# Remove container $1, which may not be there, but must not be there after this.
+remove_container() {
+  local said
+  said=$(docker rm -f "$1" 2>&1) || case "$said" in
+  *"o such container"*) ;;
+  *) fail 75 "container $1 could not be removed: $said" ;;
+  esac
 }
 
 # Into the array `composing`: how to start Compose. Through `docker compose` the plugin is started twice more.

@@ -39,9 +39,9 @@ generated() {
 case " $* " in *" grafana "*)
   if [ ! -s "$folder/secrets/grafana/admin-password" ]; then
     # Grafana keeps in its volume what it was given at its first start; another one has to be set there, below.
-    if docker volume inspect portside-observability_grafana >/dev/null 2>&1; then
-      touch "$folder/secrets/grafana-due"
-    fi
+    volume=$(docker volume ls --quiet --filter name=^portside-observability_grafana$) ||
+      fail 76 "the Docker Engine does not answer"
+    [ -z "$volume" ] || touch "$folder/secrets/grafana-due"
     put "$folder/secrets/grafana/admin-password" "$(generated)"
     cat "$folder/secrets/grafana/admin-password"
   fi
@@ -59,9 +59,9 @@ case " $* " in *" ingest "*)
       fail 75 "the gateway's image can't hash a password"
     # The gateway reads it to its last byte: no newline.
     printf '%s' "$hash" >"$folder/secrets/ingest/hash.new"
+    # It reads the hash when it starts; and while it is there with an older one, this hash isn't there yet.
+    remove_container portside-observability-ingest-1
     mv -f "$folder/secrets/ingest/hash.new" "$folder/secrets/ingest/hash"
-    # It reads the hash when it starts.
-    docker rm -f portside-observability-ingest-1 >/dev/null 2>&1 || true
   fi
   ;;
 esac

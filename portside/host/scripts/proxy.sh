@@ -1,7 +1,8 @@
 # shellcheck shell=bash
-# Start this host's proxy, shared by every site on it. Arguments: token, fingerprint, seconds to wait.
-# Standard input: a tar with compose.yaml and, for a first start, config/caddy.json.
-token="$1" fingerprint="$2" deadline=$((SECONDS + $3))
+# Start this host's proxy, shared by every site on it. Arguments: token, fingerprint, seconds to wait, sha256 of the
+# present configuration file ("-": none). Standard input: a tar with compose.yaml and config/caddy.json.
+# Standard output: the present file, where it is another one by now; then nothing is changed.
+token="$1" fingerprint="$2" deadline=$((SECONDS + $3)) expected="$4"
 guard "$token"
 mkdir -p "$base/proxy/config" "$base/proxy/data" "$base/proxy/run" "$base/proxy/routes"
 chmod 755 "$base/proxy/config" "$base/proxy/routes"
@@ -13,9 +14,13 @@ if [ "$uid" = 0 ]; then
 fi
 exec 7>"$base/proxy/flock"
 flock -w 60 7 || fail 74 "another portside command is changing the proxy"
+unless_changed "$base/proxy/config/caddy.json" "$expected"
 docker network inspect portside >/dev/null 2>&1 || docker network create portside >/dev/null
-tar -x -f - -C "$base/proxy"
-chmod 644 "$base/proxy/config/caddy.json"
+unpack "$base/proxy/.new"
+chmod 644 "$base/proxy/.new/config/caddy.json"
+mv -f "$base/proxy/.new/config/caddy.json" "$base/proxy/config/"
+mv -f "$base/proxy/.new/compose.yaml" "$base/proxy/"
+rm -rf "$base/proxy/.new"
 PORTSIDE_UID="$uid" PORTSIDE_GID="$gid" PORTSIDE_CONFIG="$fingerprint" \
   docker compose -p portside-proxy --project-directory "$base/proxy" -f "$base/proxy/compose.yaml" --env-file /dev/null \
   up -d --no-build --pull never --remove-orphans >"$base/proxy/up.log" 2>&1 || {

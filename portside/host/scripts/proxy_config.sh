@@ -7,10 +7,5 @@ guard "$token"
 exec 7>"$base/proxy/flock"
 flock -w 60 7 || fail 74 "another portside command is changing the proxy"
 file="$base/proxy/config/caddy.json"
-actual="-"
-[ ! -e "$file" ] || actual=$(sha256sum <"$file" | cut -d ' ' -f 1)
-[ "$actual" = "$expected" ] || {
-  cat "$file"
-  fail 74 "the proxy's configuration was changed meanwhile by another command"
-}
+unless_changed "$file" "$expected"
 publish "$file" "$(cat)"

@@ -34,6 +34,16 @@ manages() {
   [ "$control" = true ]
 }
 
+# What inspecting container $1 says in format $2: nothing where there is no such container.
+container_says() {
+  local said
+  said=$(swarm inspect --type container --format "$2" "$1" 2>&1) || case "$said" in
+  *"o such container"*) said="" ;;
+  *) fail 76 "the Docker Engine does not answer: $said" ;;
+  esac
+  printf '%s\n' "$said"
+}
+
 # The services of release $2 in slot $1, into the array `services`.
 # shellcheck disable=SC2034 # whoever calls this uses `services`
 find_services() {
@@ -97,6 +107,25 @@ scale() {
     sleep "0.$attempt"
   done
   fail 75 "service $1 could not be scaled to $2: $said"
+}
+
+# Remove the service of job $1, if there is one, and wait until it runs nowhere: it may be at the database.
+remove_job() {
+  local there task began="$SECONDS" ran
+  ran=$(swarm service ps --quiet --no-trunc "$1" 2>/dev/null) || ran=""
+  for _ in 1 2 3 4 5; do
+    swarm service rm "$1" >/dev/null 2>&1 || true
+    there=$(patiently swarm service ls --quiet --filter "name=$1") || exit "$?"
+    [ -n "$there" ] || break
+    sleep 0.3
+  done
+  [ -z "$there" ] || fail 75 "job $1 could not be removed from the Swarm"
+  for task in $ran; do
+    until over "$task"; do
+      [ "$((SECONDS - began))" -lt 45 ] || fail 75 "job $1 was removed from the Swarm and still runs"
+      sleep 0.2
+    done
+  done
 }
 
 # The last $2 lines that task $1 said, wherever it ran. A manager may know that a task has ended before its node can be

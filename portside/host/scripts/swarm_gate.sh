@@ -7,14 +7,15 @@ guard "$token"
 record "$begin"
 # They aren't the stack's, and each time they are made anew they are on their own network alone.
 for name in portside-proxy-caddy-1 portside-agent-prometheus-1 portside-agent-blackbox-1; do
-  connected=$(swarm inspect --format "{{with index .NetworkSettings.Networks \"$site_name\"}}yes{{end}}" "$name" 2>/dev/null) || continue
-  [ -n "$connected" ] || swarm network connect "$site_name" "$name"
+  connected=$(container_says "$name" "{{if index .NetworkSettings.Networks \"$site_name\"}}yes{{else}}no{{end}}") || exit "$?"
+  [ "$connected" != no ] || swarm network connect "$site_name" "$name"
 done
 find_containers "$slot" "$release" "$web"
 declare -A silent=()
 names=""
 for id in "${ids[@]}"; do
-  read -r name state < <(swarm inspect --format '{{.Name}} {{.State.Status}}' "$id" 2>/dev/null) || continue
+  said=$(container_says "$id" '{{.Name}} {{.State.Status}}') || exit "$?"
+  read -r name state <<<"$said"
   [ "$state" = running ] || continue
   address=$(gateway_address "$id")
   [ -n "$address" ] || fail 75 "container ${name#/} has no address at this host"

@@ -5,7 +5,7 @@ token="$1" begin="$2" end="$3" release="$4" deadline=$((SECONDS + $5)) seconds="
 guard "$token"
 record "$begin"
 job="$site_name-hook" error="" outcome=""
-swarm service rm "${job}_hook" >/dev/null 2>&1 || true
+remove_job "${job}_hook"
 timeout 120 docker stack deploy --compose-file "$site/releases/$release/hook.yaml" --with-registry-auth --resolve-image never "$job" \
   >"$site/up.log" 2>&1 || {
   tail -n 15 "$site/up.log" >&2
@@ -23,6 +23,6 @@ while [ -z "$outcome" ]; do
   esac
 done
 [ "$outcome" = completed ] || task_logs "${id:-${job}_hook}" 40 >&2
-swarm service rm "${job}_hook" >/dev/null 2>&1 || true
+remove_job "${job}_hook"
 [ "$outcome" = completed ] || fail 75 "the before-switch hook failed: $outcome"
 record "$end"

@@ -12,8 +12,8 @@ if [ "$old_slot" != "-" ] && manages; then
   for service in "${services[@]}"; do scale "$service" 0; done
 fi
 for pruned in "$@"; do
-  rm -rf "${site:?}/releases/${pruned%%=*}"
   [ "${pruned#*=}" = "-" ] || timeout 60 docker image rm "${pruned#*=}" >/dev/null 2>&1 || true
+  rm -rf "${site:?}/releases/${pruned%%=*}"
 done
 if [ "$acts" = acts ]; then
   # What no release here names any more. One that a task still uses stays: the Engine refuses.

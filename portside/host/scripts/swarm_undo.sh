@@ -11,7 +11,7 @@ guard "$token"
 record "$begin"
 take_back "$operation" "$old_route"
 if manages; then
-  swarm service rm "$site_name-hook_hook" >/dev/null 2>&1 || true
+  remove_job "$site_name-hook_hook"
   find_services "$old_slot" "$old_release"
   present=" ${services[*]} "
   for wanted in "$@"; do

@@ -8,8 +8,9 @@ guard "$token"
 record "$begin"
 [ "$new_route" = "-" ] || route "$new_route"
 if [ "$#" -gt 0 ]; then
-  if [ "$old_release" != "-" ] && [ -d "$site/releases/$old_release" ]; then
-    compose "$old_slot" "$old_release" stop "$@" >"$site/up.log" 2>&1 || {
+  if [ "$old_release" != "-" ]; then
+    find_containers "$old_slot" "$old_release" "$@"
+    [ "${#ids[@]}" = 0 ] || setsid -w docker stop "${ids[@]}" >"$site/up.log" 2>&1 || {
       tail -n 15 "$site/up.log" >&2
       fail 75 "$* of release $old_release could not be stopped, and must not run twice"
     }

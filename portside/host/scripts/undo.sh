@@ -10,7 +10,7 @@ shift 11
 guard "$token"
 record "$begin"
 take_back "$operation" "$old_route"
-docker rm -f "$site_name-hook-$release" >/dev/null 2>&1 || true
+remove_container "$site_name-hook-$release"
 ids=()
 case "$treatment" in
 warm:) ;;
@@ -25,7 +25,7 @@ if [ "${#ids[@]}" -gt 0 ]; then
   docker stop "${ids[@]}" >/dev/null || fail 75 "release $release could not be stopped"
   [ "$treatment" != remove ] || docker rm -f "${ids[@]}" >/dev/null
 fi
-if [ "$#" -gt 0 ] && [ "$old_release" != "-" ] && [ -d "$site/releases/$old_release" ]; then
+if [ "$#" -gt 0 ] && [ "$old_release" != "-" ]; then
   find_containers "$old_slot" "$old_release" "$@"
   # Those that were stopped for the handover are still there; Compose would look for more to change.
   if [ "${#ids[@]}" = 0 ] || ! docker start "${ids[@]}" >/dev/null 2>&1; then
