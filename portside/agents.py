@@ -149,7 +149,7 @@ class _Installation:
         with timed(self._reporter, host.name, "agent"):
             for service in NEEDED:
                 await self._delivery.provide_named(host, self._agent.images[service])
-            missing = [service for service in OPTIONAL if not await self._had(host, service)]
+            missing = [service for service in OPTIONAL if not await self._had(target, service)]
             for service in missing:
                 if service in _present(target):
                     image = self._agent.images[service]
@@ -180,14 +180,20 @@ class _Installation:
 
     async def _more(self, target: Target) -> bool:
         present = _present(target)
-        return any([await self._had(target.host, service) for service in OPTIONAL if service not in present])
+        return any([await self._had(target, service) for service in OPTIONAL if service not in present])
 
-    async def _had(self, host: Host, service: str) -> bool:
+    async def _had(self, target: Target, service: str) -> bool:
+        host = target.host
         try:
             await self._delivery.provide_named(host, self._agent.images[service])
             if service == "alloy":
                 await self._delivery.provide_named(host, self._agent.proxy_image)
         except BuildError:
+            return False
+        except PortsideError:
+            # What runs is kept while nobody can say what may replace it.
+            if service in _present(target):
+                raise
             return False
         return True
 

@@ -50,7 +50,7 @@ class PreflightError(PortsideError):
 
 
 class LockError(PortsideError):
-    """Somebody else is releasing to this environment, or took the lock from us."""
+    """Somebody else is releasing to this environment, took the lock from us, or is still at work on a host."""
 
     exit_code = 6
 

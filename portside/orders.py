@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from portside import steps
-from portside.errors import HostError, ReleaseError
+from portside.errors import HostError, LockError, ReleaseError
 from portside.host.base import Input
 from portside.journal import Operation
 from portside.markers import Marks
@@ -54,5 +54,5 @@ async def run_step(target: Target, step: Step) -> str:
         return result.text
     words = result.stderr.decode(errors="replace").strip() or result.text
     *before, headline = words.splitlines() or [f"exit code {result.exit_code}"]
-    kind = {73: HostError, 77: UnfitError}.get(result.exit_code, ReleaseError)
+    kind = {73: HostError, 74: LockError, 77: UnfitError}.get(result.exit_code, ReleaseError)
     raise kind(headline, where=f"{target.host.name}, {step.phase}", why="\n".join(before))

@@ -118,7 +118,6 @@ class Surroundings:
             await self._reload(target, release, configuration)
 
     async def _start_proxy(self, target: Target, release: Release, configuration: str) -> None:
-        found = target
         for _ in range(OVERTAKEN):
             arguments = (self.proxy.fingerprint, str(PROXY_DEADLINE), digest(target.state.proxy_config))
             argv = script_argv("proxy", target.site, target.token, *arguments)
@@ -134,7 +133,7 @@ class Surroundings:
                 where=target.host.name,
                 why=result.stderr.decode(errors="replace").strip(),
             )
-        if target is not found:
+        if result.text:
             # Another site's release had started it, and it runs with that one's file still.
             await self._reload(_with_proxy_config(target, configuration), release, configuration)
 
@@ -174,4 +173,5 @@ def _overtaken(target: Target, result: Result) -> Target | None:
 
 
 def _with_proxy_config(target: Target, text: str) -> Target:
-    return replace(target, state=replace(target.state, proxy_config=text.rstrip("\n")))
+    kept = "\n".join(line for line in text.split("\n") if line.strip())
+    return replace(target, state=replace(target.state, proxy_config=kept))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from portside.errors import HostError, PortsideError, ReleaseError
+from portside.errors import HostError, LockError, PortsideError, ReleaseError
 from portside.fleet import settle
 from portside.orders import STOP_GRACE, orders, run_step
 from portside.report import Reporter, timed
 from portside.secrets.scrub import scrub
-from portside.steps import Target
+from portside.steps import Step, Target
 
 
 async def undo_all(
@@ -23,7 +23,7 @@ async def undo_all(
     async def withdraw(target: Target) -> None:
         step = orders(target.operation).withdraw(target.operation, scrub(reason), grace=STOP_GRACE)
         if step is not None:
-            await run_step(target, step)
+            await _twice(target, step)
 
     # A host that is gone is the undo's own business.
     failed = by_host(await settle(targets, withdraw))
@@ -34,14 +34,19 @@ async def undo_all(
     async def one(target: Target) -> None:
         step = orders(target.operation).undo(target.operation, scrub(reason), grace=STOP_GRACE)
         with timed(reporter, target.host.name, "undo"):
-            try:
-                said = await run_step(target, step)
-            except ReleaseError:
-                said = await run_step(target, step)
+            said = await _twice(target, step)
         if said:
             note(f"{target.host.name}: {said}")
 
     return by_host(await settle(targets, one))
+
+
+async def _twice(target: Target, step: Step) -> str:
+    """Once more where it failed, or another step was still at work. A host that is gone is gone."""
+    try:
+        return await run_step(target, step)
+    except (ReleaseError, LockError):
+        return await run_step(target, step)
 
 
 def by_host(failures: Sequence[tuple[Target, PortsideError]]) -> dict[str, PortsideError]:

@@ -150,7 +150,7 @@ class SimulatedHost:
     def _configure(self, mine: Site, token: str, rest: list[str], stdin: bytes) -> Said:
         if token != str(mine.token):
             return Said(LOST, err="the release lock was lost to another deployer\n")
-        if len(rest) == 2:  # proxy.sh: fingerprint, seconds
+        if len(rest) == 3:  # proxy.sh: fingerprint, seconds, sha256 of the file
             with tarfile.open(fileobj=io.BytesIO(stdin)) as tar:
                 member = tar.extractfile("config/caddy.json")
                 self._proxy = (rest[0], member.read().decode() if member else "")

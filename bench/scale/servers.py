@@ -68,6 +68,7 @@ class Hosted:
         script = next((name for beginning, name in BEGINNINGS.items() if command.startswith(beginning)), "")
         if not script:
             # `docker image inspect`: it is there, whatever is asked for.
+            process.stdout.write(b"sha256:there\n")
             process.exit(0)
             return
         beginning = next(text for text in BEGINNINGS if command.startswith(text))

@@ -115,7 +115,7 @@ def render_hook(release: Release, command: tuple[str, ...]) -> str:
     """The stack of the before-switch hook: the web service as a job that runs once, with the same secrets."""
     stack = yaml.safe_load(release.compose)
     web = stack["services"][release.web]
-    job = {key: value for key, value in web.items() if key not in ("labels", "healthcheck")}
+    job = {key: value for key, value in web.items() if key not in ("labels", "healthcheck", "stop_grace_period")}
     job["command"] = [word.replace("$", "$$") for word in command]
     job["healthcheck"] = {"disable": True}
     kept = {key: value for key, value in web["deploy"].items() if key in ("resources", "placement")}

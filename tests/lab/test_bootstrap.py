@@ -95,6 +95,27 @@ def test_rules_that_lock_everybody_out_are_taken_away_by_themselves(plain: Proje
     wait_until(lambda: opens(host, 22), what="ssh is open again")
 
 
+def test_where_ufw_is_the_firewall_its_doors_are_opened_and_no_second_one_is_made(plain: Project) -> None:
+    host = plain.hosts[0]
+    plain.shell(host, "bash", "-c", "pgrep -f 'sshd -p 2377' || /usr/sbin/sshd -p 2377")
+    plain.shell(host, "bash", "-ec", "nft delete table inet portside; rm /etc/portside/firewall.nft")
+    plain.shell(host, "bash", "-ec", "apt-get install --yes ufw; ufw allow 22/tcp; ufw --force enable")
+    before = dict(plain.environment)
+    plain.environment |= {"orchestrator": "swarm", "registry": "registry.example.com/acme/tiny", "harden": False}
+    plain.environment["swarm_networks"] = [f"{host.address.rpartition('.')[0]}.0/24", "fd00::/64"]
+    try:
+        assert not opens(host, 2377)
+        steps = bootstrap(plain, "--user", "root", "--firewall")["hosts"][host.name]
+        assert [step["step"] for step in steps if "ufw" in step["step"]] == ["ufw_allow", "ufw_peers"]
+        wait_until(lambda: opens(host, 2377), what="the port to be open")
+        assert "80/tcp" in plain.shell(host, "ufw", "status")
+        assert plain.shell(host, "bash", "-c", "nft list table inet portside 2>/dev/null || echo none") == "none"
+        assert bootstrap(plain, "--user", "root", "--firewall")["outcome"] == "unchanged"
+    finally:
+        plain.environment = before
+        plain.shell(host, "ufw", "--force", "disable")
+
+
 def test_an_administrator_with_sudo_will_do(plain: Project) -> None:
     host = plain.hosts[0]
     plain.shell(host, "apt-get", "install", "--yes", "sudo")

@@ -23,6 +23,8 @@ token=$((last + 1))
 release_lock() {
   flock -w 10 8
   if holds "$token"; then rm -f "$site/lock/holder.json" "$site/lock/expires"; fi
+  # What this has started, and may outlive it, has the file open as well.
+  flock -u 8
 }
 [ "$mode" != hold ] || trap release_lock EXIT
 put "$site/lock/token" "$token"

@@ -89,10 +89,11 @@ take_back() {
   esac
 }
 
-# Go on only if the proxy's configuration, file $1, is the one with sha256 $2 still ("-": none). Prints it where it isn't.
+# Go on only if the proxy's configuration, file $1, is the one with sha256 $2 still ("-": none), but for blank lines, which
+# the engine doesn't see. Prints it where it isn't.
 unless_changed() {
   local actual="-"
-  [ ! -s "$1" ] || actual=$(sha256sum <"$1" | cut -d ' ' -f 1)
+  [ ! -s "$1" ] || actual=$(show "$1" | sed '/^[[:space:]]*$/d' | sha256sum | cut -d ' ' -f 1)
   [ "$actual" = "$2" ] || {
     cat "$1"
     fail 74 "the proxy's configuration was changed meanwhile by another command"
@@ -129,10 +130,16 @@ find_containers() {
 # Remove container $1, which may not be there, but must not be there after this.
 remove_container() {
   local said
-  said=$(docker rm -f "$1" 2>&1) || case "$said" in
-  *"o such container"*) ;;
-  *) fail 75 "container $1 could not be removed: $said" ;;
-  esac
+  for _ in 1 2 3 4 5 6 7 8 9 10; do
+    said=$(docker rm -f "$1" 2>&1) && return 0
+    case "$said" in
+    *"o such container"*) return 0 ;;
+    # By the Engine itself: it was to go with its end.
+    *"already in progress"*) sleep 0.5 ;;
+    *) break ;;
+    esac
+  done
+  fail 75 "container $1 could not be removed: $said"
 }
 
 # Into the array `composing`: how to start Compose. Through `docker compose` the plugin is started twice more.

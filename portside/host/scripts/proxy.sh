@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # Start this host's proxy, shared by every site on it. Arguments: token, fingerprint, seconds to wait, sha256 of the
 # present configuration file ("-": none). Standard input: a tar with compose.yaml and config/caddy.json.
-# Standard output: the present file, where it is another one by now; then nothing is changed.
+# Standard output: the present file, where it is another one by now; then nothing is changed. "ran", where the proxy ran
+# already and has yet to be told of the file.
 token="$1" fingerprint="$2" deadline=$((SECONDS + $3)) expected="$4"
 guard "$token"
 mkdir -p "$base/proxy/config" "$base/proxy/data" "$base/proxy/run" "$base/proxy/routes"
@@ -21,6 +22,7 @@ chmod 644 "$base/proxy/.new/config/caddy.json"
 mv -f "$base/proxy/.new/config/caddy.json" "$base/proxy/config/"
 mv -f "$base/proxy/.new/compose.yaml" "$base/proxy/"
 rm -rf "$base/proxy/.new"
+ran=$(docker ps --quiet --filter label=com.docker.compose.project=portside-proxy) || fail 76 "the Docker Engine does not answer"
 PORTSIDE_UID="$uid" PORTSIDE_GID="$gid" PORTSIDE_CONFIG="$fingerprint" \
   docker compose -p portside-proxy --project-directory "$base/proxy" -f "$base/proxy/compose.yaml" --env-file /dev/null \
   up -d --no-build --pull never --remove-orphans >"$base/proxy/up.log" 2>&1 || {
@@ -35,3 +37,4 @@ while [ ! -S "$base/proxy/run/admin.sock" ]; do
   fi
   sleep 0.1
 done
+[ -z "$ran" ] || printf 'ran\n'

@@ -41,7 +41,8 @@ container_says() {
   *"o such container"*) said="" ;;
   *) fail 76 "the Docker Engine does not answer: $said" ;;
   esac
-  printf '%s\n' "$said"
+  # What the client has to warn of comes before it.
+  printf '%s\n' "${said##*$'\n'}"
 }
 
 # The services of release $2 in slot $1, into the array `services`.
@@ -109,22 +110,26 @@ scale() {
   fail 75 "service $1 could not be scaled to $2: $said"
 }
 
-# Remove the service of job $1, if there is one, and wait until it runs nowhere: it may be at the database.
+# Remove the service of job $1, if there is one.
 remove_job() {
-  local there task began="$SECONDS" ran
-  ran=$(swarm service ps --quiet --no-trunc "$1" 2>/dev/null) || ran=""
+  local there
   for _ in 1 2 3 4 5; do
     swarm service rm "$1" >/dev/null 2>&1 || true
     there=$(patiently swarm service ls --quiet --filter "name=$1") || exit "$?"
-    [ -n "$there" ] || break
+    [ -n "$there" ] || return 0
     sleep 0.3
   done
-  [ -z "$there" ] || fail 75 "job $1 could not be removed from the Swarm"
-  for task in $ran; do
-    until over "$task"; do
-      [ "$((SECONDS - began))" -lt 45 ] || fail 75 "job $1 was removed from the Swarm and still runs"
-      sleep 0.2
-    done
+  fail 75 "job $1 could not be removed from the Swarm"
+}
+
+# Wait until job $1, which was removed, has ended on this node: it may be at the database.
+await_job_end() {
+  local left deadline=$((SECONDS + 45))
+  while :; do
+    left=$(swarm ps --quiet --filter "label=com.docker.swarm.service.name=$1") || left=unknown
+    [ -n "$left" ] || return 0
+    [ "$SECONDS" -lt "$deadline" ] || fail 75 "job $1 was removed from the Swarm and still runs here"
+    sleep 0.2
   done
 }
 

@@ -6,6 +6,7 @@ guard "$token"
 record "$begin"
 job="$site_name-hook" error="" outcome=""
 remove_job "${job}_hook"
+await_job_end "${job}_hook"
 timeout 120 docker stack deploy --compose-file "$site/releases/$release/hook.yaml" --with-registry-auth --resolve-image never "$job" \
   >"$site/up.log" 2>&1 || {
   tail -n 15 "$site/up.log" >&2

@@ -10,8 +10,14 @@ shift 11
 guard "$token"
 record "$begin"
 take_back "$operation" "$old_route"
-if manages; then
-  remove_job "$site_name-hook_hook"
+acts=no
+! manages || acts=yes
+# Only what is new had a hook.
+if [ "$treatment" = remove ]; then
+  [ "$acts" = no ] || remove_job "$site_name-hook_hook"
+  await_job_end "$site_name-hook_hook"
+fi
+if [ "$acts" = yes ]; then
   find_services "$old_slot" "$old_release"
   present=" ${services[*]} "
   for wanted in "$@"; do

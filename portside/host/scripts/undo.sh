@@ -10,7 +10,8 @@ shift 11
 guard "$token"
 record "$begin"
 take_back "$operation" "$old_route"
-remove_container "$site_name-hook-$release"
+# Only what is new had a hook.
+[ "$treatment" != remove ] || remove_container "$site_name-hook-$release"
 ids=()
 case "$treatment" in
 warm:) ;;
