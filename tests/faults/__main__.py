@@ -15,7 +15,7 @@ from pathlib import Path
 
 from portside.errors import PortsideError
 from portside.lab.hosts import start_hosts, stop_hosts
-from tests.faults import report
+from tests.faults import record, report
 from tests.faults.cases import HOSTS, Case, fewest, in_order, shuffled
 from tests.faults.ground import prepared
 from tests.faults.running import Result, run_case
@@ -25,12 +25,15 @@ from tests.lab.servers import start_registry
 
 def main() -> int:
     options = _options()
-    chosen, seed = _chosen(options)
+    before = record.read(options.record) if options.record else []
+    chosen, seed = _chosen(options, before)
     if options.list:
         print(*chosen, sep="\n")
         return 0
     try:
         results = asyncio.run(_run(chosen, options))
+        if options.record:
+            results = record.read(options.record)
     except PortsideError as error:
         print(error, file=sys.stderr)
         return error.exit_code
@@ -45,21 +48,27 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", metavar="PATTERN", action="append", default=[], help="cases whose name contains this")
     parser.add_argument("--fast", action="store_true", help="as few cases as touch every phase and every fault")
     parser.add_argument("--json", action="store_true", help="counts for machines; progress goes to standard error")
+    parser.add_argument(
+        "--record", type=Path, metavar="FILE", help="keep results there; what it has is not run again, but told"
+    )
     parser.add_argument("--list", action="store_true", help="only say which cases it would be")
     return parser.parse_args()
 
 
-def _chosen(options: argparse.Namespace) -> tuple[Iterable[Case], int | None]:
+def _chosen(options: argparse.Namespace, before: list[Result]) -> tuple[Iterable[Case], int | None]:
     cases = [case for case in matrix(HOSTS) if all(text in str(case) for text in options.only)]
     if options.fast:
         cases = fewest(cases)
+    cases = record.left(cases, before)
     seed = options.seed
     if seed is None and not options.minutes:
         return in_order(cases), None
     if seed is None:
         seed = secrets.randbelow(1_000_000)
     order = shuffled(cases, seed)
-    return (order if options.minutes and not options.list else itertools.islice(order, len(cases))), seed
+    # What is recorded is done; without a record, as often as there is time.
+    again = options.minutes and not options.list and not options.record
+    return (order if again else itertools.islice(order, len(cases))), seed
 
 
 async def _run(cases: Iterable[Case], options: argparse.Namespace) -> list[Result]:
@@ -73,6 +82,8 @@ async def _run(cases: Iterable[Case], options: argparse.Namespace) -> list[Resul
             for case in _in_time(cases, options.minutes):
                 result = await run_case(made, case)
                 results.append(result)
+                if options.record:
+                    record.add(options.record, result)
                 _say(report.line(result))
                 if result.broken:
                     await made.clean()

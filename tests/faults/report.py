@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from tests.faults.record import as_data
 from tests.faults.running import Result
 from tests.faults.traffic import KINDS, Count, Counts, added
 
@@ -41,26 +42,11 @@ def data(results: Sequence[Result], seed: int | None) -> str:
     """All of it as one line of JSON."""
     found: dict[str, Any] = {
         "seed": seed,
-        "cases": [_case(result) for result in results],
+        "cases": [as_data(result) for result in results],
         "requests": {kind: asdict(count) for kind, count in added([result.counts for result in results]).items()},
         "broken": sum(bool(result.broken) for result in results),
     }
     return json.dumps(found)
-
-
-def _case(result: Result) -> dict[str, Any]:
-    return {
-        "fault": result.case.fault,
-        "phase": result.case.moment.phase,
-        "at": result.case.moment.at,
-        "hosts": result.case.hosts,
-        "outcome": result.outcome,
-        "exit_code": result.code,
-        "recovered": result.recovered,
-        "seconds": round(result.seconds, 1),
-        "requests": {kind: asdict(count) for kind, count in result.counts.items()},
-        "broken": list(result.broken),
-    }
 
 
 def _faults(results: Iterable[Result]) -> list[str]:

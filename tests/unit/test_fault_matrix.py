@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from portside.journal import Entry, Phase, line
+from tests.faults import record
 from tests.faults.cases import COMMITTED, HOSTS, MOMENTS, PHASES, Case, fewest, moment, shuffled
 from tests.faults.promises import Facts, HostFacts, broken
 from tests.faults.report import tables
@@ -175,3 +177,16 @@ def test_the_table_counts_what_failed_apart_from_what_could_not_be_promised() ->
     lines = tables(results).splitlines()
     assert "| GET | 100 | 1 | 6 |" in lines
     assert "| disk full | 1 | 0 | 1 | 50 | 1 | 3 | 0 |" in lines
+
+
+def test_what_a_record_has_is_not_run_again_unless_it_was_broken(tmp_path: Path) -> None:
+    cases, kept = matrix(HOSTS)[:3], tmp_path / "record.jsonl"
+    assert record.left(cases, record.read(kept)) == cases
+    counts = {"GET": Count(50, 0, 3)}
+    for case, broken_promises in ((cases[0], ()), (cases[1], ("1: two releases",))):
+        record.add(kept, Result(case, "undone", 7, "a deploy was undone", counts, 20.0, broken_promises))
+    assert record.left(cases, record.read(kept)) == cases[1:]
+    mended = Result(cases[1], "undone", 7, "", counts, 21.0, ())
+    record.add(kept, mended)
+    assert record.read(kept)[1] == mended
+    assert record.left(cases, record.read(kept)) == cases[2:]
