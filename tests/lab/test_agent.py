@@ -19,6 +19,8 @@ from portside.lab.values import Lab, LabHost
 from tests.lab.faults import repair_all
 from tests.lab.project import REPOSITORY, Project, new_project, wait_until
 
+pytestmark = pytest.mark.monitoring
+
 # A scrape every 15 s, and Prometheus looks at changed target files every 5 s.
 SEEN_SECONDS = 90
 TARGETS = "/home/deploy/.portside/targets/tiny-lab.json"

@@ -54,6 +54,8 @@ severities = ["none"]
 kind = "email"
 to = "ops@example.com"
 from = "portside@example.com"
+
+pytestmark = pytest.mark.monitoring
 smarthost = "{smarthost}"
 username = "portside"
 secret = "env:SMTP"

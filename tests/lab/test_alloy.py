@@ -10,6 +10,8 @@ from tests.lab.conftest import NO_IMAGE
 from tests.lab.loki import NoImageError, docker_run, image
 from tests.lab.project import REPOSITORY
 
+pytestmark = pytest.mark.monitoring
+
 FOLDER = REPOSITORY / "observability/alloy"
 SECONDS = 60
 

@@ -18,6 +18,8 @@ from tests.lab.pages import pages
 from tests.lab.project import wait_until
 from tests.lab.world import OBSERVABILITY
 
+pytestmark = pytest.mark.monitoring
+
 GRAFANA = OBSERVABILITY / "grafana"
 UP_SECONDS = 90.0
 

@@ -28,6 +28,8 @@ from tests.lab.loki import Loki, days_ago, rules_in_a_hurry, running_alertmanage
 from tests.lab.project import REPOSITORY
 from tests.unit.observability.alloy_labels import component
 
+pytestmark = pytest.mark.monitoring
+
 RETENTION_DAYS = 3
 REQUEST_ID = "find-me-0123456789"
 DISGUISE = 'Traceback (most recent call last) "exception.type": psycopg sqlalchemy.exc. FATAL:  x'

@@ -21,6 +21,8 @@ from tests.lab.promql import WrongError, labels, metrics
 from tests.lab.watched import Watched
 from tests.lab.world import HOST, OBSERVABILITY, rules
 
+pytestmark = pytest.mark.monitoring
+
 CENTRAL = {"prometheus", "alertmanager", "grafana", "loki", "ingest"}
 # What a rule's texts may name besides labels of its expression: labels that the rule itself sets.
 NAMED = re.compile(r"\$labels\.(\w+)")

@@ -22,6 +22,8 @@ from tests.lab.conftest import NOT_RUN
 from tests.lab.project import REPOSITORY, Project, new_project, wait_until
 from tests.lab.servers import Lab
 
+pytestmark = pytest.mark.monitoring
+
 FOLDER = "/home/deploy/.portside/observability"
 PROMETHEUS = "portside-observability-prometheus-1"
 IMAGE = versions(REPOSITORY)["PROMETHEUS_IMAGE"]
@@ -63,7 +65,7 @@ def credentials(project: Project) -> Ingest:
 def client(ingest: Ingest) -> Iterator[httpx.Client]:
     """Trusts the gateway's authority and nobody else."""
     context = ssl.create_default_context(cadata=ingest.ca)
-    with httpx.Client(base_url=ingest.url, verify=context, trust_env=False) as client:
+    with httpx.Client(base_url=ingest.url, timeout=30, verify=context, trust_env=False) as client:
         yield client
 
 

@@ -18,7 +18,7 @@ FACTOR = 10
 # Windows of 5 minutes, half a minute here, then `for`, then Alertmanager's wait; on a machine with other work to do.
 SECONDS = 180.0
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.monitoring, pytest.mark.alone]
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,8 @@ from tests.lab.promql import metrics
 from tests.lab.watched import Watched
 from tests.lab.world import NEW, OLD, UNDONE, rules
 
+pytestmark = pytest.mark.monitoring
+
 RECORDED = {
     rule["record"]: rule["expr"] for gs in rules().values() for g in gs for rule in g["rules"] if "record" in rule
 }

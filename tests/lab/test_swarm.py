@@ -21,7 +21,7 @@ from tests.lab.services import links_project
 from tests.lab.test_traffic import READS, WRITES, command, failures, loaded, total
 
 # Nodes that a busy machine keeps from answering are gone to a Swarm.
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.swarm, pytest.mark.alone]
 
 SECRET = "a-secret-value-that-nobody-should-see"
 TASKS = "{{.Name}} {{.Node}} {{.CurrentState}}"

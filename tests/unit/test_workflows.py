@@ -69,11 +69,11 @@ def test_staging_and_production_are_the_same_steps_with_the_same_image() -> None
     assert (ship.group, ship.cancel_in_progress) == ("ship-${{ inputs.environment }}", False)
 
 
-def test_gates_are_the_sessions_that_nox_runs_by_default() -> None:
+def test_gates_are_the_sessions_that_nox_runs_by_default_and_the_long_ones() -> None:
     (listed,) = re.findall(r"nox\.options\.sessions = \[(.*)\]", (ROOT / "noxfile.py").read_text())
     strategy = WORKFLOWS["ci.yml"].jobs["gates"].strategy
     assert strategy is not None
-    assert strategy.matrix == {"session": re.findall(r'"(\w+)"', listed)}
+    assert strategy.matrix == {"session": [*re.findall(r'"(\w+)"', listed), "monitoring", "swarm"]}
 
 
 def test_secrets_of_the_environment_reach_the_steps_that_read_them() -> None:

@@ -15,7 +15,7 @@ from portside.release import archive
 DOCKER = """#!/bin/sh
 echo "$*" >>"$HOME/asked"
 case "$1 $2" in
-"volume inspect") [ -e "$HOME/volume" ] ;;
+"volume ls") [ ! -e "$HOME/volume" ] || echo portside-observability_grafana ;;
 "run --rm") printf 'hash of '; cat ;;
 "exec --interactive") cat >"$HOME/given"; [ ! -e "$HOME/broken" ] || { echo "database is locked"; exit 1; } ;;
 esac
