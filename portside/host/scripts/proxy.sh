@@ -22,7 +22,12 @@ chmod 644 "$base/proxy/.new/config/caddy.json"
 mv -f "$base/proxy/.new/config/caddy.json" "$base/proxy/config/"
 mv -f "$base/proxy/.new/compose.yaml" "$base/proxy/"
 rm -rf "$base/proxy/.new"
-ran=$(docker ps --quiet --filter label=com.docker.compose.project=portside-proxy) || fail 76 "the Docker Engine does not answer"
+# The container that runs as the proxy, if one does.
+running() {
+  docker ps --quiet --filter label=com.docker.compose.project=portside-proxy --filter status=running ||
+    fail 76 "the Docker Engine does not answer"
+}
+before=$(running) || exit "$?"
 PORTSIDE_UID="$uid" PORTSIDE_GID="$gid" PORTSIDE_CONFIG="$fingerprint" \
   docker compose -p portside-proxy --project-directory "$base/proxy" -f "$base/proxy/compose.yaml" --env-file /dev/null \
   up -d --no-build --pull never --remove-orphans >"$base/proxy/up.log" 2>&1 || {
@@ -37,4 +42,5 @@ while [ ! -S "$base/proxy/run/admin.sock" ]; do
   fi
   sleep 0.1
 done
-[ -z "$ran" ] || printf 'ran\n'
+after=$(running) || exit "$?"
+[ -z "$before" ] || [ "$before" != "$after" ] || printf 'ran\n'
