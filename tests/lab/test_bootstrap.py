@@ -97,8 +97,9 @@ def test_rules_that_lock_everybody_out_are_taken_away_by_themselves(plain: Proje
 
 def test_where_ufw_is_the_firewall_its_doors_are_opened_and_no_second_one_is_made(plain: Project) -> None:
     host = plain.hosts[0]
-    plain.shell(host, "bash", "-c", "pgrep -f 'sshd -p 2377' || /usr/sbin/sshd -p 2377")
-    plain.shell(host, "bash", "-ec", "nft delete table inet portside; rm /etc/portside/firewall.nft")
+    plain.shell(host, "bash", "-c", "nft delete table inet portside; rm -f /etc/portside/firewall.nft")
+    if not opens(host, 2377):
+        plain.shell(host, "/usr/sbin/sshd", "-p", "2377")
     plain.shell(host, "bash", "-ec", "apt-get install --yes ufw; ufw allow 22/tcp; ufw --force enable")
     before = dict(plain.environment)
     plain.environment |= {"orchestrator": "swarm", "registry": "registry.example.com/acme/tiny", "harden": False}
