@@ -24,6 +24,8 @@ from portside.observe.versions import versions
 from tests.lab.inbox import Inbox
 from tests.mailbox import Mailbox, mailbox
 
+pytestmark = pytest.mark.monitoring
+
 ROOT = Path(__file__).parents[2]
 NAME = "portside-test-alertmanager"
 SECONDS = 30
@@ -54,8 +56,6 @@ severities = ["none"]
 kind = "email"
 to = "ops@example.com"
 from = "portside@example.com"
-
-pytestmark = pytest.mark.monitoring
 smarthost = "{smarthost}"
 username = "portside"
 secret = "env:SMTP"
