@@ -5,6 +5,7 @@ Sessions take what follows `--` as arguments of the tool behind them: `nox -s te
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -18,6 +19,9 @@ nox.options.sessions = ["lint", "types", "tests", "docs", "rules", "lab"]
 
 # What pytest ends with when a half has no tests.
 NOTHING_TO_RUN = 5
+# Where the environment forbids compiled code beside the sources, every process of every test compiled all anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 SHELL_SCRIPTS = "portside/host/scripts"
 PYTHON_FILES = ("app", "portside", "observability", "bench", "tests", "tasks.py", "noxfile.py")
 

@@ -165,7 +165,7 @@ def test_a_switch_is_silent_in_its_environment_and_pages_again_once_undone(watch
     begun = silences()[f"lab switches to {released}"]
     assert begun["status"]["state"] == "active"
     assert {matcher["name"]: matcher["value"] for matcher in begun["matchers"]} == {"env": "lab", "switch": "may-trip"}
-    watched.environment |= {"env": {"EXIT_AFTER": "6"}, "bake": 20}
+    watched.environment |= {"env": {"EXIT_AFTER": "5"}, "bake": 20}
     try:
         undone = watched.deploy(image=watched.image("loud"), code=7).data["release"]
     finally:

@@ -205,20 +205,16 @@ async def test_another_revision_changes_no_layer(tree: Tree) -> None:
     assert other.layers == tree.image.layers
 
 
-async def test_a_code_change_rebuilds_the_last_layer_only_and_quickly(tree: Tree) -> None:
+async def test_a_code_change_rebuilds_the_last_layer_only(tree: Tree) -> None:
     module = tree.spec.context / "app" / "asgi.py"
     before = module.read_text()
     try:
         module.write_text(f"{before}\n# changed\n")
-        started = time.monotonic()
         changed = await tree.build()
-        seconds = time.monotonic() - started
     finally:
         module.write_text(before)
-    print(f"rebuilt in {seconds:.2f} s")
     assert changed.layers[:-1] == tree.image.layers[:-1]
     assert changed.layers[-1] != tree.image.layers[-1]
-    assert seconds < 3
 
 
 async def test_the_dependency_layer_is_the_same_when_it_is_installed_again(tree: Tree) -> None:
@@ -293,9 +289,10 @@ async def test_postgres_keeps_its_data_and_stops_cleanly(container: str, tmp_pat
 
     assert (await query("select 1", password="wrong")).exit_code != 0
     assert (await query("create table kept as select 42 as answer")).exit_code == 0
-    before = time.monotonic()
-    await docker("restart", container)
-    assert time.monotonic() - before < 8
+    await docker("stop", container)
+    ended = await docker("inspect", "--format", "{{.State.ExitCode}}", container)
+    assert ended.text == "0", "it is told to stop as it understands, and not killed after ten seconds"
+    await docker("start", container)
     address = (await docker("inspect", "--format", "{{.NetworkSettings.IPAddress}}", container)).text
     ready[ready.index("--host") + 1] = address
     await wait_for_success(ready, 30)

@@ -248,7 +248,7 @@ def test_a_vulnerable_package_stops_at_the_scan_and_nothing_is_pushed(repository
 
 def test_a_release_that_fails_in_production_is_rolled_back_and_told_of(repository: Repository, first: Run) -> None:
     before = repository.serving(repository.production)
-    run = repository.merge("mortal", settings='bake = 20\nenv = { EXIT_AFTER = "4" }')
+    run = repository.merge("mortal", settings='bake = 20\nenv = { EXIT_AFTER = "2" }')
     assert run.results["staging / ship"] == "success"
     assert run.outcomes("prod / ship")["Deploy"] == "failure"
     assert "[exit code 7]" in run.log

@@ -181,7 +181,7 @@ def test_a_container_that_exits_at_start_fails_with_its_last_words_from_whatever
 
 def test_a_release_that_dies_while_it_bakes_is_undone(swarm: Project) -> None:
     first = swarm.deploy().data["release"]
-    swarm.environment |= {"env": {"EXIT_AFTER": "30"}, "bake": 80}
+    swarm.environment |= {"env": {"EXIT_AFTER": "5"}, "bake": 80}
     image = swarm.image("2")
     deploying = swarm.start("deploy", "--env", "lab", "--json", "--image", image)
     assert most_workers(swarm, deploying) == 1, "the old one comes back when the new one has ended"

@@ -96,7 +96,7 @@ async def test_a_release_that_dies_under_load_costs_no_read(project: Project) ->
     """It takes traffic, then all of it ends at once: the proxy goes back by itself, then the deployer undoes."""
     one, two = project.image(), project.image("2")
     project.deploy(image=one)
-    project.environment["env"] = {"EXIT_AFTER": "4"}
+    project.environment["env"] = {"EXIT_AFTER": "2"}
     project.environment["bake"] = 20
     async with loaded(project, [READS]) as reports:
         failed = await command(project, "deploy", "--env", "lab", "--json", "--image", two)

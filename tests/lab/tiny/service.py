@@ -1,7 +1,8 @@
 """A service that is not FastAPI, for the lab's tests: the standard library alone, told by its environment to misbehave.
 
 EXIT_AT_START: says why and ends. TELLS: begins with its whole environment, as a careless service does.
-READY=never: alive, but never ready. EXIT_AFTER: seconds until it ends by itself.
+READY=never: alive, but never ready. EXIT_AFTER: seconds until it ends by itself, once somebody asks for its metrics: a
+judge does when it serves, however long its start took.
 FAILS: answers 500 to everything but readiness and metrics. SLOW: seconds that each such answer takes.
 GREETING: what it answers, or GREETING_FILE: where that is written.
 SIGHUP: alive, and not ready any more. SIGUSR1: takes memory until it is out of it. SIGUSR2: its readiness flaps, or no
@@ -32,6 +33,7 @@ FLAP_SECONDS = 0.4
 # RFC 6455: what a key is answered with, and how a server says that it is going away.
 WEBSOCKET = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 GOING_AWAY = b"\x88\x02\x03\xe9"
+watched = asyncio.Event()
 took: dict[int, list[float]] = {200: [], 500: []}
 
 
@@ -172,6 +174,7 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
                 ).encode()
                 if path == "/metrics":
                     text = metrics().encode()
+                    watched.set()
                 status = "500 Internal Server Error" if fails else "200 OK" if fit else "503 Service Unavailable"
                 kind = "text/plain" if path == "/metrics" else "application/json"
                 head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(text)}\r\n\r\n"
@@ -187,6 +190,13 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         pass
     finally:
         writer.close()
+
+
+async def die() -> None:
+    await watched.wait()
+    await asyncio.sleep(float(os.environ["EXIT_AFTER"]))
+    say("the stars are right")
+    os._exit(4)
 
 
 async def main() -> None:
@@ -214,11 +224,10 @@ async def main() -> None:
         asyncio.get_running_loop().add_signal_handler(number, act)
     server = await asyncio.start_server(answer, "0.0.0.0", int(os.environ["PORT"]))
     say("web up")
-    try:
-        await asyncio.wait_for(stop.wait(), float(os.environ.get("EXIT_AFTER", "1e9")))
-    except TimeoutError:
-        say("the stars are right")
-        os._exit(4)
+    dying = asyncio.ensure_future(die()) if os.environ.get("EXIT_AFTER") else None
+    await stop.wait()
+    if dying:
+        dying.cancel()
     state["stopping"] = True
     server.close()
     until = time.monotonic() + GRACE
