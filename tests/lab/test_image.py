@@ -174,6 +174,15 @@ async def test_the_service_is_healthy_without_any_privilege(tree: Tree, containe
     assert stopped.text == "0"
 
 
+async def test_nothing_is_compiled_when_the_service_starts(tree: Tree) -> None:
+    """Half a second in every container and tens of milliseconds in every health check, were it."""
+    result = await docker("run", "--rm", tree.image.reference, "-v", "-c", "import app.asgi, app.healthcheck")
+    said = result.stderr.decode()
+    assert result.exit_code == 0, said[-2000:]
+    assert "code object from '/srv/app/__pycache__/asgi.cpython-313.pyc'" in said
+    assert [line for line in said.splitlines() if "is stale" in line or "code object from /" in line] == []
+
+
 async def test_every_extension_of_the_dependencies_loads_after_stripping(tree: Tree) -> None:
     script = (
         "import pathlib, importlib, sys\n"
