@@ -11,6 +11,9 @@ code=0
 timeout "$seconds" docker compose -p "$site_name-hook" --project-directory "$site/releases/$release" \
   -f "$site/releases/$release/compose.yaml" --env-file /dev/null \
   run --rm --no-deps -T --name "$name" "$service" "$@" 2>&1 | tail -n 40 || code=$?
-remove_container "$name"
-[ "$code" = 0 ] || fail 75 "the before-switch hook ended with exit code $code$([ "$code" != 124 ] || echo " (it ran past its $seconds s)")"
+said=""
+[ "$code" = 0 ] || said="the before-switch hook ended with exit code $code$([ "$code" != 124 ] || echo " (it ran past its $seconds s)")"
+# What became of the hook is said also where its container can't be removed.
+(remove_container "$name") || fail 75 "${said:-the before-switch hook ended well, but its container is still there}"
+[ -z "$said" ] || fail 75 "$said"
 record "$end"

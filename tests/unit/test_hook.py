@@ -1,0 +1,56 @@
+"""A host's hook step where its Engine refuses to remove a container: a stand-in, as none does so when it is asked."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from portside.host.script import script_text
+
+REFUSING = """#!/bin/sh
+case "$1" in
+rm) [ ! -e "$RAN" ] || { echo "driver failed to remove root filesystem" >&2; exit 1; } ;;
+compose) touch "$RAN"; echo "what the hook said"; exit "$CODE" ;;
+esac
+"""
+STEP = ("7", '{"begin":1}', '{"end":1}', "20261126-120000-abcdef", "web", "5", "migrate")
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (3, "the before-switch hook ended with exit code 3"),
+        (0, "the before-switch hook ended well, but its container is still there"),
+    ],
+)
+def test_what_became_of_the_hook_is_said_where_its_container_stays(tmp_path: Path, code: int, expected: str) -> None:
+    lock = tmp_path / ".portside/sites/tiny-lab/lock"
+    lock.mkdir(parents=True)
+    (lock / "holder.json").write_text("{}")
+    (lock / "token").write_text("7\n")
+    docker = tmp_path / "docker"
+    docker.write_text(REFUSING)
+    docker.chmod(0o755)
+    environment = {
+        "HOME": str(tmp_path),
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "RAN": str(tmp_path / "ran"),
+        "CODE": str(code),
+    }
+    done = subprocess.run(
+        ["bash", "-c", script_text("hook"), "hook", "tiny-lab", *STEP],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert done.returncode == 75
+    assert "what the hook said" in done.stdout
+    assert "could not be removed: driver failed to remove root filesystem" in done.stderr
+    assert expected in done.stderr
+    assert "begin" in (lock.parent / "journal.jsonl").read_text()
+    assert "end" not in (lock.parent / "journal.jsonl").read_text()
