@@ -77,6 +77,7 @@ class Ground:
             # The disk first: nothing starts without room.
             with contextlib.suppress(Exception):
                 await on_host(host, "empty-disk")
+                await on_host(host, "empty-engine-disk")
                 await on_host(host, "clock-right")
         await repair_all(self.project.lab)
         self.project.hosts = ()
@@ -127,7 +128,7 @@ class Ground:
 async def prepared(lab: Lab, registry: Registry, root: Path) -> Ground:
     """Ready for cases on `lab`, whose hosts are cleaned and given disks of their own; until `left`."""
     await repair_all(lab)
-    await asyncio.gather(*(_small_home(host) for host in lab.hosts))
+    await asyncio.gather(*(_small_disks(host) for host in lab.hosts))
     project = new_project(root, lab, (), {})
     ships_in_all_phases(project)
     compose = root / "compose/app.yaml"
@@ -144,16 +145,16 @@ async def left(made: Ground) -> None:
     """The hosts are as other tests know them."""
     made.inbox.close()
     await repair_all(made.project.lab)
-    await asyncio.gather(*(_usual_home(host) for host in made.hosts))
+    await asyncio.gather(*(_usual_disks(host) for host in made.hosts))
 
 
-async def _small_home(host: LabHost) -> None:
+async def _small_disks(host: LabHost) -> None:
     (await as_root(host, ["mv", "--no-clobber", BOOT, FORWARD])).check()
-    await on_host(host, "small-home")
+    await on_host(host, "small-disks")
     await reboot(host)
 
 
-async def _usual_home(host: LabHost) -> None:
+async def _usual_disks(host: LabHost) -> None:
     """As other tests know it; only the registry's forwarding stays."""
     (await as_root(host, ["mv", "--force", FORWARD, BOOT])).check()
     await reboot(host)

@@ -2,7 +2,9 @@
 # Run as root on a lab host: what goes wrong there, and how it is mended. The first argument says what.
 set -euo pipefail
 
-readonly home=/home/deploy disk=/var/tmp/home.img preload=/etc/ld.so.preload
+readonly home=/home/deploy disk=/var/tmp/home.img
+readonly engine=/var/lib/docker engine_disk=/var/tmp/engine.img
+readonly preload=/etc/ld.so.preload
 readonly clock=/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1
 
 # The numbers of the processes whose name begins with $1 and that belong to user $2.
@@ -27,11 +29,14 @@ signal_containers() {
 }
 
 case "$1" in
-# A home of its own size: the hosts' disks are this machine's, which nobody wants full.
-small-home)
-  dd if=/dev/zero of="$disk" bs=1M count=96 status=none
+# A home and an Engine's folder of their own sizes: the hosts' disks are this machine's, which nobody wants full.
+small-disks)
+  truncate --size=96M "$disk"
+  truncate --size=1G "$engine_disk"
   mkfs.ext4 -q "$disk"
-  printf '%s\n' '#!/bin/bash' 'set -euo pipefail' \
+  # Nothing of it is kept back for root, whom the Engine runs as.
+  mkfs.ext4 -q -m 0 "$engine_disk"
+  printf '%s\n' '#!/bin/bash' 'set -euo pipefail' "mount -o loop $engine_disk $engine" \
     "cp -a $home/.ssh /run/ssh" "mount -o loop $disk $home" "rm -rf $home/.ssh" \
     "cp -a /run/ssh $home/.ssh" "chown deploy:deploy $home" \
     '[ ! -e /etc/lab-host.forward ] || exec /etc/lab-host.forward' >/etc/lab-host.boot
@@ -39,6 +44,11 @@ small-home)
   ;;
 fill-disk) setpriv --reuid=deploy --regid=deploy --clear-groups dd if=/dev/zero of="$home/filler" bs=64k 2>/dev/null || true ;;
 empty-disk) rm -f "$home/filler" ;;
+fill-engine-disk)
+  fallocate --length "$(df --output=avail --block-size=1 "$engine" | tail -n 1)" "$engine/filler" 2>/dev/null || true
+  dd if=/dev/zero of="$engine/filler.end" bs=4k 2>/dev/null || true
+  ;;
+empty-engine-disk) rm -f "$engine/filler" "$engine/filler.end" ;;
 freeze-ssh)
   mapfile -t frozen < <(processes sshd-session: deploy)
   printf '%s\n' "${frozen[@]}" >/run/frozen

@@ -172,6 +172,7 @@ FAULTS = {
         Fault("host cut off", cut_off, once_committed, "host", connect),
         Fault("SSH frozen", on_victim("freeze-ssh"), once_committed, heal=on_victim("thaw-ssh")),
         Fault("disk full", on_victim("fill-disk"), fit_before, heal=on_victim("empty-disk")),
+        Fault("Docker's disk full", on_victim("fill-engine-disk"), fit_before, heal=on_victim("empty-engine-disk")),
         Fault("Docker restarted", restart_docker, fit_before, "host"),
         Fault("proxy killed", on_victim("kill-proxy"), stands, "host"),
         Fault("proxy lost", on_victim("lose-proxy"), stands, "host"),
