@@ -108,7 +108,7 @@ def test_a_command_ends_while_a_notifier_hangs(tmp_path: Path) -> None:
         from pathlib import Path
         from portside.config import load_config
         from portside.notify import tell
-        from tests.unit.test_notify import happened
+        from tests.unit.notify.telling import happened
 
         tell.DEADLINE = 0.2
         tell.SENDERS["slack"] = lambda *_: time.sleep(60)
@@ -116,13 +116,11 @@ def test_a_command_ends_while_a_notifier_hangs(tmp_path: Path) -> None:
         print(*asyncio.run(tell.notify(config, config.environment("prod"), happened())))
     """
     settings(tmp_path, '[notify.team]\nkind = "slack"\nsecret = "generated:URL"\n')
-    began = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True
     )
     assert "did not end within 0.2 s" in done.stdout
     assert done.stderr == ""
-    assert time.monotonic() - began < 20
 
 
 def test_a_notifier_that_breaks_tells_no_more_than_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
