@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from portside.host.script import script_text
+from tests.unit.test_markers import Machine
 
 REFUSING = """#!/bin/sh
 case "$1" in
@@ -16,7 +17,7 @@ rm) [ ! -e "$RAN" ] || { echo "driver failed to remove root filesystem" >&2; exi
 compose) touch "$RAN"; echo "what the hook said"; exit "$CODE" ;;
 esac
 """
-STEP = ("7", '{"begin":1}', '{"end":1}', "20261126-120000-abcdef", "web", "5", "migrate")
+STEP = ("1", '{"begin":1}', '{"end":1}', "20261126-120000-abcdef", "web", "5", "migrate")
 
 
 @pytest.mark.parametrize(
@@ -27,21 +28,16 @@ STEP = ("7", '{"begin":1}', '{"end":1}', "20261126-120000-abcdef", "web", "5", "
     ],
 )
 def test_what_became_of_the_hook_is_said_where_its_container_stays(tmp_path: Path, code: int, expected: str) -> None:
-    lock = tmp_path / ".portside/sites/tiny-lab/lock"
-    lock.mkdir(parents=True)
-    (lock / "holder.json").write_text("{}")
-    (lock / "token").write_text("7\n")
-    docker = tmp_path / "docker"
-    docker.write_text(REFUSING)
-    docker.chmod(0o755)
+    machine = Machine(tmp_path)
+    (machine.home / "bin/docker").write_text(REFUSING)
     environment = {
         "HOME": str(tmp_path),
-        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "PATH": f"{tmp_path}/bin:{os.environ['PATH']}",
         "RAN": str(tmp_path / "ran"),
         "CODE": str(code),
     }
     done = subprocess.run(
-        ["bash", "-c", script_text("hook"), "hook", "tiny-lab", *STEP],
+        ["bash", "-c", script_text("hook"), "hook", "links-prod", *STEP],
         env=environment,
         capture_output=True,
         text=True,
@@ -52,5 +48,5 @@ def test_what_became_of_the_hook_is_said_where_its_container_stays(tmp_path: Pat
     assert "what the hook said" in done.stdout
     assert "could not be removed: driver failed to remove root filesystem" in done.stderr
     assert expected in done.stderr
-    assert "begin" in (lock.parent / "journal.jsonl").read_text()
-    assert "end" not in (lock.parent / "journal.jsonl").read_text()
+    assert "begin" in (machine.site / "journal.jsonl").read_text()
+    assert "end" not in (machine.site / "journal.jsonl").read_text()
