@@ -9,6 +9,8 @@ from sqlalchemy import BigInteger, DateTime, Dialect, Index, Integer, String, te
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
+MAX_URL = 2048
+
 
 class UtcDateTime(TypeDecorator[datetime]):
     """A point in time, in UTC. SQLite forgets the zone, so it is put back on the way out."""
@@ -39,7 +41,7 @@ class Link(Base):
     # SQLite counts up by itself only in a column of type INTEGER.
     id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
     slug: Mapped[str] = mapped_column(String(64), unique=True)
-    url: Mapped[str] = mapped_column(String(2048))
+    url: Mapped[str] = mapped_column(String(MAX_URL))
     hits: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

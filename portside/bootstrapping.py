@@ -39,7 +39,7 @@ def bootstrap_command(env: str, asked: Asked, *, dry_run: bool, yes: bool, machi
                 terminal.result({**data, "outcome": "dry-run"}, _text(plans))
                 return
             terminal.reporter.say(_text(plans))
-            if not terminal.agreed(f"Do this on {', '.join(plans)}?", environment, yes=yes):
+            if not await terminal.agreed(f"Do this on {', '.join(plans)}?", environment, yes=yes):
                 terminal.result({"env": env, "outcome": "declined"}, "Nothing was changed.")
                 return
             await everywhere(machines, lambda each: _do(each, plans[each.name], terminal.reporter, environment))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import signal
 import sys
 import traceback
 from collections.abc import Awaitable, Callable
@@ -42,8 +43,11 @@ class Terminal:
         else:
             self.out.print(text, markup=False)
 
-    def agreed(self, question: str, environment: Environment, *, yes: bool) -> bool:
-        """Ask where the environment says `confirm = true`. Raises ConfigError when there is nobody to ask."""
+    async def agreed(self, question: str, environment: Environment, *, yes: bool) -> bool:
+        """Ask where the environment says `confirm = true`. Raises ConfigError when there is nobody to ask.
+
+        However long somebody thinks, leases are renewed and connections answered meanwhile.
+        """
         if yes or not environment.confirm:
             return True
         if not sys.stdin.isatty():
@@ -53,7 +57,8 @@ class Terminal:
                 remedy="Add --yes.",
             )
         self.reporter.__exit__(None, None, None)
-        answer = self.out.input(f"{question} [y/N] ")
+        (self.err if self.machine else self.out).print(f"{question} [y/N] ", end="", markup=False)
+        answer = await _typed_line()
         self.reporter.__enter__()
         return answer.strip().lower() in ("y", "yes")
 
@@ -67,6 +72,18 @@ class Terminal:
             self.err.print("\n".join(f"  {line}" for line in error.why.splitlines()), markup=False)
         if error.remedy:
             self.err.print(f"→ {error.remedy}", markup=False)
+
+
+async def _typed_line() -> str:
+    """A terminal's next line. In the loop and not in a thread: one that waits for input keeps a process from ending."""
+    loop = asyncio.get_running_loop()
+    typed = asyncio.Event()
+    loop.add_reader(sys.stdin, typed.set)
+    try:
+        await typed.wait()
+    finally:
+        loop.remove_reader(sys.stdin)
+    return sys.stdin.readline()
 
 
 def _known(error: BaseException) -> PortsideError | None:
@@ -146,6 +163,11 @@ def _run(
     terminal = Terminal(machine=machine)
 
     async def whole() -> int:
+        this = asyncio.current_task()
+        # As Ctrl-C; a CI that has sent that already and gets impatient must not end the undo.
+        asyncio.get_running_loop().add_signal_handler(
+            signal.SIGTERM, lambda: this and (this.cancelling() or this.cancel())
+        )
         with terminal.reporter:
             async with reminded(terminal.reporter):
                 return await act(terminal) or 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from portside.swarm.ground import Ground
     from portside.swarm.values import Values
 
-Confirm = Callable[[Plan], bool]
+Confirm = Callable[[Plan], Awaitable[bool]]
 
 
 async def deploy(
@@ -61,7 +61,7 @@ async def deploy(
             return None
         preflight.check(chosen, environment, draft.image)
         evidence = await admitted(config, environment, draft.image)
-        if not confirm(plan):
+        if not await confirm(plan):
             return None
         targets = targets_for(site, names, release, swarm, kind="deploy", fresh=True)
         delivery = Delivery(config, environment, reporter, site.hosts)
@@ -114,7 +114,7 @@ async def rollback(
         plan = rollback_plan(release, {name: site.states[name] for name in names})
         for doubt in doubts(config, environment, release.image):
             reporter.say(doubt)
-        if not confirm(plan):
+        if not await confirm(plan):
             return None
         targets = targets_for(site, names, release, swarm, kind="rollback", fresh=False)
         delivery = Delivery(config, environment, reporter, site.hosts)

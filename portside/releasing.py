@@ -37,10 +37,11 @@ def deploy_command(
         if dry_run:
             await _show_plan(made, terminal)
             return 0
-        outcome = await deploy(
-            made, terminal.reporter, confirm=_confirm(terminal, environment, yes), only=host, force=force
-        )
-        if outcome is None:
+        asking = _Asking(terminal, environment, yes=yes)
+        outcome = await deploy(made, terminal.reporter, confirm=asking, only=host, force=force)
+        if asking.declined:
+            terminal.result(*_declined(env))
+        elif outcome is None:
             terminal.result({"outcome": "unchanged", "env": env}, f"Nothing to do in {env}: it is as it would be.")
         else:
             _show_outcome(terminal, outcome, env)
@@ -53,8 +54,8 @@ def rollback_command(env: str, *, to: str | None, host: str | None, dry_run: boo
     async def act(terminal: Terminal) -> int:
         config = project(env)
         environment = config.environment(env)
-        confirm = (lambda plan: _print_plan(terminal, plan)) if dry_run else _confirm(terminal, environment, yes)
-        outcome = await rollback(config, environment, terminal.reporter, to=to, confirm=confirm, only=host)
+        asking = _Asking(terminal, environment, yes=yes, dry_run=dry_run)
+        outcome = await rollback(config, environment, terminal.reporter, to=to, confirm=asking, only=host)
         if isinstance(outcome, Recovered):
             terminal.result(
                 {"outcome": "undone", "env": env, "recovered": outcome.text},
@@ -63,7 +64,7 @@ def rollback_command(env: str, *, to: str | None, host: str | None, dry_run: boo
         elif outcome is not None:
             _show_outcome(terminal, outcome, env)
         elif not dry_run:
-            terminal.result({"outcome": "declined", "env": env}, "Nothing was changed.")
+            terminal.result(*_declined(env))
         return 0
 
     run(act, machine=machine, failed=outcome_data)
@@ -128,21 +129,29 @@ async def _show_plan(made: Draft, terminal: Terminal) -> bool:
     site = Site(config, environment, hosts, {}, states, terminal.reporter)
     release = made.release(previous=common_release(states), created=datetime.now(UTC))
     plan = make_plan(surroundings.desired(release, site), states)
-    _print_plan(terminal, plan)
+    terminal.result(plan_data(plan), plan_text(plan))
     return plan.changes
 
 
-def _print_plan(terminal: Terminal, plan: Plan) -> bool:
-    terminal.result(plan_data(plan), plan_text(plan))
-    return False
+class _Asking:
+    """Shows a plan, and asks whether it is to be; `declined` when it wasn't. A dry run only shows it."""
+
+    def __init__(self, terminal: Terminal, environment: Environment, *, yes: bool, dry_run: bool = False) -> None:
+        self._terminal, self._environment, self._yes, self._dry_run = terminal, environment, yes, dry_run
+        self.declined = False
+
+    async def __call__(self, plan: Plan) -> bool:
+        if self._dry_run:
+            self._terminal.result(plan_data(plan), plan_text(plan))
+            return False
+        self._terminal.reporter.say(plan_text(plan))
+        question = f"Release {plan.release} to {self._environment.name}?"
+        self.declined = not await self._terminal.agreed(question, self._environment, yes=self._yes)
+        return not self.declined
 
 
-def _confirm(terminal: Terminal, environment: Environment, yes: bool) -> Any:
-    def ask(plan: Plan) -> bool:
-        terminal.reporter.say(plan_text(plan))
-        return terminal.agreed(f"Release {plan.release} to {environment.name}?", environment, yes=yes)
-
-    return ask
+def _declined(env: str) -> tuple[dict[str, Any], str]:
+    return {"outcome": "declined", "env": env}, "Nothing was changed."
 
 
 def plan_text(plan: Plan) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, AnyHttpUrl, AwareDatetime, BaseModel, ConfigDict, Field, UrlConstraints
 
 from app.links import slugs
+from app.models import MAX_URL
 
 
 def _not_reserved(slug: str) -> str:
@@ -26,7 +27,14 @@ def _in_future(moment: datetime) -> datetime:
     return in_utc
 
 
-TargetUrl = Annotated[AnyHttpUrl, UrlConstraints(max_length=2048)]
+def _storable(url: AnyHttpUrl) -> AnyHttpUrl:
+    # UrlConstraints counts what was sent; what is stored has its special characters written out, three for one.
+    if len(str(url)) > MAX_URL:
+        raise ValueError(f"URL should have at most {MAX_URL} characters, with special ones percent-encoded")
+    return url
+
+
+TargetUrl = Annotated[AnyHttpUrl, UrlConstraints(max_length=MAX_URL), AfterValidator(_storable)]
 NewSlug = Annotated[str, Field(pattern=slugs.PATTERN), AfterValidator(_not_reserved)]
 FutureTime = Annotated[AwareDatetime, AfterValidator(_in_future)]
 

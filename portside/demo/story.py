@@ -34,6 +34,7 @@ from portside.making import draft
 from portside.operations import deploy
 from portside.operators import operator
 from portside.outcome import Outcome
+from portside.plan import Plan
 from portside.release import Image
 from portside.report import Reporter
 from portside.shipping import build
@@ -165,6 +166,10 @@ async def _host(ground: Ground, reporter: Reporter) -> Lab:
     return await ensure_host(ground, reporter)
 
 
+async def _agreed(_: Plan) -> bool:
+    return True
+
+
 async def _release(
     ground: Ground, stage: Stage, number: int, reporter: Reporter, load: LoadProcess | None = None
 ) -> Told:
@@ -177,7 +182,7 @@ async def _release(
     config, environment, error = ground.config, ground.environment, None
     made = await draft(config, environment, image=image, commit="demo", created_by=operator())
     try:
-        outcome = await deploy(made, chapter, confirm=lambda _: True, force=True)
+        outcome = await deploy(made, chapter, confirm=_agreed, force=True)
     except ReleaseError as undone:
         if not isinstance(undone.outcome, Outcome) or number != len(TITLES) - 1:
             raise

@@ -220,6 +220,8 @@ def _firewall(host: str, posture: Posture, expected: Expected) -> Iterator[Findi
             "the firewall is gone after the next boot: portside-firewall is not enabled",
             "sudo systemctl enable --now portside-firewall",
         )
+    if posture.nft_in_force is False:
+        yield Finding(host, "the firewall's rules are not in force", "sudo nft --file /etc/portside/firewall.nft")
     opened = {int(port) for ports in re.findall(r"tcp dport \{([^}]*)\}", posture.nft) for port in ports.split(",")}
     closed = sorted(expected.ports - opened)
     if closed:

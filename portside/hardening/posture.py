@@ -58,6 +58,7 @@ class Posture:
     # Our rules as they are on disk.
     nft: str = ""
     nft_at_boot: bool = False
+    nft_in_force: bool | None = None
     ufw: bool = False
 
 
@@ -103,6 +104,7 @@ def parse_posture(text: str, host: str) -> Posture:
         keys=tuple(line for text in sections.get("keys", []) if (line := keys.parse(text))),
         nft=_whole(sections.get("nft")),
         nft_at_boot="at_boot" in firewall,
+        nft_in_force="in_force" in firewall if root else None,
         ufw="ufw" in firewall,
     )
 

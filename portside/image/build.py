@@ -118,7 +118,8 @@ async def read_source(context: Path) -> Source:
         return result.text if result.exit_code == 0 else ""
 
     head, changes, url = await asyncio.gather(
-        git("show", "--no-patch", "--format=%H %ct", "HEAD"),
+        # Where a person has log.showSignature, a signed commit would be told with its signature.
+        git("show", "--no-patch", "--no-show-signature", "--format=%H %ct", "HEAD"),
         git("status", "--porcelain", "--untracked-files=normal"),
         git("config", "--get", "remote.origin.url"),
     )

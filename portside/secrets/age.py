@@ -38,7 +38,9 @@ def recipients(variables: Mapping[str, str] = os.environ) -> list[str]:
     try:
         return list(dict.fromkeys(str(_identity().from_str(line).to_public()) for line in secret))
     except Exception:  # pyrage's own class is not public; its text might repeat the key
-        raise ConfigError("a line is no age key", where=str(file), remedy="Remove it, or mend it.") from None
+        raise ConfigError(
+            "a line is no age key", where=str(file), remedy="Mend it; it may hold the only key to your secrets."
+        ) from None
 
 
 def new_key(file: Path, note: str) -> str:
@@ -46,9 +48,11 @@ def new_key(file: Path, note: str) -> str:
     identity = _identity().generate()
     public = str(identity.to_public())
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # A key whose line doesn't end, as pasted ones don't, would be none any more with something behind it.
+    begin = "\n" if file.is_file() and file.read_bytes()[-1:] not in (b"", b"\n") else ""
     handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     with os.fdopen(handle, "a") as lines:
-        lines.write(f"# {date.today()}: {note}\n# public key: {public}\n{identity}\n")
+        lines.write(f"{begin}# {date.today()}: {note}\n# public key: {public}\n{identity}\n")
     return public
 
 

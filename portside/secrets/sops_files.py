@@ -117,6 +117,9 @@ async def rotate(root: Path, names: Sequence[str], old: str | None) -> Rotated:
     old = old or _own(text)
     if old not in text:
         raise ConfigError(f"{old} isn't one of its recipients", where=RULES)
+    for name in names:
+        if not (root / name).is_file():
+            raise ConfigError("there is no such file", where=name, remedy="Without --file, all are taken.")
     names = beside(root, names, old)
     paths = [root / name for name in names]
     before = {path: path.read_bytes() for path in (rules, *paths)}

@@ -88,11 +88,13 @@ def test_a_swarm_s_nodes_are_let_in_and_only_from_where_they_are(plain: Project)
         plain.environment = before
 
 
-def test_rules_that_lock_everybody_out_are_taken_away_by_themselves(plain: Project) -> None:
+def test_rules_that_lock_everybody_out_are_taken_away_and_those_before_are_in_force_again(plain: Project) -> None:
     host = plain.hosts[0]
     plain.shell(host, *root_argv("bootstrap", "firewall", firewall_rules([80]), "2", sudo=False))
     assert not opens(host, 22)
     wait_until(lambda: opens(host, 22), what="ssh is open again")
+    assert not opens(host, 2222)
+    assert "policy drop" in plain.shell(host, "nft", "list", "table", "inet", "portside")
 
 
 def test_where_ufw_is_the_firewall_its_doors_are_opened_and_no_second_one_is_made(plain: Project) -> None:

@@ -52,13 +52,15 @@ def undone(project: Project, host: LabHost) -> int:
 
 @pytest.mark.parametrize("at", ["begin", "end"])
 @pytest.mark.parametrize("phase", PHASES)
-def test_ctrl_c_before_the_commit_undoes(shipping: Project, phase: str, at: str) -> None:
+def test_who_is_told_to_end_before_the_commit_undoes(shipping: Project, phase: str, at: str) -> None:
+    """By SIGTERM, or as a CI does it: Ctrl-C, then SIGTERM, which must not end the undo."""
     first = shipping.deploy().data["release"]
     host = shipping.hosts[0] if phase == "before-switch" else shipping.hosts[1]
     with held(shipping, host, phase, at):
         deploying = shipping.start("deploy", "--env", "lab", "--json", "--image", shipping.image("2"))
         wait_held(shipping, host)
-        os.killpg(deploying.pid, signal.SIGINT)
+        for number in (signal.SIGTERM,) if at == "begin" else (signal.SIGINT, signal.SIGTERM):
+            os.killpg(deploying.pid, number)
         free(shipping, host)
         out, err = deploying.communicate(timeout=60)
     assert deploying.returncode == 130, err

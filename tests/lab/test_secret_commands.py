@@ -98,7 +98,11 @@ async def test_a_rotated_key_opens_everything_and_the_old_one_nothing(
     colleague = new_key(tmp_path / "colleague.txt", "a colleague's")
     rules = sops_project / ".sops.yaml"
     rules.write_text(rules.read_text().rstrip() + f",{colleague}\n")
+    # As pasted out of a password manager.
+    key_file().write_text(key_file().read_text().rstrip("\n"))
     old_keys, (old,) = key_file().read_text(), recipients()
+    mistyped = secrets(sops_project, "rotate-key", "--file", "secrets/typo.yaml", code=3)
+    assert "secrets/typo.yaml: there is no such file" in mistyped.stderr
     done = secrets(sops_project, "rotate-key", "--json")
     told = json.loads(done.stdout)
     assert told["old"] == old and told["files"] == ["secrets/prod.yaml", "secrets/staging.yaml"]

@@ -9,8 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-FUNCTIONS = ("success", "failure", "always")
-TOKEN = re.compile(r"\s*(?:(?P<text>'[^']*')|(?P<word>[A-Za-z_][\w-]*(?:\.[\w-]+)*)|(?P<sign>==|!=|&&|[()]))")
+FUNCTIONS = ("success", "failure", "cancelled", "always")
+TOKEN = re.compile(r"\s*(?:(?P<text>'[^']*')|(?P<word>[A-Za-z_][\w-]*(?:\.[\w-]+)*)|(?P<sign>==|!=|&&|\|\||[()]))")
 
 Contexts = Mapping[str, Any]
 
@@ -25,12 +25,9 @@ def filled(text: str, contexts: Contexts) -> str:
 
 
 def holds(condition: str, contexts: Contexts, *, so_far: str) -> bool:
-    """Whether an `if` holds. `so_far` is how it went until here: success or failure."""
+    """Whether an `if` holds. `so_far` is how it went until here: success, failure or cancelled."""
     text = condition.strip().removeprefix("${{").removesuffix("}}")
-    status = {
-        name: {"success": so_far == "success", "failure": so_far == "failure", "always": True}[name]
-        for name in FUNCTIONS
-    }
+    status = {name: name in ("always", so_far) for name in FUNCTIONS}
     value = bool(evaluate(text, {**contexts, "()": status})) if text else True
     # What says nothing of the outcome of earlier steps runs only when all went well.
     return value and (so_far == "success" or any(f"{name}()" in text for name in FUNCTIONS))
@@ -38,7 +35,7 @@ def holds(condition: str, contexts: Contexts, *, so_far: str) -> bool:
 
 def evaluate(text: str, contexts: Contexts) -> Any:
     tokens = _tokens(text)
-    value = _conjunction(tokens, contexts)
+    value = _disjunction(tokens, contexts)
     if tokens:
         raise UnsupportedError(f"{text.strip()}: at {tokens[0]}")
     return value
@@ -58,6 +55,15 @@ def _tokens(text: str) -> list[str]:
         tokens.append(match[0].strip())
         at = match.end()
     return tokens
+
+
+def _disjunction(tokens: list[str], contexts: Contexts) -> Any:
+    value = _conjunction(tokens, contexts)
+    while tokens[:1] == ["||"]:
+        tokens.pop(0)
+        right = _conjunction(tokens, contexts)
+        value = value or right
+    return value
 
 
 def _conjunction(tokens: list[str], contexts: Contexts) -> Any:
@@ -81,6 +87,12 @@ def _term(tokens: list[str], contexts: Contexts) -> Any:
     token = tokens.pop(0) if tokens else ""
     if token.startswith("'"):
         return token[1:-1]
+    if token == "(":
+        value = _disjunction(tokens, contexts)
+        if tokens[:1] != [")"]:
+            raise UnsupportedError(f"( is never closed: {tokens}")
+        tokens.pop(0)
+        return value
     if token in FUNCTIONS and tokens[:2] == ["(", ")"]:
         del tokens[:2]
         if "()" not in contexts:

@@ -298,6 +298,10 @@ UNDONE: dict[str, tuple[Callable[[Posture], Posture], str]] = {
     "group": (lambda it: replace(it, groups=frozenset({"sudo"})), "in the group sudo"),
     "sudo": (lambda it: replace(it, sudo=True), "may use sudo"),
     "firewall at boot": (lambda it: replace(it, nft="tcp dport { 22, 80 } accept"), "gone after the next boot"),
+    "firewall in force": (
+        lambda it: replace(it, nft="tcp dport { 22, 80 } accept", nft_at_boot=True, nft_in_force=False),
+        "not in force",
+    ),
 }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.runner.expressions import holds
 from tests.runner.workflow import Workflow, read_workflow
 
 ROOT = Path(__file__).parents[2]
@@ -100,3 +101,24 @@ def passed(workflow: Workflow, title: str) -> set[str]:
     """The variables that the step gets of the same name's secret."""
     (step,) = (step for job in workflow.jobs.values() for step in job.steps if step.name == title)
     return {name for name, value in step.env.items() if value == f"${{{{ secrets.{name} }}}}"}
+
+
+@pytest.mark.parametrize(
+    ("so_far", "deployed", "smoke", "rolled_back"),
+    [
+        ("success", "released", "success", False),
+        ("failure", "released", "failure", True),
+        ("cancelled", "released", "cancelled", True),
+        ("cancelled", "released", "skipped", True),
+        ("cancelled", "released", "success", False),
+        ("failure", "unchanged", "failure", False),
+        ("cancelled", "", "skipped", False),
+    ],
+)
+def test_what_was_released_and_not_seen_to_work_is_rolled_back(
+    so_far: str, deployed: str, smoke: str, rolled_back: bool
+) -> None:
+    (job,) = WORKFLOWS["ship.yml"].jobs.values()
+    (step,) = (step for step in job.steps if step.name == "Roll back")
+    known = {"steps": {"deploy": {"outputs": {"outcome": deployed}}, "smoke": {"outcome": smoke}}}
+    assert holds(step.condition, known, so_far=so_far) is rolled_back

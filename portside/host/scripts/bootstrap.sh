@@ -88,11 +88,14 @@ ufw_peers() {
   done
 }
 
+# What was kept before is in force again, or nothing where nothing was.
 end_firewall_trial() {
-  [ ! -e "$firewall_file.new" ] || { nft delete table inet portside && rm -f "$firewall_file.new"; }
+  [ -e "$firewall_file.new" ] || return 0
+  if [ -e "$firewall_file" ]; then nft --file "$firewall_file"; else nft delete table inet portside; fi &&
+    rm -f "$firewall_file.new"
 }
 
-# firewall RULES SECONDS: load the table; without `firewall_keep` within SECONDS it is taken away again.
+# firewall RULES SECONDS: load the table; without `firewall_keep` within SECONDS all is as before again.
 firewall() {
   install -D -m 0644 /dev/null "$firewall_file.new"
   printf '%s' "$1" >"$firewall_file.new"

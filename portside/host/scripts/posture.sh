@@ -83,5 +83,6 @@ done
 file nft /etc/portside/firewall.nft
 printf '@@firewall\n'
 ! grep -qs '^ENABLED=yes' /etc/ufw/ufw.conf || printf 'ufw yes\n'
+! nft list table inet portside >/dev/null 2>&1 || printf 'in_force yes\n'
 if [ -d /run/systemd/system ] && systemctl is-enabled --quiet portside-firewall 2>/dev/null; then printf 'at_boot yes\n'; fi
 printf '@@end\n'

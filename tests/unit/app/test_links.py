@@ -73,6 +73,20 @@ async def test_only_http_urls_are_accepted(client: httpx.AsyncClient, url: str) 
     assert answer.json()["errors"][0]["pointer"] == "body/url"
 
 
+@pytest.mark.parametrize("long", ["x" * 2040, "é" * 1000])
+async def test_an_url_that_cannot_be_stored_is_refused_by_what_would_be_stored(
+    client: httpx.AsyncClient, long: str
+) -> None:
+    """PostgreSQL would refuse it; SQLite stores everything."""
+    answer = await create(client, url=f"https://e.com/{long}")
+    assert answer.status_code == 422
+    assert "2048 characters" in answer.json()["errors"][0]["detail"]
+    longest = f"https://e.com/{'é' * 339}"
+    kept = await create(client, url=longest)
+    assert kept.status_code == 201
+    assert len(kept.json()["url"]) == len("https://e.com/") + 339 * 6
+
+
 @pytest.mark.parametrize("slug", ["ab", "with space", "sl/ash", "ünï", "a" * 65, "abc\n"])
 async def test_malformed_slugs_are_refused(client: httpx.AsyncClient, slug: str) -> None:
     assert (await create(client, slug=slug)).status_code == 422
