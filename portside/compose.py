@@ -26,6 +26,10 @@ REFUSED = {
     "privileged": "a release runs without capabilities",
 }
 DEEPEST = 50
+# How long Docker waits for a container that is told to stop, where nothing else is said.
+DEFAULT_GRACE = 10.0
+DURATION = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h)")
+UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
 VARIABLE = re.compile(r"\$(?:\$|\{(?P<braced>\w+)(?::?-(?P<default>[^}]*))?\}|(?P<plain>[A-Za-z_]\w*))")
 
 
@@ -46,6 +50,7 @@ class _Deploy(_Part):
 
 class _Service(_Part):
     image: str | None = None
+    stop_grace_period: str | float | None = None
     deploy: _Deploy = _Deploy()
     volumes: list[str | dict[str, Any]] = []
     labels: dict[str, str] | list[str] = {}
@@ -105,6 +110,7 @@ def roles(data: Mapping[str, Any], config: Config, environment: Environment) -> 
             name=name,
             replicas=environment.replicas.get(name, service.deploy.replicas),
             stop_first=service.deploy.update_config.order == "stop-first",
+            grace=_seconds(service.stop_grace_period),
         )
         for name, service in services.items()
     )
@@ -116,6 +122,17 @@ def roles(data: Mapping[str, Any], config: Config, environment: Environment) -> 
             remedy="Remove update_config.order and set replicas to 1 or more.",
         )
     return found
+
+
+def _seconds(grace: str | float | None) -> float:
+    """What a duration of the Compose specification is in seconds, 10 where there is none; Compose checks its form.
+
+    https://github.com/compose-spec/compose-spec/blob/main/11-extension.md#specifying-durations
+    """
+    if grace is None:
+        return DEFAULT_GRACE
+    parts = DURATION.findall(str(grace))
+    return sum(float(number) * UNITS[unit] for number, unit in parts) if parts else DEFAULT_GRACE
 
 
 def render(

@@ -49,6 +49,8 @@ class Operation(BaseModel):
     route: str = ""
     stop_first: tuple[str, ...] = ()
     previous_stop_first: tuple[str, ...] = ()
+    # How many seconds the containers of either release may take to stop.
+    grace: float = 10
     warm: bool = False
     fresh: bool = True
     swarm: Literal["", "acts", "follows"] = ""

@@ -86,6 +86,8 @@ async def locked(
                 if isinstance(result, Lease):
                     leases[result.host.name] = result
             await _quiet(reading)
+        if claim.leave:
+            await asyncio.gather(*(lease.channel.send(b"keep\n") for lease in leases.values()))
         beat = asyncio.create_task(_heartbeat(list(leases.values()), claim.ttl / 3))
         try:
             yield {host.name: leases[host.name] for host in hosts}

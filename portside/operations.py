@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -110,7 +110,7 @@ async def rollback(
             return site.recovered
         swarm = await _swarm(site, only)
         names = site.chosen(only)
-        release = rollback_target(site, to)
+        release = rollback_target(site, to, names)
         plan = rollback_plan(release, {name: site.states[name] for name in names})
         for doubt in doubts(config, environment, release.image):
             reporter.say(doubt)
@@ -189,15 +189,16 @@ def common_release(states: Mapping[str, State]) -> str | None:
     return max(currents, key=lambda current: current.committed).release if currents else None
 
 
-def rollback_target(site: Site, to: str | None) -> Release:
-    """The release to go back to. Raises ConfigError naming what there is."""
+def rollback_target(site: Site, to: str | None, names: Collection[str]) -> Release:
+    """The release that the hosts `names` are to go back to. Raises ConfigError naming what there is."""
     known: dict[str, Release] = {}
     for state in site.states.values():
         known |= state.releases
-    current = common_release(site.states)
+    currents = [current for name in names if (current := site.states[name].current)]
+    latest = max(currents, key=lambda current: current.committed, default=None)
     available = ", ".join(sorted(known, reverse=True)) or "none"
     if to is None:
-        previous = next((state.current.previous for state in site.states.values() if state.current), None)
+        previous = latest.previous if latest else None
         if previous is None or previous not in known:
             raise ConfigError(
                 "there is no release before the current one to go back to",
@@ -212,8 +213,8 @@ def rollback_target(site: Site, to: str | None) -> Release:
             where="--to",
             remedy=f"On the hosts: {available}.",
         )
-    if matches[0] == current:
-        raise ConfigError(f"{current} is the current release already", where="--to", remedy=f"Others: {available}.")
+    if latest and matches[0] == latest.release:
+        raise ConfigError(f"{matches[0]} is the current release already", where="--to", remedy=f"Others: {available}.")
     return known[matches[0]]
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import yaml
 
 from portside.config import Config, Environment, Service
 from portside.errors import ConfigError
-from portside.release import Slot, other
+from portside.release import Release, Slot, other
 
 # Where the routes folder is inside the container (compose/proxy.yaml).
 ROUTES = "/routes"
@@ -51,8 +52,35 @@ def canary_route(serving: Slot, trial: Slot, share: float) -> str:
     return f"{serving}+{trial}:{share:g}"
 
 
-def site_route(config: Config, environment: Environment, replicas: int) -> dict[str, Any]:
-    """The Caddy route of one environment of the service, with `replicas` upstreams in each slot."""
+@dataclass(frozen=True)
+class Doors:
+    """Where a slot's containers may take requests: as many as any release has, under the name and port of each.
+
+    Nobody answers where the slot's release has none, and a refused connection costs a request nothing.
+    """
+
+    replicas: int
+    doors: frozenset[tuple[str, int]]
+    # What serves now, where it says that it is ready at another path than the service does.
+    unlike: tuple[Slot, str] | None = None
+
+    @classmethod
+    def of(cls, releases: Iterable[Release]) -> Doors:
+        all_of_them = list(releases)
+        return cls(
+            max(release.replicas for release in all_of_them),
+            frozenset((release.web, release.port) for release in all_of_them),
+        )
+
+    def __or__(self, other: Doors) -> Doors:
+        return Doors(max(self.replicas, other.replicas), self.doors | other.doors, self.unlike or other.unlike)
+
+    def readiness(self, slot: Slot, service: Service) -> str:
+        return self.unlike[1] if self.unlike and self.unlike[0] == slot else service.readiness
+
+
+def site_route(config: Config, environment: Environment, doors: Doors) -> dict[str, Any]:
+    """The Caddy route of one environment of the service."""
     site = config.site(environment)
     service = config.service
     route_file = f"{{file.{ROUTES}/{site}/route}}"
@@ -85,12 +113,12 @@ def site_route(config: Config, environment: Environment, replicas: int) -> dict[
                 "handle": [
                     {
                         "handler": "subroute",
-                        "routes": [{"handle": [_balanced(environment, site, slot, replicas, service)]}],
+                        "routes": [{"handle": [_balanced(environment, site, slot, doors, service)]}],
                         "errors": {
                             "routes": [
                                 {
                                     "match": _unanswered(route_file, slot, behind, environment),
-                                    "handle": [_balanced(environment, site, behind, replicas, service, last=True)],
+                                    "handle": [_balanced(environment, site, behind, doors, service, last=True)],
                                     "terminal": True,
                                 },
                                 # Nothing stands behind, and no container says that it is ready, or all are being
@@ -98,7 +126,7 @@ def site_route(config: Config, environment: Environment, replicas: int) -> dict[
                                 {
                                     "match": [{"expression": f"{FAILED} && {may}"} for may in (REPEATABLE, UNSEEN)],
                                     "handle": [
-                                        _balanced(environment, site, slot, replicas, service, last=True, checked=False)
+                                        _balanced(environment, site, slot, doors, service, last=True, checked=False)
                                     ],
                                     "terminal": True,
                                 },
@@ -153,7 +181,7 @@ def _balanced(
     environment: Environment,
     site: str,
     slot: Slot,
-    replicas: int,
+    doors: Doors,
     service: Service,
     *,
     last: bool = False,
@@ -164,10 +192,14 @@ def _balanced(
     `checked`: only containers that are ready and haven't failed a moment ago are chosen from.
     """
     if environment.swarm:
-        return _spread(site, slot, service, "1s" if last else "3s")
+        return _spread(site, slot, doors, "1s" if last else "3s")
     handler: dict[str, Any] = {
         "handler": "reverse_proxy",
-        "upstreams": [{"dial": dial} for dial in upstreams(site, slot, service.web, replicas, service.port)],
+        "upstreams": [
+            {"dial": dial}
+            for web, port in sorted(doors.doors)
+            for dial in upstreams(site, slot, web, doors.replicas, port)
+        ],
         "load_balancing": {
             "selection_policy": {"policy": "least_conn"},
             "try_duration": "3s" if last else "300ms",
@@ -178,7 +210,7 @@ def _balanced(
     if checked:
         handler["health_checks"] = {
             "active": {
-                "uri": service.readiness,
+                "uri": doors.readiness(slot, service),
                 "interval": HEALTH_INTERVAL,
                 "timeout": "2s",
                 "fails": HEALTH_FAILS,
@@ -194,7 +226,7 @@ def tasks_of(site: str, slot: Slot, web: str) -> str:
     return f"tasks.{site}-{slot}_{web}"
 
 
-def _spread(site: str, slot: Slot, service: Service, patience: str) -> dict[str, Any]:
+def _spread(site: str, slot: Slot, doors: Doors, patience: str) -> dict[str, Any]:
     """A Swarm's containers of a slot, which come and go: the Engine's DNS says every second which there are.
 
     No connection is kept: one to a node that has lost power would swallow every request that it is chosen for, while
@@ -202,15 +234,13 @@ def _spread(site: str, slot: Slot, service: Service, patience: str) -> dict[str,
     is passed over, for a busy network may make all of them look gone at once. Caddy checks no health of such upstreams;
     the Swarm does, and takes an unhealthy container out of the DNS.
     """
+    sources = [
+        {"source": "a", "name": tasks_of(site, slot, web), "port": str(port), "refresh": "1s", "dial_timeout": "1s"}
+        for web, port in sorted(doors.doors)
+    ]
     return {
         "handler": "reverse_proxy",
-        "dynamic_upstreams": {
-            "source": "a",
-            "name": tasks_of(site, slot, service.web),
-            "port": str(service.port),
-            "refresh": "1s",
-            "dial_timeout": "1s",
-        },
+        "dynamic_upstreams": sources[0] if len(sources) == 1 else {"source": "multi", "sources": sources},
         "load_balancing": {
             "selection_policy": {"policy": "least_conn"},
             "try_duration": patience,
@@ -231,10 +261,11 @@ def _unavailable(body: str) -> dict[str, Any]:
     }
 
 
-def upstreams_of(present: str, site: str) -> int:
-    """How many containers of a slot the proxy configuration `present` (JSON text, or "") knows for `site`."""
-    found = re.findall(rf'"{re.escape(site)}-(?:blue|green)-[^":]+-(\d+):\d+"', present)
-    return max(map(int, found), default=0)
+def doors_of(present: str, site: str) -> Doors:
+    """What the proxy configuration `present` (JSON text, or "") knows of a site's slots."""
+    found = re.findall(rf'"{re.escape(site)}-(?:blue|green)-([^":]+)-(\d+):(\d+)"', present)
+    numbers = [int(number) for _, number, _ in found]
+    return Doors(max(numbers, default=0), frozenset((web, int(port)) for web, _, port in found))
 
 
 def empty_config() -> dict[str, Any]:
@@ -283,7 +314,7 @@ def _measured(data: dict[str, Any]) -> None:
     }
 
 
-def with_site(present: str, config: Config, environment: Environment, replicas: int) -> str:
+def with_site(present: str, config: Config, environment: Environment, doors: Doors) -> str:
     """The proxy configuration `present` (JSON text, or "") with this site's route in its place."""
     data: dict[str, Any] = json.loads(present) if present.strip() else empty_config()
     _measured(data)
@@ -291,7 +322,7 @@ def with_site(present: str, config: Config, environment: Environment, replicas: 
     servers = data["apps"]["http"]["servers"]
     for server in servers.values():
         server["routes"] = [route for route in server["routes"] if route.get("@id") not in (site, f"{site}-redirect")]
-    route = site_route(config, environment, replicas)
+    route = site_route(config, environment, doors)
     if environment.domain and environment.https:
         _add(servers["https"], route)
         _add(servers["http"], _redirect(site, environment.domain))

@@ -32,13 +32,17 @@ class Image(BaseModel):
 
 
 class Role(BaseModel):
-    """One service of the release. `stop_first`: the old release's stops before this one starts."""
+    """One service of the release. `stop_first`: the old release's stops before this one starts.
+
+    `grace`: how many seconds its containers may take to stop.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     name: str
     replicas: int
     stop_first: bool
+    grace: float = 10
 
 
 class Release(BaseModel):
@@ -71,7 +75,13 @@ class Release(BaseModel):
 
     @property
     def stop_first(self) -> tuple[str, ...]:
-        return tuple(role.name for role in self.roles if role.stop_first)
+        """Those that have containers at all: of the others, nothing has to be handed over."""
+        return tuple(role.name for role in self.roles if role.stop_first and role.replicas)
+
+    @property
+    def grace(self) -> float:
+        """How many seconds its containers may take to stop, all at once."""
+        return max(role.grace for role in self.roles)
 
     @property
     def replicas(self) -> int:

@@ -91,7 +91,7 @@ def switch(operation: Operation, release: Release, deadline: float) -> Step:
         f"{deadline:.0f}",
         *release.stop_first,
     )
-    return Step("switch", "switch", arguments, deadline + GRACE)
+    return Step("switch", "switch", arguments, deadline + operation.grace + GRACE)
 
 
 def canary(operation: Operation, release: Release, share: float, deadline: float) -> Step:
@@ -104,7 +104,8 @@ def canary(operation: Operation, release: Release, share: float, deadline: float
 
 def bake(operation: Operation, release: Release, seconds: float, stdin: Input | None = None) -> Step:
     """A line on `stdin` ends it before its time."""
-    return Step("bake", "bake", (operation.slot, release.id, f"{seconds:.0f}"), seconds + GRACE, stdin=stdin)
+    arguments = (operation.slot, release.id, f"{seconds:.0f}", "1" if operation.warm else "0")
+    return Step("bake", "bake", arguments, seconds + GRACE, stdin=stdin)
 
 
 def commit(operation: Operation, current: Current, marks: Marks) -> Step:
@@ -141,7 +142,7 @@ def retire(target: Target, release: Release, *, keep_warm: bool, prune: Mapping[
             for release, image in prune.items()
         ),
     )
-    return Step("retire", "retire", arguments, grace + GRACE)
+    return Step("retire", "retire", arguments, operation.grace + grace + GRACE)
 
 
 def _containers(target: Target, release: str | None, slot: Slot) -> str:
@@ -169,7 +170,7 @@ def undo(operation: Operation, reason: str, *, grace: float) -> Step:
         site_labels(operation),
         *operation.previous_stop_first,
     )
-    return Step("undo", "undo", arguments, grace + GRACE, reason=reason)
+    return Step("undo", "undo", arguments, operation.grace + grace + GRACE, reason=reason)
 
 
 def maintenance(on: bool) -> Step:
@@ -196,6 +197,11 @@ def operation_for(state: State, release: Release, *, kind: str, identity: str, o
     slot = warm_slot if warm else other(serving)
     previous = state.current.release if state.current else None
     known = state.releases.get(previous) if previous else None
+    before = (
+        {role.name for role in known.roles if role.replicas}
+        if known
+        else {container.service for container in state.containers if container.release == previous}
+    )
     return Operation(
         id=identity,
         kind=kind,
@@ -206,7 +212,9 @@ def operation_for(state: State, release: Release, *, kind: str, identity: str, o
         previous_slot=serving,
         route=state.route if warm else (serving or ""),
         stop_first=release.stop_first,
-        previous_stop_first=known.stop_first if known else (),
+        # The switch stops what the new release says; the old one may have said otherwise.
+        previous_stop_first=tuple(name for name in release.stop_first if name in before),
+        grace=max(release.grace, known.grace if known else 0),
         warm=warm,
         fresh=fresh,
         service=release.service,

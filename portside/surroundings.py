@@ -18,7 +18,7 @@ from portside.making import Accessories, ProxyFiles, read_accessories, read_prox
 from portside.operators import operator
 from portside.orders import run_step
 from portside.plan import Desired
-from portside.proxy import digest, upstreams_of, with_site
+from portside.proxy import Doors, digest, doors_of, with_site
 from portside.proxy_admin import ADMIN_SOCKET, Admin
 from portside.release import Release
 from portside.report import timed
@@ -42,7 +42,7 @@ class Surroundings:
     proxy: ProxyFiles
     accessories: Accessories | None
     # What hosts that are alike are told is made once: each of them twice costs a hundred hosts a second.
-    _made: dict[tuple[str, int], str] = field(default_factory=dict, repr=False, compare=False)
+    _made: dict[tuple[str, Doors], str] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     async def read(cls, config: Config, environment: Environment) -> Surroundings:
@@ -98,12 +98,15 @@ class Surroundings:
         return [site.hosts[0].name] if configured is None else list(configured)
 
     def _configuration(self, state: State, release: Release) -> str:
-        # Never fewer than the proxy knows already: a release that is pruned is no reason to reload it.
-        known = upstreams_of(state.proxy_config, self.config.site(self.environment))
-        replicas = max(known, release.replicas, *(other.replicas for other in state.releases.values()))
-        alike = state.proxy_config, replicas
+        # Never less than the proxy knows already: a release that is pruned is no reason to reload it.
+        known = doors_of(state.proxy_config, self.config.site(self.environment))
+        doors = known | Doors.of((release, *state.releases.values()))
+        serves = state.releases.get(state.current.release) if state.current else None
+        if serves and state.serving and serves.readiness != self.config.service.readiness:
+            doors = replace(doors, unlike=(state.serving, serves.readiness))
+        alike = state.proxy_config, doors
         if alike not in self._made:
-            self._made[alike] = with_site(state.proxy_config, self.config, self.environment, replicas)
+            self._made[alike] = with_site(state.proxy_config, self.config, self.environment, doors)
         return self._made[alike]
 
     async def _ensure_proxy(self, target: Target, release: Release, delivery: Delivery, apply: bool) -> None:
@@ -141,7 +144,8 @@ class Surroundings:
         admin = Admin(await target.host.tunnel(f"{target.state.base}/{ADMIN_SOCKET}"), target.host.name)
         for _ in range(OVERTAKEN):
             await admin.load(configuration)
-            argv = script_argv("proxy_config", target.site, target.token, digest(target.state.proxy_config))
+            digests = digest(target.state.proxy_config), digest(configuration.rstrip("\n"))
+            argv = script_argv("proxy_config", target.site, target.token, *digests)
             result = await target.host.run(argv, stdin=configuration.encode(), timeout=30 + steps.GRACE)
             overtaken = _overtaken(target, result)
             if overtaken is None:

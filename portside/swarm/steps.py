@@ -68,10 +68,10 @@ def handover(operation: Operation, release: Release, deadline: float) -> Step:
         operation.previous or NONE,
         operation.slot,
         release.id,
-        f"{deadline:.0f}",
+        f"{deadline + operation.grace:.0f}",
         *_counts(role for role in release.roles if role.stop_first),
     )
-    return Step("switch", "swarm_switch", arguments, deadline + GRACE)
+    return Step("switch", "swarm_switch", arguments, deadline + operation.grace + GRACE)
 
 
 def bake(operation: Operation, release: Release, seconds: float, stdin: Input | None = None) -> Step:
@@ -91,7 +91,7 @@ def retire(target: Target, release: Release, *, keep_warm: bool, prune: Mapping[
         (operation.previous or NONE) if stops else NONE,
         *(f"{release}={image or NONE}" for release, image in prune.items()),
     )
-    return Step("retire", "swarm_retire", arguments, grace + GRACE)
+    return Step("retire", "swarm_retire", arguments, operation.grace + grace + GRACE)
 
 
 def withdraw(operation: Operation, reason: str, *, grace: float) -> Step | None:
@@ -103,10 +103,10 @@ def withdraw(operation: Operation, reason: str, *, grace: float) -> Step | None:
         operation.slot,
         operation.release,
         operation.id,
-        f"{grace:.0f}",
+        f"{operation.grace + grace:.0f}",
         *(named.partition("=")[0] for named in operation.previous_stop_first),
     )
-    return Step("undo", "swarm_withdraw", arguments, grace + GRACE, reason=reason)
+    return Step("undo", "swarm_withdraw", arguments, operation.grace + grace + GRACE, reason=reason)
 
 
 def undo(operation: Operation, reason: str, *, grace: float) -> Step:
@@ -121,13 +121,13 @@ def undo(operation: Operation, reason: str, *, grace: float) -> Step:
         site_labels(operation),
         *operation.previous_stop_first,
     )
-    return Step("undo", "swarm_undo", arguments, grace + GRACE, reason=reason)
+    return Step("undo", "swarm_undo", arguments, operation.grace + grace + GRACE, reason=reason)
 
 
 def operation_in_swarm(operation: Operation, previous: Release | None, *, acts: bool) -> Operation:
     """The operation of a Compose host as a node's. Whether a release is warm, no node can say by itself; what an undo
     brings back, it brings back for all nodes, hence the numbers."""
-    handed = tuple(role for role in previous.roles if role.stop_first) if previous else ()
+    handed = tuple(role for role in previous.roles if role.name in operation.stop_first) if previous else ()
     return operation.model_copy(
         update={
             "swarm": "acts" if acts else "follows",

@@ -68,6 +68,27 @@ def test_who_is_told_to_end_before_the_commit_undoes(shipping: Project, phase: s
     one_release_serves(shipping, first)
 
 
+def test_ctrl_c_in_a_migration_that_goes_on_ends_it(shipping: Project) -> None:
+    first = shipping.deploy().data["release"]
+    shipping.service["before_switch"] = ["-c", "import time; time.sleep(300)"]
+    host = shipping.hosts[0]
+    deploying = shipping.start("deploy", "--env", "lab", "--json", "--image", shipping.image("2"))
+    hook = ("docker", "ps", "--quiet", "--filter", "name=tiny-lab-hook")
+    wait_until(lambda: shipping.shell(host, *hook), seconds=60, what="the hook to run")
+    os.killpg(deploying.pid, signal.SIGINT)
+    _, err = deploying.communicate(timeout=60)
+    assert deploying.returncode == 130, err
+    assert shipping.shell(host, *hook) == ""
+    one_release_serves(shipping, first)
+
+
+def test_what_a_failed_migration_said_is_told(shipping: Project) -> None:
+    shipping.service["before_switch"] = ["-c", "raise SystemExit('column visits is there already')"]
+    failed = shipping.deploy(image=shipping.image("2"), code=7).data
+    assert "the before-switch hook ended with exit code 1" in failed["why"]
+    assert "column visits is there already" in failed["why"]
+
+
 @pytest.mark.parametrize("phase", COMMITTED)
 def test_ctrl_c_after_the_commit_leaves_the_release(shipping: Project, phase: str) -> None:
     shipping.deploy()

@@ -53,6 +53,9 @@ def test_a_release_that_dies_while_it_bakes_is_undone(project: Project) -> None:
     assert "bake" in failed.data["seconds"]
     assert "the stars are right" in failed.data["why"]
     assert httpx.get(project.url()).json()["release"] == first
+    # Of release after release that fails, the images would fill the disk.
+    images = project.shell(project.hosts[0], "docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}").split()
+    assert project.image() in images and project.image("2") not in images
 
 
 def test_the_worker_is_never_there_twice(project: Project) -> None:
@@ -67,6 +70,22 @@ def test_the_worker_is_never_there_twice(project: Project) -> None:
     assert deploying.returncode == 0
     assert most == 1
     assert [name for name in project.containers(host) if "worker" in name] == ["tiny-lab-green-worker-1"]
+
+
+def test_a_worker_that_is_handed_over_for_the_first_time_is_back_after_an_undo(project: Project) -> None:
+    """The old release starts its worker first, the new one stops the old one's first."""
+    compose = project.root / "compose/app.yaml"
+    handed_over = compose.read_text()
+    compose.write_text(handed_over.replace("    deploy: { update_config: { order: stop-first } }\n", ""))
+    project.deploy()
+    compose.write_text(handed_over)
+    project.environment |= {"env": {"EXIT_AFTER": "1"}, "bake": 15}
+    project.deploy(image=project.image("2"), code=7)
+    workers = [name for name in project.containers(project.hosts[0]) if "worker" in name]
+    assert workers == ["tiny-lab-blue-worker-1"]
+    project.environment |= {"env": {}, "bake": 0, "replicas": {"worker": 0}}
+    project.deploy(image=project.image("2"))
+    assert [name for name in project.containers(project.hosts[0]) if "worker" in name] == []
 
 
 def test_nothing_to_do_is_said(project: Project) -> None:

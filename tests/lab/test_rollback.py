@@ -6,7 +6,7 @@ import subprocess
 
 import httpx
 
-from tests.lab.project import Project
+from tests.lab.project import Project, wait_until
 from tests.lab.servers import Registry
 
 
@@ -48,11 +48,29 @@ def test_a_warm_release_is_switched_back_to_without_a_start(fleet: Project) -> N
     fleet.environment["keep_warm"] = True
     first = fleet.deploy().data["release"]
     fleet.deploy(image=fleet.image("2"))
+    # In its long life a warm release may have been restarted, which is no reason against it.
+    host = fleet.hosts[0]
+    warm = "tiny-lab-blue-web-1"
+    pid = fleet.shell(host, "docker", "inspect", "--format", "{{.State.Pid}}", warm)
+    fleet.shell(host, "kill", "-9", pid)
+    restarted = ("docker", "inspect", "--format", "{{.RestartCount}} {{.State.Health.Status}}", warm)
+    wait_until(lambda: fleet.shell(host, *restarted) == "1 healthy", what="the warm release to be back")
+    fleet.environment["bake"] = 1
     back = fleet.invoke("rollback", "--env", "lab", "--json").data
     assert "start" not in back["seconds"]
     for host in fleet.hosts:
         assert httpx.get(fleet.url(host)).json()["release"] == first
         assert len([name for name in fleet.containers(host) if "worker" in name]) == 1
+
+
+def test_a_host_that_went_ahead_goes_back_to_what_it_had(fleet: Project) -> None:
+    before = fleet.deploy().data["release"]
+    second = fleet.deploy(image=fleet.image("2")).data["release"]
+    ahead = fleet.hosts[1]
+    fleet.deploy("--host", ahead.name, image=fleet.image("3"))
+    assert fleet.invoke("rollback", "--env", "lab", "--host", ahead.name, "--json").data["release"] == second
+    assert {httpx.get(fleet.url(host)).json()["release"] for host in fleet.hosts} == {second}
+    assert fleet.invoke("rollback", "--env", "lab", "--json").data["release"] == before
 
 
 def test_an_image_that_is_missing_is_sent_again(project: Project) -> None:

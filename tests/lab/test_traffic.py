@@ -52,6 +52,12 @@ async def command(project: Project, *arguments: str) -> Finished:
     return Finished(process.returncode, out, err)
 
 
+async def serving(project: Project) -> str:
+    async with httpx.AsyncClient() as client:
+        release: str = (await client.get(project.url())).json()["release"]
+    return release
+
+
 def total(reports: Sequence[Report]) -> int:
     return sum(report.requests for report in reports)
 
@@ -103,6 +109,25 @@ async def test_a_release_that_dies_under_load_costs_no_read(project: Project) ->
         await asyncio.sleep(1)
     assert failed.code == 7
     assert "the stars are right" in failed.out
+    assert failures(reports()) == []
+
+
+async def test_a_release_that_listens_elsewhere_is_switched_to_undone_and_rolled_back_from(project: Project) -> None:
+    """The proxy has to find the old one at its own port and readiness until the switch, and after an undo."""
+    one, two = project.image(), project.image("2")
+    first = project.deploy(image=one).data["release"]
+    project.service |= {"port": 9000, "readiness": "/readiness?new"}
+    project.environment |= {"bake": 15, "env": {"EXIT_AFTER": "1"}}
+    async with loaded(project, [READS]) as reports:
+        failed = await command(project, "deploy", "--env", "lab", "--json", "--image", two)
+        assert failed.code == 7 and failed.data["seconds"]["bake"]
+        assert await serving(project) == first
+        project.environment |= {"bake": 0, "env": {}}
+        second = await command(project, "deploy", "--env", "lab", "--json", "--image", two)
+        assert await serving(project) == second.data["release"]
+        assert (await command(project, "rollback", "--env", "lab")).code == 0
+        assert await serving(project) == first
+        await asyncio.sleep(1)
     assert failures(reports()) == []
 
 

@@ -57,6 +57,16 @@ def test_replicas_come_from_the_environment_first() -> None:
     assert services["worker"]["deploy"]["replicas"] == 3
 
 
+@pytest.mark.parametrize(
+    ("written", "seconds"), [(None, 10), ("90s", 90), ("1m30s", 90), ("1h0m0.5s", 3600.5), ("250ms", 0.25), (30, 10)]
+)
+def test_how_long_a_service_may_take_to_stop_is_known(written: str | int | None, seconds: float) -> None:
+    service = {} if written is None else {"stop_grace_period": written}
+    config = builders.config()
+    (role,) = roles({"services": {"web": service}}, config, config.environment("prod"))
+    assert role.grace == seconds
+
+
 def test_stop_first_roles_are_known() -> None:
     data = {"services": {"web": {}, "worker": {"deploy": {"update_config": {"order": "stop-first"}}}}}
     config = builders.config()

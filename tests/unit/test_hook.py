@@ -45,7 +45,7 @@ def test_what_became_of_the_hook_is_said_where_its_container_stays(tmp_path: Pat
         check=False,
     )
     assert done.returncode == 75
-    assert "what the hook said" in done.stdout
+    assert "what the hook said" in done.stderr
     assert "could not be removed: driver failed to remove root filesystem" in done.stderr
     assert expected in done.stderr
     assert "begin" in (machine.site / "journal.jsonl").read_text()

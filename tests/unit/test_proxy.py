@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from portside.proxy import canary_route, proxy_compose, upstreams, upstreams_of, with_site
-from tests.unit import builders
+import pytest
 
+from portside.host.script import script_text
+from portside.proxy import Doors, canary_route, digest, doors_of, proxy_compose, upstreams, with_site
+from portside.release import Role
+from tests.unit import builders
+from tests.unit.test_markers import Machine
+
+DOORS = Doors(2, frozenset({("web", 8000)}))
 ROOT = Path(__file__).parents[2]
 
 
@@ -20,7 +29,7 @@ def sites(text: str) -> dict[str, list[str]]:
 def configuration(present: str = "", service: str = "links", **environment: Any) -> str:
     config = builders.config(**environment)
     config = config.model_copy(update={"service": config.service.model_copy(update={"name": service})})
-    return with_site(present, config, config.environment("prod"), 2)
+    return with_site(present, config, config.environment("prod"), DOORS)
 
 
 def test_the_same_site_again_changes_nothing() -> None:
@@ -80,8 +89,65 @@ def test_a_share_is_written_as_people_write_it() -> None:
     assert canary_route("green", "blue", 0.5) == "green+blue:0.5"
 
 
-def test_the_number_of_upstreams_is_read_back_for_a_site_of_its_own() -> None:
+def test_what_the_proxy_knows_of_a_site_is_read_back() -> None:
     config = builders.config()
-    present = with_site("", config, config.environment("prod"), 4)
-    assert upstreams_of(present, "links-prod") == 4
-    assert upstreams_of(present, "links-prod2") == upstreams_of(present, "links") == upstreams_of("", "links-prod") == 0
+    doors = Doors(4, frozenset({("web", 8000), ("web-api", 9000)}))
+    present = with_site("", config, config.environment("prod"), doors)
+    assert doors_of(present, "links-prod") == doors
+    assert doors_of(present, "links-prod2") == doors_of(present, "links") == doors_of("", "links-prod")
+    assert doors_of("", "links-prod") == Doors(0, frozenset())
+
+
+def test_a_release_is_asked_where_it_listens_whatever_the_next_one_says() -> None:
+    """Its port, its service and its readiness were its own; it answers until the switch, and after an undo."""
+    old, new = builders.release("r1"), builders.release("r2", port=9000, web="api", roles=[role("api")])
+    config = builders.config()
+    config = config.model_copy(update={"service": config.service.model_copy(update={"readiness": "/ready"})})
+    doors = replace(Doors.of((old, new)), unlike=("blue", "/old"))
+    text = with_site("", config, config.environment("prod"), doors)
+    for slot in ("blue", "green"):
+        assert f'"links-prod-{slot}-web-1:8000"' in text
+        assert f'"links-prod-{slot}-api-1:9000"' in text
+    checks = {
+        (upstream["dial"].split("-")[2], handler["health_checks"]["active"]["uri"])
+        for handler in balancers(json.loads(text))
+        if "health_checks" in handler
+        for upstream in handler["upstreams"]
+    }
+    assert checks == {("blue", "/old"), ("green", "/ready")}
+
+
+def balancers(data: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(data, dict):
+        if data.get("handler") == "reverse_proxy":
+            yield data
+        data = list(data.values())
+    if isinstance(data, list):
+        for each in data:
+            yield from balancers(each)
+
+
+def role(name: str) -> Role:
+    return Role(name=name, replicas=1, stop_first=False)
+
+
+@pytest.mark.parametrize("cut", [0, 5])
+def test_a_configuration_that_is_cut_off_on_its_way_is_not_kept(tmp_path: Path, cut: int) -> None:
+    machine = Machine(tmp_path)
+    file = tmp_path / ".portside/proxy/config/caddy.json"
+    file.parent.mkdir(parents=True)
+    before, after = configuration(), configuration(service="other")
+    file.write_text(before)
+    digests = digest(before.rstrip("\n")), digest(after.rstrip("\n"))
+    done = subprocess.run(
+        ["bash", "-c", script_text("proxy_config"), "test", "links-prod", "1", *digests],
+        env={"HOME": str(machine.home), "PATH": "/usr/bin:/bin"},
+        input=after[: len(after) - cut],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert file.read_text() == (before if cut else after)
+    assert done.returncode == (75 if cut else 0)
+    assert "did not arrive as a whole" in done.stderr or not cut

@@ -8,9 +8,10 @@ record "$begin"
 name="$site_name-hook-$release"
 remove_container "$name"
 code=0
-timeout "$seconds" docker compose -p "$site_name-hook" --project-directory "$site/releases/$release" \
+# In this process group, so that what ends this step early ends the hook.
+timeout --foreground "$seconds" docker compose -p "$site_name-hook" --project-directory "$site/releases/$release" \
   -f "$site/releases/$release/compose.yaml" --env-file /dev/null \
-  run --rm --no-deps -T --name "$name" "$service" "$@" 2>&1 | tail -n 40 || code=$?
+  run --rm --no-deps -T --name "$name" "$service" "$@" 2>&1 | tail -n 40 >&2 || code=$?
 said=""
 [ "$code" = 0 ] || said="the before-switch hook ended with exit code $code$([ "$code" != 124 ] || echo " (it ran past its $seconds s)")"
 # What became of the hook is said also where its container can't be removed.

@@ -46,6 +46,11 @@ record() {
   printf '{"at":%s,%s\n' "$EPOCHSECONDS" "${1#\{}" >>"$site/journal.jsonl"
 }
 
+# Room for the lock and the journal of an undo, where a release has filled the disk: prepare.sh lays it aside.
+make_room() {
+  rm -f "$site/ballast"
+}
+
 # True while the caller still holds the lease that gave it fencing token $1.
 holds() {
   local held=""
@@ -81,7 +86,7 @@ route() {
 # What an undo of operation $1 begins with: whatever it has overtaken is turned away from now on (see guard), and traffic
 # goes by route $2 ("-": as it does, "none": by none).
 take_back() {
-  put "$site/lock/undone" "$1"
+  put "$site/lock/undone" "$1" || return 1
   case "$2" in
   -) ;;
   none) rm -f "$base/proxy/routes/$site_name/route" ;;

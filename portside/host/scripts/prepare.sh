@@ -7,8 +7,12 @@ token="$1" begin="$2" end="$3" release="$4" image="$5" proven="$6"
 guard "$token"
 record "$begin"
 
+[ -e "$site/ballast" ] || printf '%65536s' '' >"$site/ballast"
 new="$site/releases/.new-$release"
 unpack "$new"
+# After a power cut, a committed release with empty files would be none.
+shopt -s globstar
+sync -d "$new"/**
 
 if [ "$proven" != 1 ]; then
   docker image inspect "$image" >/dev/null 2>&1 || fail 76 "image $image is not on this host"

@@ -6,6 +6,8 @@ token="$1" begin="$2" end="$3" new_route="$4" old_slot="$5" old_release="$6" slo
 shift 9
 guard "$token"
 record "$begin"
+# After a power cut, no route may be there that the journal doesn't know of.
+sync -d "$site/journal.jsonl"
 [ "$new_route" = "-" ] || route "$new_route"
 if [ "$#" -gt 0 ]; then
   if [ "$old_release" != "-" ]; then

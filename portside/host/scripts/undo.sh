@@ -8,10 +8,35 @@ token="$1" begin="$2" end="$3" old_route="$4" old_slot="$5" old_release="$6" slo
 operation="${10}" labels="${11}"
 shift 11
 guard "$token"
-record "$begin"
-take_back "$operation" "$old_route"
+# What stands behind the serving slot was taken away by the start, if that came: a route of before it stays.
+case "$(routed)" in "$old_route>"*) old_route=- ;; esac
+make_room
+begun() {
+  record "$begin" && take_back "$operation" "$old_route"
+}
+if ! begun; then
+  # The new release may be what fills the disk: it goes first. For requests that meet nobody there, the proxy asks the one
+  # behind.
+  [ "$treatment" = remove ] || fail 75 "nothing can be written: is the disk full?"
+  find_containers "$slot" "$release"
+  [ "${#ids[@]}" = 0 ] || docker stop "${ids[@]}" >/dev/null || fail 75 "release $release could not be stopped"
+  [ "${#ids[@]}" = 0 ] || docker rm -f "${ids[@]}" >/dev/null || true
+  # A line that was cut off ends here.
+  printf '\n' >>"$site/journal.jsonl" || true
+  begun || fail 75 "nothing can be written, though release $release was stopped: is the disk full?"
+fi
 # Only what is new had a hook.
 [ "$treatment" != remove ] || remove_container "$site_name-hook-$release"
+# A release that never served, and its image, if no other has it: failed ones would fill the disk one by one.
+forget() {
+  local image record others=("$base"/sites/*/releases/*/release.json)
+  record=$(show "$site/releases/$1/release.json")
+  rm -rf "${site:?}/releases/$1"
+  image="${record#*\"reference\":\"}" image="${image%%\"*}"
+  [ -n "$record" ] && [ -n "$image" ] || return 0
+  ! grep -qsF "\"reference\":\"$image\"" "${others[@]}" || return 0
+  docker image rm "$image" >/dev/null 2>&1 || true
+}
 ids=()
 case "$treatment" in
 warm:) ;;
@@ -37,6 +62,6 @@ if [ "$#" -gt 0 ] && [ "$old_release" != "-" ]; then
   fi
 fi
 rm -rf "${site:?}/releases/.new-$release"
-[ "$treatment" != remove ] || rm -rf "${site:?}/releases/$release"
+[ "$treatment" != remove ] || forget "$release"
 [ -z "$labels" ] || mark_undo "$operation" "$release" "$labels" 2>&1 || printf 'monitoring could not be told of this undo\n'
 record "$end"

@@ -12,7 +12,7 @@ from portside.host.base import Host
 from portside.host.local import LocalHost
 from portside.observing import _provide
 from tests.unit import builders
-from tests.unit.test_notify import Said
+from tests.unit.notify.test_endings import Said
 
 IMAGES = {"prometheus": "prom/prometheus:v3", "grafana": "grafana/grafana:13"}
 

@@ -23,7 +23,7 @@ def test_what_must_not_run_twice_ends_on_every_node_before_an_undo_brings_it_bac
     begun = builders.operation(swarm="acts", previous_stop_first=("worker=3",))
     step = orders(begun).withdraw(begun, "why", grace=7)
     assert step is not None
-    assert (step.script, step.arguments[-2:]) == ("swarm_withdraw", ("7", "worker"))
+    assert (step.script, step.arguments[-2:]) == ("swarm_withdraw", ("17", "worker"))
     without = builders.operation(swarm="acts")
     assert orders(without).withdraw(without, "why", grace=7) is None
     alone = builders.operation()
@@ -32,7 +32,7 @@ def test_what_must_not_run_twice_ends_on_every_node_before_an_undo_brings_it_bac
 
 def test_an_undo_brings_back_as_many_workers_as_there_were() -> None:
     previous = builders.release("r1", roles=[*RELEASE.roles[:1], RELEASE.roles[1].model_copy(update={"replicas": 3})])
-    operation = steps.operation_in_swarm(builders.operation(), previous, acts=True)
+    operation = steps.operation_in_swarm(builders.operation(stop_first=("worker",)), previous, acts=True)
     assert steps.undo(operation, "why", grace=1).arguments[-1] == "worker=3"
 
 
