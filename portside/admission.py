@@ -16,7 +16,7 @@ SCAN_FILE = "scan.json"
 async def admitted(config: Config, environment: Environment, image: Image) -> Mapping[str, str]:
     """Raise what the environment has against `image`; else the files that tell of it, for the release's directory."""
     if environment.require_signature:
-        await require_signature(config, image)
+        await require_signature(config, environment, image)
     record = await require_passing(config, environment, image) if environment.require_scan else known(config, image)
     return {SCAN_FILE: scan_summary(record, config.scan)} if record else {}
 

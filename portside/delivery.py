@@ -34,7 +34,8 @@ class Delivery:
             return
         found = target.state.image(image.reference)
         identity = found.id if found else await image_id(target.host, image.reference)
-        if identity and image.id in ("", identity):
+        # Another Engine may call the same image by its manifest instead of its configuration.
+        if identity and (image.id in ("", identity) or image.named_by_content):
             return
         if self._environment.registry != "none":
             await self._pull(target.host, image.reference)
@@ -42,6 +43,8 @@ class Delivery:
         try:
             built = await inspect_image(image.reference)
         except PortsideError:
+            built = None
+        if built is None or not (image.id in ("", built.id) or image.named_by_content):
             await self._copy(target.host, image)
             return
         await self._send(target.host, built, await present_chains(target.host))
@@ -58,8 +61,14 @@ class Delivery:
             if pulled.exit_code == 0:
                 return
         await ensure_image(reference, say=self.reporter.say, ca_bundle=self._ca_bundle)
-        if not self._environment.local:
-            await self._send(host, await inspect_image(reference), await present_chains(host))
+        if self._environment.local:
+            return
+        image = await inspect_image(reference)
+        if self._environment.architecture not in ("", image.architecture):
+            # This machine's own is another one's.
+            await self._pull(host, reference)
+            return
+        await self._send(host, image, await present_chains(host))
 
     async def _pull(self, host: Host, reference: str) -> None:
         pulled = await host.run(["docker", "pull", "--quiet", reference], timeout=PULL_SECONDS)

@@ -12,6 +12,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from portside.image.reference import content_tag
+
 Slot = Literal["blue", "green"]
 # What the names of a release's configs begin with, among its files.
 CONFIG = "config-"
@@ -29,6 +31,11 @@ class Image(BaseModel):
     id: str = ""
     size: int = 0
     architecture: str = ""
+
+    @property
+    def named_by_content(self) -> bool:
+        """Whether its reference can only ever mean this image: it is the digest, or was made from the id."""
+        return "@sha256:" in self.reference or (bool(self.id) and self.reference.endswith(f":{content_tag(self.id)}"))
 
 
 class Role(BaseModel):

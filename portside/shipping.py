@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from portside.command import run_command
 from portside.config import Config, Environment
 from portside.image.build import BuildSpec, BuiltImage, build_image, inspect_image, read_source
-from portside.image.reference import parse_reference
-from portside.image.registry import push_image
+from portside.image.reference import content_tag, parse_reference
+from portside.image.registry import QUESTION_SECONDS, push_image
 from portside.image.tags import prune_tags
 from portside.release import Image
 from portside.report import Reporter, timed
@@ -56,9 +57,19 @@ async def shipped(config: Config, environment: Environment, reporter: Reporter, 
     built = await (build(config, reporter, environment.platform) if image is None else inspect_image(image))
     known = Image(reference=built.reference, id=built.id, size=built.size, architecture=built.architecture)
     if environment.registry == "none":
-        return known
+        return await _pinned(known)
     await refuse_failed(config, environment, known)
     reference = await push(built, environment, reporter)
     await bind(config, known, reference, reporter.say)
     await sign_pushed(config, environment, reference, reporter.say)
     return known.model_copy(update={"reference": reference, "id": ""})
+
+
+async def _pinned(image: Image) -> Image:
+    """The image under a name that stays its own: what `latest` means tomorrow is no release of today."""
+    if image.named_by_content:
+        return image
+    reference = f"{parse_reference(image.reference).name}:{content_tag(image.id)}"
+    tagged = await run_command(["docker", "tag", image.id, reference], timeout=QUESTION_SECONDS)
+    tagged.check(f"{image.reference} can't be given the name {reference}")
+    return image.model_copy(update={"reference": reference})

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 from portside.command import tail
 from portside.config import FILE, Config, Environment
 from portside.errors import CommandError, ConfigError, SignatureError
 from portside.image.cosign import UNFIT, UNSIGNED, PrivateKey, Signers, sign, verify
+from portside.image.registry import variables_for
 from portside.release import Image
 from portside.secrets import resolve_one
 from portside.secrets.scrub import scrub
@@ -41,7 +43,7 @@ async def sign_pushed(config: Config, environment: Environment, reference: str, 
     return True
 
 
-async def require_signature(config: Config, image: Image) -> None:
+async def require_signature(config: Config, environment: Environment, image: Image) -> None:
     """Raise SignatureError unless the image carries a signature of those that [signing] names."""
     signing = config.signing
     if signing is None:
@@ -50,7 +52,8 @@ async def require_signature(config: Config, image: Image) -> None:
     if public_key is not None and not public_key.is_file():
         raise ConfigError(f"there is no file {signing.public_key}", where=f"{WHERE}.public_key")
     signers = Signers(public_key, signing.identity or "", signing.issuer or "", signing.transparency_log)
-    result = await verify(image.reference, signers)
+    lent = variables_for(image.reference, environment.registry, os.environ)
+    result = await verify(image.reference, signers, lent)
     if result.exit_code == 0:
         return
     said = scrub(tail(result.stderr))

@@ -101,6 +101,11 @@ class Environment(Model):
         return frozenset(int(each.rpartition(":")[2]) for each in (self.http, self.https) if each)
 
     @property
+    def architecture(self) -> str:
+        """What its hosts are made of, where `platform` says it; else ""."""
+        return self.platform.split("/")[1] if self.platform else ""
+
+    @property
     def swarm(self) -> bool:
         return self.orchestrator == "swarm"
 

@@ -177,7 +177,7 @@ async def _release(
     chapter = Chapter(reporter, TITLES[number], stage.host)
     before = load.report if load else None
     built = stage.images[number]
-    image = Image(reference=built.reference, ids=(built.id,), layers=built.layers)
+    image = Image(reference=built.reference, id=built.id, size=built.size, architecture=built.architecture)
     began = time.monotonic()
     config, environment, error = ground.config, ground.environment, None
     made = await draft(config, environment, image=image, commit="demo", created_by=operator())

@@ -17,6 +17,7 @@ from portside.errors import BuildError
 from portside.image.bases import default_ca_bundle, ensure_image, local_reference
 from portside.image.buildx import QUESTION_SECONDS, Build
 from portside.image.buildx import build as run_build
+from portside.image.reference import content_tag
 
 Say = Callable[[str], None]
 
@@ -77,7 +78,7 @@ async def build_image(spec: BuildSpec, *, revision: str, version: str, say: Say)
     source = await read_source(spec.context)
     local = replace(spec, builder=builder, runtime=runtime, ca_bundle=ca_bundle)
     image_id = await run_build(plan_build(local, source, revision=revision, version=version))
-    reference = f"{spec.name}:sha-{image_id.removeprefix('sha256:')[:12]}"
+    reference = f"{spec.name}:{content_tag(image_id)}"
     (await run_command(["docker", "tag", image_id, reference], timeout=QUESTION_SECONDS)).check()
     image = await inspect_image(reference)
     say(f"built {reference} in {time.monotonic() - started:.1f} s, {image.size / 1e6:.1f} MB")

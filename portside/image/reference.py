@@ -51,3 +51,8 @@ def parse_reference(text: str) -> Reference:
     else:
         registry, repository = DEFAULT_REGISTRY, name if slash else f"library/{name}"
     return Reference(name, registry, repository, match["tag"] or "latest", match["digest"] or "")
+
+
+def content_tag(image_id: str) -> str:
+    """The tag of the image with this id, which is no other one's: sha-0123456789ab."""
+    return f"sha-{image_id.removeprefix('sha256:')[:12]}"

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,11 +32,12 @@ class Artifact:
     subject: str
     digest: str
     annotations: Mapping[str, str]
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
 
     async def read(self, name: str) -> bytes:
         """The file called `name`. Raises BuildError when there is none, or it isn't what its digest says."""
         where = parse_reference(self.subject)
-        async with opened(where) as registry:
+        async with opened(where, self.environ) as registry:
             manifest = json.loads(await registry.manifest(self.digest))
             for layer in manifest.get("layers", ()):
                 if layer.get("annotations", {}).get(TITLE) == name:
@@ -85,13 +87,13 @@ async def attach(
     return digest
 
 
-async def attached(subject: str, artifact_type: str) -> list[Artifact]:
+async def attached(subject: str, artifact_type: str, environ: Mapping[str, str] = os.environ) -> list[Artifact]:
     """What is attached to the image `registry/name@sha256:…` under this type, newest first. Raises BuildError."""
     where = _digested(subject)
-    async with opened(where) as registry:
+    async with opened(where, environ) as registry:
         listed = await registry.referrers(where.digest) or await registry.tagged(_tag(where)) or b"{}"
     found = [
-        Artifact(subject, each["digest"], each.get("annotations") or {})
+        Artifact(subject, each["digest"], each.get("annotations") or {}, environ)
         for each in json.loads(listed).get("manifests", ())
         if each.get("artifactType") == artifact_type
     ]

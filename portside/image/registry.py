@@ -70,6 +70,14 @@ def worth_repeating(output: str) -> bool:
     return bool(_PASSING.search(output)) and not _REFUSED.search(output)
 
 
+def variables_for(reference: str, registry: str, environ: Mapping[str, str]) -> Mapping[str, str]:
+    """`environ`, without PORTSIDE_REGISTRY_* where `reference` is in another registry than `registry`, as an environment
+    of portside.toml has it: another one has no business with their values."""
+    if registry != "none" and parse_reference(registry).registry == parse_reference(reference).registry:
+        return environ
+    return {name: value for name, value in environ.items() if name not in (USERNAME, PASSWORD)}
+
+
 @asynccontextmanager
 async def logged_in(where: Reference, environ: Mapping[str, str]) -> AsyncIterator[dict[str, str]]:
     """The variables under which docker is logged in to the registry, for as long as the block lasts."""

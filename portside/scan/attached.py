@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
 from pydantic import ValidationError
@@ -33,7 +34,7 @@ async def attach_record(record: Record, reports: Mapping[str, bytes], published:
         await attach(published, artifact_type=CYCLONEDX, files={SBOM: (CYCLONEDX, reports[SBOM])}, annotations=created)
 
 
-async def attached_record(published: str) -> Record | None:
+async def attached_record(published: str, environ: Mapping[str, str] = os.environ) -> Record | None:
     """The newest record that is attached to the image `registry/name@sha256:…` and bound to that very digest.
 
     Raises BuildError when the registry can't be asked.
@@ -42,7 +43,7 @@ async def attached_record(published: str) -> Record | None:
 
     digest = published.rpartition("@")[2]
     found = []
-    for artifact in (await attached(published, RECORD_TYPE))[:NEWEST]:
+    for artifact in (await attached(published, RECORD_TYPE, environ))[:NEWEST]:
         try:
             record = Record.model_validate_json(await artifact.read(RECORD))
         except ValidationError:

@@ -5,11 +5,13 @@ A record keeps findings, and they are judged anew each time: by what portside.to
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 from portside.config import Config, Environment
 from portside.errors import BuildError, ScanError
+from portside.image.registry import variables_for
 from portside.release import Image
 from portside.scan.attached import attach_record, attached_record
 from portside.scan.findings import Record
@@ -40,7 +42,8 @@ async def require_passing(
     record, trouble = known(config, image), ""
     if (record is None or _old(record, config, now)) and "@sha256:" in image.reference:
         try:
-            remote = await attached_record(image.reference)
+            lent = variables_for(image.reference, environment.registry, os.environ)
+            remote = await attached_record(image.reference, lent)
         except BuildError as error:
             remote, trouble = None, str(error)
         if remote is not None and (record is None or remote.scanned > record.scanned):
@@ -54,6 +57,13 @@ async def require_passing(
             remedy=scan,
         )
     _insist(record, config, environment, image, now, doing="deployed")
+    silent = sorted(set(config.scan.scanners) - {run.scanner for run in record.runs})
+    if silent:
+        raise ScanError(
+            f"the last scan of {image.reference} is without {', '.join(silent)}, which has to agree",
+            where="portside.toml: scan.scanners",
+            remedy=scan,
+        )
     if _old(record, config, now):
         raise ScanError(
             f"the last scan of {image.reference} is of {record.scanned:%Y-%m-%d %H:%M} UTC, older than "

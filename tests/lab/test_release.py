@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 
 import httpx
@@ -86,6 +87,26 @@ def test_a_worker_that_is_handed_over_for_the_first_time_is_back_after_an_undo(p
     project.environment |= {"env": {}, "bake": 0, "replicas": {"worker": 0}}
     project.deploy(image=project.image("2"))
     assert [name for name in project.containers(project.hosts[0]) if "worker" in name] == []
+
+
+def test_a_tag_that_moves_is_another_release_and_goes_back_to_what_it_was(project: Project) -> None:
+    def serving() -> str:
+        return project.shell(project.hosts[0], "docker", "inspect", "--format", "{{.Config.Image}}", *web())
+
+    def web() -> list[str]:
+        return [name for name in project.containers(project.hosts[0]) if "web-1" in name]
+
+    one, two = project.image(), project.image("2")
+    try:
+        subprocess.run(["docker", "tag", one, "tiny:moving"], check=True)
+        project.deploy(image="tiny:moving")
+        subprocess.run(["docker", "tag", two, "tiny:moving"], check=True)
+        assert project.deploy(image="tiny:moving").data["outcome"] == "released"
+        assert serving() == two
+        project.invoke("rollback", "--env", "lab")
+        assert serving() == one
+    finally:
+        subprocess.run(["docker", "image", "rm", "tiny:moving"], check=False)
 
 
 def test_nothing_to_do_is_said(project: Project) -> None:

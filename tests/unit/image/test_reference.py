@@ -6,6 +6,8 @@ import pytest
 
 from portside.errors import ConfigError
 from portside.image.reference import parse_reference
+from portside.image.registry import PASSWORD, USERNAME, variables_for
+from portside.release import Image
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -36,3 +38,28 @@ def test_an_assembled_image_is_kept_under_its_name_without_the_digest() -> None:
 def test_what_is_no_reference_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="is not an image reference"):
         parse_reference(text)
+
+
+@pytest.mark.parametrize(
+    ("registry", "reference", "lent"),
+    [
+        ("ghcr.io/acme/links", "ghcr.io/acme/links@sha256:" + "1" * 64, True),
+        ("ghcr.io/acme/links", "ghcr.io/other/thing:1", True),
+        ("ghcr.io/acme/links", "elsewhere.example/links:1", False),
+        ("ghcr.io/acme/links", "links:1", False),
+        ("none", "elsewhere.example/links:1", False),
+    ],
+)
+def test_a_registry_s_password_is_for_that_registry_alone(registry: str, reference: str, lent: bool) -> None:
+    given = {USERNAME: "me", PASSWORD: "hunter2", "PATH": "/bin"}
+    left = variables_for(reference, registry, given)
+    assert left["PATH"] == "/bin"
+    assert (USERNAME in left, PASSWORD in left) == (lent, lent)
+
+
+def test_a_name_made_of_the_id_can_only_mean_that_image() -> None:
+    image = Image(reference="links:sha-0123456789ab", id="sha256:0123456789abcdef")
+    assert image.named_by_content
+    assert not image.model_copy(update={"reference": "links:latest"}).named_by_content
+    assert not image.model_copy(update={"id": ""}).named_by_content
+    assert Image(reference="links@sha256:" + "1" * 64).named_by_content

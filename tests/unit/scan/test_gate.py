@@ -203,3 +203,12 @@ def test_a_rollback_to_what_passed_or_where_nothing_is_demanded_says_nothing(tmp
     config = project(tmp_path)
     scanned(tmp_path, at=datetime.now(UTC))
     assert doubts(config, config.environment("prod"), LOCAL) == ()
+
+
+async def test_every_scanner_that_has_to_agree_has_said_something(tmp_path: Path) -> None:
+    config = project(tmp_path)
+    both = config.model_copy(update={"scan": Scan(scanners=("trivy", "snyk"))})
+    scanned(tmp_path)
+    await require_passing(config, config.environment("prod"), LOCAL, now=NOW)
+    with pytest.raises(ScanError, match="without snyk"):
+        await require_passing(both, both.environment("prod"), LOCAL, now=NOW)
