@@ -71,8 +71,8 @@ def worth_repeating(output: str) -> bool:
 
 
 def variables_for(reference: str, registry: str, environ: Mapping[str, str]) -> Mapping[str, str]:
-    """`environ`, without PORTSIDE_REGISTRY_* where `reference` is in another registry than `registry`, as an environment
-    of portside.toml has it: another one has no business with their values."""
+    """`environ`, without PORTSIDE_REGISTRY_* where `reference` is in another registry than `registry`, which is an
+    environment's of portside.toml: another one has no business with their values."""
     if registry != "none" and parse_reference(registry).registry == parse_reference(reference).registry:
         return environ
     return {name: value for name, value in environ.items() if name not in (USERNAME, PASSWORD)}
