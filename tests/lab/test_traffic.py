@@ -116,7 +116,7 @@ async def test_a_release_that_listens_elsewhere_is_switched_to_undone_and_rolled
     """The proxy has to find the old one at its own port and readiness until the switch, and after an undo."""
     one, two = project.image(), project.image("2")
     first = project.deploy(image=one).data["release"]
-    project.service |= {"port": 9000, "readiness": "/readiness?new"}
+    project.service |= {"port": 9000, "readiness": "/ready"}
     project.environment |= {"bake": 15, "env": {"EXIT_AFTER": "1"}}
     async with loaded(project, [READS]) as reports:
         failed = await command(project, "deploy", "--env", "lab", "--json", "--image", two)

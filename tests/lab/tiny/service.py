@@ -25,6 +25,7 @@ import time
 from pathlib import Path
 
 GRACE = 10
+READINESS = ("/readiness", "/ready")
 SITE = ("service", "env", "release")
 EDGES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, float("inf"))
 state = {"serving": 0, "stopping": False, "flapping": False, "ready": True}
@@ -151,7 +152,7 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
                 ]
                 body = await reader.readexactly(int(lengths[0])) if lengths else b""
                 began = time.monotonic()
-                private = path in ("/readiness", "/metrics")
+                private = path in (*READINESS, "/metrics")
                 if path.startswith("/slow"):
                     await asyncio.sleep(seconds_in(path))
                 if path.startswith("/stream"):
@@ -162,7 +163,7 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
                     return
                 if not private and os.environ.get("SLOW"):
                     await asyncio.sleep(float(os.environ["SLOW"]))
-                fit = path != "/readiness" or ready()
+                fit = path not in READINESS or ready()
                 fails = not private and bool(os.environ.get("FAILS"))
                 text = json.dumps(
                     {
