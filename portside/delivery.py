@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from pathlib import Path
 
 from portside.config import Config, Environment
@@ -11,6 +12,7 @@ from portside.host.base import Host
 from portside.image.bases import default_ca_bundle, ensure_image
 from portside.image.build import BuiltImage, inspect_image
 from portside.image.transport import CACHE, image_id, present_chains, send_image
+from portside.preflight import MACHINES
 from portside.release import Image
 from portside.report import Reporter
 from portside.steps import Target
@@ -60,15 +62,14 @@ class Delivery:
             pulled = await host.run(["docker", "pull", "--quiet", reference], timeout=PULL_SECONDS)
             if pulled.exit_code == 0:
                 return
-        await ensure_image(reference, say=self.reporter.say, ca_bundle=self._ca_bundle)
-        if self._environment.local:
-            return
-        image = await inspect_image(reference)
-        if self._environment.architecture not in ("", image.architecture):
-            # This machine's own is another one's.
+        wanted = self._environment.architecture
+        if wanted and platform.machine() not in (wanted, MACHINES.get(wanted)):
+            # What this machine has, or makes, is for its own kind.
             await self._pull(host, reference)
             return
-        await self._send(host, image, await present_chains(host))
+        await ensure_image(reference, say=self.reporter.say, ca_bundle=self._ca_bundle)
+        if not self._environment.local:
+            await self._send(host, await inspect_image(reference), await present_chains(host))
 
     async def _pull(self, host: Host, reference: str) -> None:
         pulled = await host.run(["docker", "pull", "--quiet", reference], timeout=PULL_SECONDS)

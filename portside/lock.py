@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from portside.errors import LockError, PortsideError
+from portside.errors import HostError, LockError, PortsideError
 from portside.facts import NONSENSE, STATE_DEADLINE, State, asked, parse_holder, parse_state
 from portside.fleet import Watched, unwatched
 from portside.host.base import Channel, Host
@@ -21,6 +21,8 @@ from portside.host.script import script_argv
 
 # What lease.sh ends a host's state with.
 END = b"@@end\n"
+KEPT_DEADLINE = 20.0
+UNLOCK_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ async def locked(
                     leases[result.host.name] = result
             await _quiet(reading)
         if claim.leave:
-            await asyncio.gather(*(lease.channel.send(b"keep\n") for lease in leases.values()))
+            await _leave(list(leases.values()), site)
         beat = asyncio.create_task(_heartbeat(list(leases.values()), claim.ttl / 3))
         try:
             yield {host.name: leases[host.name] for host in hosts}
@@ -129,6 +131,22 @@ async def _read_state(lease: Lease) -> None:
     if not text.endswith(END):
         (await lease.channel.close()).check("the host's state can't be read", remedy="Try again in a minute.")
     lease.state = parse_state(text.decode(errors="replace"), lease.host.name)
+
+
+async def _leave(leases: Sequence[Lease], site: str) -> None:
+    """Let every host keep the lock when we are gone, or none. Raises HostError."""
+
+    async def one(lease: Lease) -> bool:
+        await lease.channel.send(b"keep\n")
+        return await lease.channel.readline(KEPT_DEADLINE) == b"kept\n"
+
+    kept = await asyncio.gather(*map(one, leases), return_exceptions=True)
+    if all(answer is True for answer in kept):
+        return
+    free = [lease.host.run(script_argv("unlock", site), timeout=UNLOCK_SECONDS) for lease in leases]
+    await asyncio.gather(*free, return_exceptions=True)
+    lost = [lease.host.name for lease, answer in zip(leases, kept, strict=True) if answer is not True]
+    raise HostError("the lock could not be left, and is free again", where=", ".join(lost), remedy="Try it again.")
 
 
 async def _heartbeat(leases: Sequence[Lease], interval: float) -> None:

@@ -26,7 +26,7 @@ from portside.report import Reporter
 from portside.rollout import Rollout
 from portside.site import Site, opened, operation_id
 from portside.steps import Target
-from portside.surroundings import Surroundings
+from portside.surroundings import Surroundings, lead_to
 from portside.watch import Watch, refreshed
 
 if TYPE_CHECKING:
@@ -120,6 +120,7 @@ async def rollback(
         delivery = Delivery(config, environment, reporter, site.hosts)
         watch = Watch.of(site, targets)
         with Ending(site.notices, targets, release) as ending:
+            await lead_to(targets, release)
             rollout = _rollout(swarm, None)(
                 config,
                 environment,

@@ -12,7 +12,10 @@ from portside.release import Release
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that would be different. `what` is image, compose, env, proxy, accessories or release."""
+    """One thing that would be different.
+
+    `what` is image, compose, env, web, port, readiness, proxy, proxy route, accessories or release.
+    """
 
     what: str
     before: str
@@ -62,6 +65,13 @@ def _changes(desired: Desired, host: str, state: State) -> list[Change]:
         if without_identity(current) != without_identity(release):
             found.append(Change("compose", "", diff(without_identity(current), without_identity(release))))
         found.extend(_env_changes(current, release))
+        for what, before, after in (
+            ("web", current.web, release.web),
+            ("port", str(current.port), str(release.port)),
+            ("readiness", current.readiness, release.readiness),
+        ):
+            if before != after:
+                found.append(Change(what, before, after))
     if state.proxy is None:
         found.append(Change("proxy", "none", "would be started"))
     elif not state.proxy.running:

@@ -10,14 +10,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from portside.config import Config, Environment, Service
+from portside.config import Config, Environment
 from portside.errors import ConfigError
 from portside.release import Release, Slot, other
 
@@ -53,34 +54,20 @@ def canary_route(serving: Slot, trial: Slot, share: float) -> str:
 
 
 @dataclass(frozen=True)
-class Doors:
-    """Where a slot's containers may take requests: as many as any release has, under the name and port of each.
+class Door:
+    """Where a release's web containers take requests, and say that they are ready."""
 
-    Nobody answers where the slot's release has none, and a refused connection costs a request nothing.
-    """
-
-    replicas: int
-    doors: frozenset[tuple[str, int]]
-    # What serves now, where it says that it is ready at another path than the service does.
-    unlike: tuple[Slot, str] | None = None
+    web: str
+    port: int
+    readiness: str
 
     @classmethod
-    def of(cls, releases: Iterable[Release]) -> Doors:
-        all_of_them = list(releases)
-        return cls(
-            max(release.replicas for release in all_of_them),
-            frozenset((release.web, release.port) for release in all_of_them),
-        )
-
-    def __or__(self, other: Doors) -> Doors:
-        return Doors(max(self.replicas, other.replicas), self.doors | other.doors, self.unlike or other.unlike)
-
-    def readiness(self, slot: Slot, service: Service) -> str:
-        return self.unlike[1] if self.unlike and self.unlike[0] == slot else service.readiness
+    def of(cls, release: Release) -> Door:
+        return cls(release.web, release.port, release.readiness)
 
 
-def site_route(config: Config, environment: Environment, doors: Doors) -> dict[str, Any]:
-    """The Caddy route of one environment of the service."""
+def site_route(config: Config, environment: Environment, replicas: int, doors: Mapping[Slot, Door]) -> dict[str, Any]:
+    """The Caddy route of one environment of the service, with `replicas` upstreams in each slot."""
     site = config.site(environment)
     service = config.service
     route_file = f"{{file.{ROUTES}/{site}/route}}"
@@ -104,6 +91,7 @@ def site_route(config: Config, environment: Environment, doors: Doors) -> dict[s
     slots: tuple[Slot, ...] = ("blue", "green")
     for slot in slots:
         behind = other(slot)
+        balanced = partial(_balanced, environment, site, replicas=replicas)
         routes.append(
             {
                 "match": [
@@ -113,21 +101,19 @@ def site_route(config: Config, environment: Environment, doors: Doors) -> dict[s
                 "handle": [
                     {
                         "handler": "subroute",
-                        "routes": [{"handle": [_balanced(environment, site, slot, doors, service)]}],
+                        "routes": [{"handle": [balanced(slot, doors[slot])]}],
                         "errors": {
                             "routes": [
                                 {
                                     "match": _unanswered(route_file, slot, behind, environment),
-                                    "handle": [_balanced(environment, site, behind, doors, service, last=True)],
+                                    "handle": [balanced(behind, doors[behind], last=True)],
                                     "terminal": True,
                                 },
                                 # Nothing stands behind, and no container says that it is ready, or all are being
                                 # started again: to ask them all the same is better than to answer for them.
                                 {
                                     "match": [{"expression": f"{FAILED} && {may}"} for may in (REPEATABLE, UNSEEN)],
-                                    "handle": [
-                                        _balanced(environment, site, slot, doors, service, last=True, checked=False)
-                                    ],
+                                    "handle": [balanced(slot, doors[slot], last=True, checked=False)],
                                     "terminal": True,
                                 },
                                 # Without a route of its own, Caddy would answer an error with an empty 200.
@@ -181,9 +167,9 @@ def _balanced(
     environment: Environment,
     site: str,
     slot: Slot,
-    doors: Doors,
-    service: Service,
+    door: Door,
     *,
+    replicas: int,
     last: bool = False,
     checked: bool = True,
 ) -> dict[str, Any]:
@@ -192,14 +178,10 @@ def _balanced(
     `checked`: only containers that are ready and haven't failed a moment ago are chosen from.
     """
     if environment.swarm:
-        return _spread(site, slot, doors, "1s" if last else "3s")
+        return _spread(site, slot, door, "1s" if last else "3s")
     handler: dict[str, Any] = {
         "handler": "reverse_proxy",
-        "upstreams": [
-            {"dial": dial}
-            for web, port in sorted(doors.doors)
-            for dial in upstreams(site, slot, web, doors.replicas, port)
-        ],
+        "upstreams": _dialled(site, slot, replicas, door),
         "load_balancing": {
             "selection_policy": {"policy": "least_conn"},
             "try_duration": "3s" if last else "300ms",
@@ -210,7 +192,7 @@ def _balanced(
     if checked:
         handler["health_checks"] = {
             "active": {
-                "uri": doors.readiness(slot, service),
+                "uri": door.readiness,
                 "interval": HEALTH_INTERVAL,
                 "timeout": "2s",
                 "fails": HEALTH_FAILS,
@@ -226,7 +208,7 @@ def tasks_of(site: str, slot: Slot, web: str) -> str:
     return f"tasks.{site}-{slot}_{web}"
 
 
-def _spread(site: str, slot: Slot, doors: Doors, patience: str) -> dict[str, Any]:
+def _spread(site: str, slot: Slot, door: Door, patience: str) -> dict[str, Any]:
     """A Swarm's containers of a slot, which come and go: the Engine's DNS says every second which there are.
 
     No connection is kept: one to a node that has lost power would swallow every request that it is chosen for, while
@@ -234,13 +216,15 @@ def _spread(site: str, slot: Slot, doors: Doors, patience: str) -> dict[str, Any
     is passed over, for a busy network may make all of them look gone at once. Caddy checks no health of such upstreams;
     the Swarm does, and takes an unhealthy container out of the DNS.
     """
-    sources = [
-        {"source": "a", "name": tasks_of(site, slot, web), "port": str(port), "refresh": "1s", "dial_timeout": "1s"}
-        for web, port in sorted(doors.doors)
-    ]
     return {
         "handler": "reverse_proxy",
-        "dynamic_upstreams": sources[0] if len(sources) == 1 else {"source": "multi", "sources": sources},
+        "dynamic_upstreams": {
+            "source": "a",
+            "name": tasks_of(site, slot, door.web),
+            "port": str(door.port),
+            "refresh": "1s",
+            "dial_timeout": "1s",
+        },
         "load_balancing": {
             "selection_policy": {"policy": "least_conn"},
             "try_duration": patience,
@@ -261,11 +245,68 @@ def _unavailable(body: str) -> dict[str, Any]:
     }
 
 
-def doors_of(present: str, site: str) -> Doors:
+def _dialled(site: str, slot: Slot, replicas: int, door: Door) -> list[dict[str, str]]:
+    return [{"dial": dial} for dial in upstreams(site, slot, door.web, replicas, door.port)]
+
+
+def upstreams_of(present: str, site: str) -> int:
+    """How many containers of a slot the proxy configuration `present` (JSON text, or "") knows for `site`."""
+    found = re.findall(rf'"{re.escape(site)}-(?:blue|green)-[^":]+-(\d+):\d+"', present)
+    return max(map(int, found), default=0)
+
+
+@lru_cache(maxsize=16)
+def doors_of(present: str, site: str) -> Mapping[Slot, Door]:
     """What the proxy configuration `present` (JSON text, or "") knows of a site's slots."""
-    found = re.findall(rf'"{re.escape(site)}-(?:blue|green)-([^":]+)-(\d+):(\d+)"', present)
-    numbers = [int(number) for _, number, _ in found]
-    return Doors(max(numbers, default=0), frozenset((web, int(port)) for web, _, port in found))
+    found: dict[Slot, Door] = {}
+    # What stands first is what is asked first, and says where it asks for readiness.
+    for slot, handler in _slots(json.loads(present), site) if present.strip() else ():
+        if "upstreams" in handler:
+            name, _, port = handler["upstreams"][0]["dial"].rpartition(":")
+            web = name.removeprefix(f"{site}-{slot}-").rpartition("-")[0]
+        else:
+            web = handler["dynamic_upstreams"]["name"].removeprefix(tasks_of(site, slot, ""))
+            port = handler["dynamic_upstreams"]["port"]
+        active = handler.get("health_checks", {}).get("active", {})
+        found.setdefault(slot, Door(web, int(port), active.get("uri", "/")))
+    return found
+
+
+def with_doors(present: str, site: str, doors: Mapping[Slot, Door]) -> str:
+    """The proxy configuration `present` (JSON text) with these slots of a site at these doors, and as it is else."""
+    data = json.loads(present)
+    for slot, handler in _slots(data, site):
+        if (door := doors.get(slot)) is None:
+            continue
+        if "upstreams" in handler:
+            handler["upstreams"] = _dialled(site, slot, len(handler["upstreams"]), door)
+        else:
+            handler["dynamic_upstreams"] |= {"name": tasks_of(site, slot, door.web), "port": str(door.port)}
+        if "active" in handler.get("health_checks", {}):
+            handler["health_checks"]["active"]["uri"] = door.readiness
+    return written(data)
+
+
+def _slots(data: dict[str, Any], site: str) -> Iterator[tuple[Slot, dict[str, Any]]]:
+    """The handlers of a site's slots, in their order."""
+    routes = (route for server in data["apps"]["http"]["servers"].values() for route in server["routes"])
+    slots: tuple[Slot, ...] = ("blue", "green")
+    for handler in _balancers([route for route in routes if route.get("@id") == site]):
+        first: list[dict[str, str]] = handler.get("upstreams") or [{"dial": handler["dynamic_upstreams"]["name"]}]
+        named = first[0]["dial"]
+        for slot in slots:
+            if named.startswith((f"{site}-{slot}-", tasks_of(site, slot, ""))):
+                yield slot, handler
+
+
+def _balancers(data: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(data, dict):
+        if data.get("handler") == "reverse_proxy":
+            yield data
+        # What fails comes after what is tried, whatever the file's order.
+        data = [value for name, value in sorted(data.items(), key=lambda item: item[0] == "errors")]
+    for each in data if isinstance(data, list) else ():
+        yield from _balancers(each)
 
 
 def empty_config() -> dict[str, Any]:
@@ -314,7 +355,7 @@ def _measured(data: dict[str, Any]) -> None:
     }
 
 
-def with_site(present: str, config: Config, environment: Environment, doors: Doors) -> str:
+def with_site(present: str, config: Config, environment: Environment, replicas: int, doors: Mapping[Slot, Door]) -> str:
     """The proxy configuration `present` (JSON text, or "") with this site's route in its place."""
     data: dict[str, Any] = json.loads(present) if present.strip() else empty_config()
     _measured(data)
@@ -322,13 +363,17 @@ def with_site(present: str, config: Config, environment: Environment, doors: Doo
     servers = data["apps"]["http"]["servers"]
     for server in servers.values():
         server["routes"] = [route for route in server["routes"] if route.get("@id") not in (site, f"{site}-redirect")]
-    route = site_route(config, environment, doors)
+    route = site_route(config, environment, replicas, doors)
     if environment.domain and environment.https:
         _add(servers["https"], route)
         _add(servers["http"], _redirect(site, environment.domain))
         _certify(data, environment.domain, environment.tls)
     else:
         _add(servers["http"], route)
+    return written(data)
+
+
+def written(data: dict[str, Any]) -> str:
     return json.dumps(data, indent=1, sort_keys=True) + "\n"
 
 

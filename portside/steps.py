@@ -156,9 +156,11 @@ def withdraw(operation: Operation, reason: str, *, grace: float) -> None:
     del operation, reason, grace
 
 
-def undo(operation: Operation, reason: str, *, grace: float) -> Step:
+def undo(operation: Operation, reason: str, *, grace: float, local: bool = False) -> Step:
+    """`local`: on the machine that the image was built on, and may be wanted again."""
     warm = f"warm:{','.join(operation.stop_first)}"
-    treatment = "remove" if operation.fresh else warm if operation.warm else "keep"
+    removed = "leave" if local else "remove"
+    treatment = removed if operation.fresh else warm if operation.warm else "keep"
     arguments = (
         operation.route or "none",
         operation.previous_slot or NONE,

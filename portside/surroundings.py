@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 
 from portside import steps
 from portside.command import Result
@@ -18,9 +20,9 @@ from portside.making import Accessories, ProxyFiles, read_accessories, read_prox
 from portside.operators import operator
 from portside.orders import run_step
 from portside.plan import Desired
-from portside.proxy import Doors, digest, doors_of, with_site
+from portside.proxy import Door, digest, doors_of, upstreams_of, with_doors, with_site
 from portside.proxy_admin import ADMIN_SOCKET, Admin
-from portside.release import Release
+from portside.release import Release, Slot
 from portside.report import timed
 from portside.site import Site, operation_id
 from portside.steps import Target
@@ -42,7 +44,7 @@ class Surroundings:
     proxy: ProxyFiles
     accessories: Accessories | None
     # What hosts that are alike are told is made once: each of them twice costs a hundred hosts a second.
-    _made: dict[tuple[str, Doors], str] = field(default_factory=dict, repr=False, compare=False)
+    _made: dict[tuple[Any, ...], str] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     async def read(cls, config: Config, environment: Environment) -> Surroundings:
@@ -53,7 +55,7 @@ class Surroundings:
         return Desired(
             release,
             self.proxy.fingerprint,
-            {name: self._configuration(state, release) for name, state in site.states.items()},
+            {name: self._configuration(state, release, None) for name, state in site.states.items()},
             dict.fromkeys(self._accessory_hosts(site), self.accessories.fingerprint) if self.accessories else {},
         )
 
@@ -97,30 +99,42 @@ class Surroundings:
         configured = self.environment.accessory_hosts
         return [site.hosts[0].name] if configured is None else list(configured)
 
-    def _configuration(self, state: State, release: Release) -> str:
-        # Never less than the proxy knows already: a release that is pruned is no reason to reload it.
-        known = doors_of(state.proxy_config, self.config.site(self.environment))
-        doors = known | Doors.of((release, *state.releases.values()))
-        serves = state.releases.get(state.current.release) if state.current else None
-        if serves and state.serving and serves.readiness != self.config.service.readiness:
-            doors = replace(doors, unlike=(state.serving, serves.readiness))
-        alike = state.proxy_config, doors
+    def _configuration(self, state: State, release: Release, taken: Slot | None) -> str:
+        """The proxy's file for a host, where `release` is about to take the slot `taken`, if any."""
+        site = self.config.site(self.environment)
+        # Never fewer than the proxy knows already: a release that is pruned is no reason to reload it.
+        known = upstreams_of(state.proxy_config, site)
+        replicas = max(known, release.replicas, *(other.replicas for other in state.releases.values()))
+        doors = self._doors(state, release, taken)
+        alike = (state.proxy_config, replicas, *sorted(doors.items()))
         if alike not in self._made:
-            self._made[alike] = with_site(state.proxy_config, self.config, self.environment, doors)
+            self._made[alike] = with_site(state.proxy_config, self.config, self.environment, replicas, doors)
         return self._made[alike]
+
+    def _doors(self, state: State, release: Release, taken: Slot | None) -> dict[Slot, Door]:
+        """Each slot is asked where the release in it listens, which isn't where the next one does."""
+        known = dict(doors_of(state.proxy_config, self.config.site(self.environment)))
+        serves = state.releases.get(state.current.release) if state.current else None
+        if serves and state.serving:
+            known[state.serving] = Door.of(serves)
+        if taken:
+            known[taken] = Door.of(release)
+        both: tuple[Slot, ...] = ("blue", "green")
+        return {slot: known.get(slot, Door.of(release)) for slot in both}
 
     async def _ensure_proxy(self, target: Target, release: Release, delivery: Delivery, apply: bool) -> None:
         state = target.state
-        configuration = self._configuration(state, release)
+        make = partial(self._configuration, release=release, taken=None if apply else target.operation.slot)
+        configuration = make(state)
         running = state.proxy is not None and state.proxy.running
         if not running or (apply and state.proxy and state.proxy.fingerprint != self.proxy.fingerprint):
             await delivery.provide_named(target.host, self.config.images.proxy)
             with timed(delivery.reporter, target.host.name, "proxy"):
-                await self._start_proxy(target, release, configuration)
+                await self._start_proxy(target, configuration, make)
         elif state.proxy_config != configuration.rstrip("\n"):
-            await self._reload(target, release, configuration)
+            await reload(target, configuration, make)
 
-    async def _start_proxy(self, target: Target, release: Release, configuration: str) -> None:
+    async def _start_proxy(self, target: Target, configuration: str, make: Callable[[State], str]) -> None:
         for _ in range(OVERTAKEN):
             arguments = (self.proxy.fingerprint, str(PROXY_DEADLINE), digest(target.state.proxy_config))
             argv = script_argv("proxy", target.site, target.token, *arguments)
@@ -129,7 +143,7 @@ class Surroundings:
             overtaken = _overtaken(target, result)
             if overtaken is None:
                 break
-            target, configuration = overtaken, self._configuration(overtaken.state, release)
+            target, configuration = overtaken, make(overtaken.state)
         if result.exit_code != 0:
             raise ReleaseError(
                 "the proxy did not start",
@@ -138,23 +152,7 @@ class Surroundings:
             )
         if result.text:
             # Another site's release had started it, and it runs with that one's file still.
-            await self._reload(_with_proxy_config(target, configuration), release, configuration)
-
-    async def _reload(self, target: Target, release: Release, configuration: str) -> None:
-        admin = Admin(await target.host.tunnel(f"{target.state.base}/{ADMIN_SOCKET}"), target.host.name)
-        for _ in range(OVERTAKEN):
-            await admin.load(configuration)
-            digests = digest(target.state.proxy_config), digest(configuration.rstrip("\n"))
-            argv = script_argv("proxy_config", target.site, target.token, *digests)
-            result = await target.host.run(argv, stdin=configuration.encode(), timeout=30 + steps.GRACE)
-            overtaken = _overtaken(target, result)
-            if overtaken is None:
-                break
-            # By a release of another site. What was just loaded is without it; this is with both.
-            target, configuration = overtaken, self._configuration(overtaken.state, release)
-        else:
-            await admin.load(target.state.proxy_config)
-        result.check("the proxy's configuration could not be kept")
+            await reload(_with_proxy_config(target, configuration), configuration, make)
 
     async def _ensure_accessories(self, target: Target, delivery: Delivery, *, apply: bool) -> bool:
         present = target.state.accessories_fingerprint
@@ -167,6 +165,37 @@ class Surroundings:
             operation = Operation(id=operation_id(), kind="accessories", owner=operator())
             await run_step(Target(target.host, target.site, target.token, target.state, operation), step)
         return True
+
+
+async def lead_to(targets: Sequence[Target], release: Release) -> None:
+    """Before a rollback: the proxy of each host asks the slot that `release` goes to where that listens."""
+
+    async def one(target: Target) -> None:
+        def made(state: State) -> str:
+            return with_doors(state.proxy_config, target.site, {target.operation.slot: Door.of(release)})
+
+        if target.state.proxy_config and made(target.state).rstrip("\n") != target.state.proxy_config:
+            await reload(target, made(target.state), made)
+
+    await everywhere(targets, one)
+
+
+async def reload(target: Target, configuration: str, make: Callable[[State], str]) -> None:
+    """Load `configuration` into a host's proxy and keep it; made anew from what another site has put there."""
+    admin = Admin(await target.host.tunnel(f"{target.state.base}/{ADMIN_SOCKET}"), target.host.name)
+    for _ in range(OVERTAKEN):
+        await admin.load(configuration)
+        digests = digest(target.state.proxy_config), digest(configuration.rstrip("\n"))
+        argv = script_argv("proxy_config", target.site, target.token, *digests)
+        result = await target.host.run(argv, stdin=configuration.encode(), timeout=30 + steps.GRACE)
+        overtaken = _overtaken(target, result)
+        if overtaken is None:
+            break
+        # By a release of another site. What was just loaded is without it; this is with both.
+        target, configuration = overtaken, make(overtaken.state)
+    else:
+        await admin.load(target.state.proxy_config)
+    result.check("the proxy's configuration could not be kept")
 
 
 def _overtaken(target: Target, result: Result) -> Target | None:

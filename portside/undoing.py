@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from portside.errors import HostError, LockError, PortsideError, ReleaseError
 from portside.fleet import settle
+from portside.host.local import LocalHost
 from portside.orders import STOP_GRACE, orders, run_step
 from portside.report import Reporter, timed
 from portside.secrets.scrub import scrub
@@ -32,7 +33,8 @@ async def undo_all(
         return stuck
 
     async def one(target: Target) -> None:
-        step = orders(target.operation).undo(target.operation, scrub(reason), grace=STOP_GRACE)
+        local = isinstance(target.host, LocalHost)
+        step = orders(target.operation).undo(target.operation, scrub(reason), grace=STOP_GRACE, local=local)
         with timed(reporter, target.host.name, "undo"):
             said = await _twice(target, step)
         if said:

@@ -40,13 +40,13 @@ async def require_passing(
     """
     now = now or datetime.now(UTC)
     record, trouble = known(config, image), ""
-    if (record is None or _old(record, config, now)) and "@sha256:" in image.reference:
+    if (record is None or _old(record, config, now) or _silent(record, config)) and "@sha256:" in image.reference:
         try:
             lent = variables_for(image.reference, environment.registry, os.environ)
             remote = await attached_record(image.reference, lent)
         except BuildError as error:
             remote, trouble = None, str(error)
-        if remote is not None and (record is None or remote.scanned > record.scanned):
+        if remote is not None and (record is None or _better(remote, record, config)):
             record = remote
     scan = f"Type: invoke scan --env {environment.name} --image {image.reference}"
     if record is None:
@@ -57,8 +57,7 @@ async def require_passing(
             remedy=scan,
         )
     _insist(record, config, environment, image, now, doing="deployed")
-    silent = sorted(set(config.scan.scanners) - {run.scanner for run in record.runs})
-    if silent:
+    if silent := _silent(record, config):
         raise ScanError(
             f"the last scan of {image.reference} is without {', '.join(silent)}, which has to agree",
             where="portside.toml: scan.scanners",
@@ -115,6 +114,15 @@ async def bind(config: Config, image: Image, reference: str, say: Say, *, now: d
 
 def _old(record: Record, config: Config, now: datetime) -> bool:
     return now - record.scanned > config.scan.newest
+
+
+def _silent(record: Record, config: Config) -> list[str]:
+    """Of those that have to agree, who was not asked."""
+    return sorted(set(config.scan.scanners) - {run.scanner for run in record.runs})
+
+
+def _better(record: Record, than: Record, config: Config) -> bool:
+    return (not _silent(record, config), record.scanned) > (not _silent(than, config), than.scanned)
 
 
 def _insist(

@@ -69,7 +69,7 @@ def handover(operation: Operation, release: Release, deadline: float) -> Step:
         operation.slot,
         release.id,
         f"{deadline + operation.grace:.0f}",
-        *_counts(role for role in release.roles if role.stop_first),
+        *_counts(role for role in release.roles if role.name in release.stop_first),
     )
     return Step("switch", "swarm_switch", arguments, deadline + operation.grace + GRACE)
 
@@ -109,7 +109,8 @@ def withdraw(operation: Operation, reason: str, *, grace: float) -> Step | None:
     return Step("undo", "swarm_withdraw", arguments, operation.grace + grace + GRACE, reason=reason)
 
 
-def undo(operation: Operation, reason: str, *, grace: float) -> Step:
+def undo(operation: Operation, reason: str, *, grace: float, local: bool = False) -> Step:
+    del local
     arguments = (
         operation.route or "none",
         operation.previous_slot or NONE,

@@ -125,6 +125,7 @@ async def test_a_release_that_listens_elsewhere_is_switched_to_undone_and_rolled
         project.environment |= {"bake": 0, "env": {}}
         second = await command(project, "deploy", "--env", "lab", "--json", "--image", two)
         assert await serving(project) == second.data["release"]
+        assert (await command(project, "plan", "--env", "lab", "--image", two)).code == 0
         assert (await command(project, "rollback", "--env", "lab")).code == 0
         assert await serving(project) == first
         await asyncio.sleep(1)

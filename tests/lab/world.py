@@ -32,7 +32,7 @@ from portside.config import Slo
 from portside.image.bases import ensure_image
 from portside.journal import Kind
 from portside.observe.versions import versions
-from portside.proxy import Doors, with_site
+from portside.proxy import Door, with_site
 from portside.release import Slot
 from portside.tools import Tool, ensure_tool
 from tests.lab.loki import Loki, NoImageError, image, running_loki
@@ -141,7 +141,9 @@ class World:
         port = int(self.address(NEW).rpartition(":")[2])
         config = builders.config(**REACHED)
         config = config.model_copy(update={"service": config.service.model_copy(update={"port": port})})
-        data = json.loads(with_site("", config, config.environment(ENV), Doors(1, frozenset({("web", port)}))))
+        door = Door("web", port, "/readiness")
+        site = with_site("", config, config.environment(ENV), 1, {"blue": door, "green": door})
+        data = json.loads(site)
         servers = data["apps"]["http"]["servers"]
         del servers["http"]
         servers["https"]["listen"] = [self.address("site")]

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from portside.host.script import script_text
-from portside.proxy import Doors, canary_route, digest, doors_of, proxy_compose, upstreams, with_site
-from portside.release import Role
+from portside.proxy import (
+    Door,
+    canary_route,
+    digest,
+    doors_of,
+    proxy_compose,
+    upstreams,
+    upstreams_of,
+    with_doors,
+    with_site,
+)
+from portside.release import Slot
 from tests.unit import builders
 from tests.unit.test_markers import Machine
 
-DOORS = Doors(2, frozenset({("web", 8000)}))
+WEB = Door("web", 8000, "/readiness")
 ROOT = Path(__file__).parents[2]
 
 
@@ -29,7 +37,7 @@ def sites(text: str) -> dict[str, list[str]]:
 def configuration(present: str = "", service: str = "links", **environment: Any) -> str:
     config = builders.config(**environment)
     config = config.model_copy(update={"service": config.service.model_copy(update={"name": service})})
-    return with_site(present, config, config.environment("prod"), DOORS)
+    return with_site(present, config, config.environment("prod"), 2, {"blue": WEB, "green": WEB})
 
 
 def test_the_same_site_again_changes_nothing() -> None:
@@ -89,46 +97,26 @@ def test_a_share_is_written_as_people_write_it() -> None:
     assert canary_route("green", "blue", 0.5) == "green+blue:0.5"
 
 
-def test_what_the_proxy_knows_of_a_site_is_read_back() -> None:
+def test_the_number_of_upstreams_is_read_back_for_a_site_of_its_own() -> None:
     config = builders.config()
-    doors = Doors(4, frozenset({("web", 8000), ("web-api", 9000)}))
-    present = with_site("", config, config.environment("prod"), doors)
+    present = with_site("", config, config.environment("prod"), 4, {"blue": WEB, "green": WEB})
+    assert upstreams_of(present, "links-prod") == 4
+    assert upstreams_of(present, "links-prod2") == upstreams_of(present, "links") == upstreams_of("", "links-prod") == 0
+
+
+@pytest.mark.parametrize("orchestrator", ["compose", "swarm"])
+def test_each_slot_has_a_door_that_is_read_back_and_can_be_another_one(orchestrator: str) -> None:
+    config = builders.config(orchestrator=orchestrator)
+    ready = "/ready" if orchestrator == "compose" else "/"
+    doors: dict[Slot, Door] = {"blue": Door("web", 8000, ready), "green": Door("web-api", 9000, ready)}
+    present = with_site("", config, config.environment("prod"), 2, doors)
     assert doors_of(present, "links-prod") == doors
-    assert doors_of(present, "links-prod2") == doors_of(present, "links") == doors_of("", "links-prod")
-    assert doors_of("", "links-prod") == Doors(0, frozenset())
-
-
-def test_a_release_is_asked_where_it_listens_whatever_the_next_one_says() -> None:
-    """Its port, its service and its readiness were its own; it answers until the switch, and after an undo."""
-    old, new = builders.release("r1"), builders.release("r2", port=9000, web="api", roles=[role("api")])
-    config = builders.config()
-    config = config.model_copy(update={"service": config.service.model_copy(update={"readiness": "/ready"})})
-    doors = replace(Doors.of((old, new)), unlike=("blue", "/old"))
-    text = with_site("", config, config.environment("prod"), doors)
-    for slot in ("blue", "green"):
-        assert f'"links-prod-{slot}-web-1:8000"' in text
-        assert f'"links-prod-{slot}-api-1:9000"' in text
-    checks = {
-        (upstream["dial"].split("-")[2], handler["health_checks"]["active"]["uri"])
-        for handler in balancers(json.loads(text))
-        if "health_checks" in handler
-        for upstream in handler["upstreams"]
-    }
-    assert checks == {("blue", "/old"), ("green", "/ready")}
-
-
-def balancers(data: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(data, dict):
-        if data.get("handler") == "reverse_proxy":
-            yield data
-        data = list(data.values())
-    if isinstance(data, list):
-        for each in data:
-            yield from balancers(each)
-
-
-def role(name: str) -> Role:
-    return Role(name=name, replicas=1, stop_first=False)
+    assert doors_of(present, "links") == doors_of("", "links-prod") == {}
+    assert with_doors(present, "links-prod", {}) == present
+    assert with_doors(present, "links", {"green": doors["blue"]}) == present
+    changed = with_doors(present, "links-prod", {"green": doors["blue"]})
+    both: dict[Slot, Door] = {"blue": doors["blue"], "green": doors["blue"]}
+    assert changed == with_site("", config, config.environment("prod"), 2, both)
 
 
 @pytest.mark.parametrize("cut", [0, 5])

@@ -31,9 +31,9 @@ def machine(tmp_path: Path) -> Machine:
     return made
 
 
-def undone(machine: Machine, route: str = "blue") -> str:
-    values = {"release": "r2", "slot": "green", "previous": "r1", "previous_slot": "blue", "route": route}
-    machine.run(steps.undo(builders.operation("op-2", **values), "why", grace=1))
+def undone(machine: Machine, *, local: bool = False) -> str:
+    values = {"release": "r2", "slot": "green", "previous": "r1", "previous_slot": "blue", "route": "blue"}
+    machine.run(steps.undo(builders.operation("op-2", **values), "why", grace=1, local=local))
     return (machine.home / ".portside/proxy/routes/links-prod/route").read_text().strip()
 
 
@@ -65,7 +65,7 @@ def test_what_stands_behind_stays_where_the_start_never_came(machine: Machine) -
 def test_an_image_goes_with_the_only_release_that_has_it(machine: Machine) -> None:
     def record(release: str, image: str) -> None:
         folder = machine.site / "releases" / release
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         made = builders.release(release, image=builders.release().image.model_copy(update={"reference": image}))
         (folder / "release.json").write_text(made.model_dump_json())
 
@@ -74,7 +74,8 @@ def test_an_image_goes_with_the_only_release_that_has_it(machine: Machine) -> No
     undone(machine)
     assert "image rm links:sha-2" in (machine.home / "asked").read_text()
     assert not (machine.site / "releases/r2").exists()
-    (machine.home / "asked").unlink()
-    record("r2", "links:sha-1")
-    undone(machine)
-    assert "image rm" not in (machine.home / "asked").read_text()
+    for image, local in (("links:sha-1", False), ("links:sha-2", True)):
+        (machine.home / "asked").unlink()
+        record("r2", image)
+        undone(machine, local=local)
+        assert "image rm" not in (machine.home / "asked").read_text()

@@ -3,7 +3,7 @@
 # Arguments: ttl in seconds; mode (hold, leave: a lock that outlives this
 # channel until its ttl); full (1 adds the facts of a preflight, an image's name that image's as well).
 # Standard input: the holder as one line of JSON, then a line per heartbeat; of a lock that is to be left, "keep".
-# Standard output: "held <holder>" or "token <n>", then the site's state.
+# Standard output: "held <holder>" or "token <n>", then the site's state; of one that is left, then "kept".
 ttl="$1" mode="$2" full="$3"
 [ -d "$site/lock" ] && [ -d "$site/releases" ] || mkdir -p "$site/lock" "$site/releases"
 IFS= read -r holder || fail 76 "no holder was sent"
@@ -49,6 +49,7 @@ if [ "$mode" = leave ]; then
   # Every host has to have it, or none keeps it.
   IFS= read -r word && [ "$word" = keep ] || exit 0
   trap - EXIT
+  printf 'kept\n'
   exit 0
 fi
 exec 2>/dev/null

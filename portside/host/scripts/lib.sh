@@ -46,7 +46,11 @@ record() {
   printf '{"at":%s,%s\n' "$EPOCHSECONDS" "${1#\{}" >>"$site/journal.jsonl"
 }
 
-# Room for the lock and the journal of an undo, where a release has filled the disk: prepare.sh lays it aside.
+# Room for the lock and the journal of an undo, where a release has filled the disk: each one lays it aside first.
+lay_aside() {
+  [ -e "$site/ballast" ] || printf '%65536s' '' >"$site/ballast"
+}
+
 make_room() {
   rm -f "$site/ballast"
 }

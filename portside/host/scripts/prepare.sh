@@ -7,7 +7,7 @@ token="$1" begin="$2" end="$3" release="$4" image="$5" proven="$6"
 guard "$token"
 record "$begin"
 
-[ -e "$site/ballast" ] || printf '%65536s' '' >"$site/ballast"
+lay_aside
 new="$site/releases/.new-$release"
 unpack "$new"
 # After a power cut, a committed release with empty files would be none.

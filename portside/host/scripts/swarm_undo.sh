@@ -8,6 +8,7 @@ token="$1" begin="$2" end="$3" old_route="$4" old_slot="$5" old_release="$6" slo
 operation="${10}" labels="${11}"
 shift 11
 guard "$token"
+make_room
 record "$begin"
 take_back "$operation" "$old_route"
 acts=no

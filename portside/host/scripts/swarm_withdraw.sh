@@ -6,6 +6,7 @@
 token="$1" begin="$2" old_route="$4" slot="$5" release="$6" operation="$7" deadline=$((SECONDS + $8))
 shift 8
 guard "$token"
+make_room
 record "$begin"
 take_back "$operation" "$old_route"
 if manages; then

@@ -10,7 +10,7 @@ import pytest
 from portside.config import load_config
 from portside.errors import ConfigError, HostError, LockError
 from portside.fleet import enough
-from portside.proxy import Doors, with_site
+from portside.proxy import Door, with_site
 from tests.unit import builders
 
 
@@ -24,6 +24,7 @@ def loaded(root: Path, *lines: str) -> str:
     return ""
 
 
+WEB = Door("web", 8000, "/readiness")
 HOSTS = 'hosts = ["a", "b", "c"]'
 REGISTRY = 'registry = "registry.example.com/acme/links"'
 
@@ -51,7 +52,7 @@ def test_compose_stays_what_it_is_when_nothing_is_said() -> None:
 
 def test_the_proxy_of_every_node_asks_for_all_tasks_of_a_slot() -> None:
     config = builders.config(orchestrator="swarm")
-    text = with_site("", config, config.environment("prod"), Doors(2, frozenset({("web", 8000)})))
+    text = with_site("", config, config.environment("prod"), 2, {"blue": WEB, "green": WEB})
     assert '"name": "tasks.links-prod-blue_web"' in text
     assert '"name": "tasks.links-prod-green_web"' in text
     assert "links-prod-blue-web-1" not in text
