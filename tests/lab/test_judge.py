@@ -124,7 +124,7 @@ async def test_a_canary_gets_its_share_and_is_judged_beside_the_old_release(proj
     """A good one goes on to all traffic; one that fails is undone having cost a few requests of many; one whose
     deployer died is undone by the next command."""
     one, two, three = [await asyncio.to_thread(project.image, version) for version in ("1", "2", "3")]
-    project.environment |= {"canary": [20], "bake": 5}
+    project.environment |= {"canary": [20], "bake": 12}
     first = (await deploy(project, one)).data["release"]
     host = project.hosts[0]
     async with Load(project.url(), [READS], connections=8, rate=3 * RATE) as load:
