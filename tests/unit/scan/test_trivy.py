@@ -154,7 +154,7 @@ async def test_an_image_without_packages_is_no_image_that_passed(tmp_path: Path,
 async def test_a_scan_that_runs_out_of_time_has_no_result(tmp_path: Path, database: Path) -> None:
     hurried = Scan(secrets=False, misconfigurations=False, forbidden_licenses=(), timeout=0.0001)
     # Trivy looks at its clock between two files: a single one may be done before it does.
-    many = {f"package{number}": "1.0" for number in range(200)}
+    many = {f"package{number}": "1.0" for number in range(3000)}
     with pytest.raises(ScanError, match="did not get to the end") as caught:
         await scanned(tmp_path, database, hurried, wheels=many)
     assert "scan.timeout" in caught.value.remedy
