@@ -45,6 +45,8 @@ small-disks)
 fill-disk) setpriv --reuid=deploy --regid=deploy --clear-groups dd if=/dev/zero of="$home/filler" bs=64k 2>/dev/null || true ;;
 empty-disk) rm -f "$home/filler" ;;
 fill-engine-disk)
+  # Anywhere else it would be this machine's own disk.
+  mountpoint -q "$engine"
   fallocate --length "$(df --output=avail --block-size=1 "$engine" | tail -n 1)" "$engine/filler" 2>/dev/null || true
   dd if=/dev/zero of="$engine/filler.end" bs=4k 2>/dev/null || true
   ;;
