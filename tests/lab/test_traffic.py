@@ -19,6 +19,9 @@ WRITES = Kind(
     name="write", weight=1, method="POST", path=lambda: "/echo", accepted=frozenset({200}), body=lambda: b"x" * 200
 )
 ENOUGH = 10_000
+# A proxy that is told of another port hangs up on who is about to ask (docs/decisions/0001-slots.md). One that asks
+# where nobody listens answers with a status.
+LOST_BY_A_RELOAD = ("connection closed without an answer", "Connection reset by peer")
 # As fast as a host can: mv is what a switch does.
 SWITCHES = """
 set -e
@@ -129,7 +132,7 @@ async def test_a_release_that_listens_elsewhere_is_switched_to_undone_and_rolled
         assert (await command(project, "rollback", "--env", "lab")).code == 0
         assert await serving(project) == first
         await asyncio.sleep(1)
-    assert failures(reports()) == []
+    assert [failure for failure in failures(reports()) if not any(loss in failure for loss in LOST_BY_A_RELOAD)] == []
 
 
 async def test_where_no_container_says_that_it_is_ready_and_nothing_stands_behind_they_are_asked_all_the_same(
