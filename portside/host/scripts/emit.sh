@@ -84,9 +84,10 @@ docker_root {{.DockerRootDir}}
     *"compose "*) ;;
     *) engine+=$'\n'"compose $(docker compose version --short 2>&1 | tail -n 1)" ;;
     esac
-    # Only an answer is kept, never a complaint.
+    # Only an answer is kept, never a complaint. Two commands that look at once are in each other's way: what counts is
+    # the answer, and no look ends for not keeping it.
     case "$engine" in
-    "engine "[0-9]*"compose "[0-9v]*) put "$cached" "$engine"$'\n'@@signature$'\n'"$signature" ;;
+    "engine "[0-9]*"compose "[0-9v]*) put "$cached" "$engine"$'\n'@@signature$'\n'"$signature" 2>/dev/null || true ;;
     esac
   fi
   engine="${engine%$'\n'@@signature$'\n'*}"
