@@ -12,6 +12,9 @@ from app.logs import rfc3339, write_line
 from app.request_context import RequestContext
 from app.settings import LogLevel
 
+# Characters: a server takes paths of 64 kB, which would be in every line twice.
+MAX_PATH = 2048
+
 
 class AccessLog:
     """Writes lines like everybody's (app/logs.py) under the logger `access`, from its level on."""
@@ -26,7 +29,7 @@ class AccessLog:
         failed = status >= 500 or status == 0
         if not (self._failures if failed else self._successes):
             return
-        method, path, client = scope["method"], scope["path"], scope.get("client")
+        method, path, client = scope["method"], scope["path"][:MAX_PATH], scope.get("client")
         line: dict[str, Any] = {
             "timestamp": rfc3339(datetime.now(UTC)),
             "level": "warning" if failed else "info",

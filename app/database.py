@@ -106,6 +106,7 @@ def _connect_arguments(
     if not url.is_postgres:
         return {"timeout": timeout}
     return {
+        **({"dsn": url.dsn} if url.dsn else {}),
         "timeout": timeout,
         "command_timeout": statement_timeout,
         "server_settings": {"application_name": application_name},

@@ -40,10 +40,11 @@ class Agent:
     images: Mapping[str, str]
     proxy_image: str
 
-    def fingerprint(self, destination: str) -> str:
-        """What tells two agents apart that send to `destination` (the gateway's address, "" beside the stack)."""
+    def fingerprint(self, destination: str, host: str) -> str:
+        """What tells two agents apart: one's `destination` (the gateway's address, "" beside the stack), and what its
+        `host` is called."""
         whole = repr((self.compose, sorted(self.config.items()), sorted(self.images.items()), self.proxy_image))
-        return hashlib.sha256(f"{whole}{destination}".encode()).hexdigest()[:16]
+        return hashlib.sha256(f"{whole}{destination}{host}".encode()).hexdigest()[:16]
 
     def files(self, ingest: Ingest | None, left_out: Collection[str]) -> dict[str, str]:
         """The files of the agent's folder on a host, by name. Those in secrets/ are what nobody else may read."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from portside import steps
 from portside.agent import NEEDED, OPTIONAL, WITHOUT, Agent, credentials, is_current, read_agent
-from portside.config import Config, Environment
+from portside.config import Config, Environment, host_label
 from portside.delivery import Delivery
 from portside.errors import BuildError, HostError, PortsideError
 from portside.facts import State
@@ -15,7 +15,6 @@ from portside.host.base import Host
 from portside.host.script import script_argv
 from portside.journal import Operation
 from portside.lock import Claim, locked
-from portside.markers import host_label
 from portside.observe.ingest import Ingest, ingest_credentials
 from portside.observe.place import beside, place
 from portside.operators import operator
@@ -52,7 +51,7 @@ async def outdated(site: Site) -> set[str]:
         for host in reachable
         if not is_current(
             site.states[host.name],
-            agent.fingerprint(_destination(config, host)),
+            agent.fingerprint(_destination(config, host), host_label(host.name)),
             credentials(None if beside(config.observe, host) else ingest),
         )
     }
@@ -117,7 +116,8 @@ def _destination(config: Config, host: Host) -> str:
 def _wanted(config: Config, agent: Agent, target: Target, apply: bool) -> bool:
     if not _reachable(config, target.host):
         return False
-    return apply or not is_current(target.state, agent.fingerprint(_destination(config, target.host)))
+    fingerprint = agent.fingerprint(_destination(config, target.host), host_label(target.host.name))
+    return apply or not is_current(target.state, fingerprint)
 
 
 class _Installation:
@@ -142,7 +142,7 @@ class _Installation:
     async def _install(self, target: Target, apply: bool) -> list[str]:
         host = target.host
         ingest = None if beside(self._config.observe, host) else self._ingest
-        fingerprint = self._agent.fingerprint(_destination(self._config, host))
+        fingerprint = self._agent.fingerprint(_destination(self._config, host), host_label(host.name))
         # What was left out may be had by now; only who asks for the agent itself waits to find out.
         if apply and is_current(target.state, fingerprint, credentials(ingest)) and not await self._more(target):
             return []

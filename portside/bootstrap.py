@@ -77,6 +77,7 @@ class Step:
     """One thing to do on a host: the script's word for it, its arguments, and what a person is told.
 
     `keep` is the script's word for ending the trial that the step begins; only a new connection can say it.
+    `disrupts`: what runs there is away for a moment, so it is one host's turn after the other.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Step:
     timeout: float = STEP_SECONDS
     script: str = "bootstrap"
     keep: str = ""
+    disrupts: bool = False
 
 
 def parse_facts(text: str, host: str) -> Facts:
@@ -190,7 +192,8 @@ def _firewall_steps(facts: Facts, wish: Wish, host: str) -> Iterable[Step]:
     ports = sorted({*wish.ports, *facts.ssh_ports})
     shown = ", ".join(map(str, ports))
     if facts.ufw:
-        closed = [port for port in ports if port not in facts.ufw_ports]
+        # SSH's is open, or we weren't here; for whom is the owner's decision.
+        closed = [port for port in sorted(wish.ports) if port not in {*facts.ufw_ports, *facts.ssh_ports}]
         if closed:
             yield Step("ufw_allow", f"open {', '.join(map(str, closed))} in ufw", tuple(map(str, closed)))
         strange = tuple(peer for peer in wish.peers if peer not in facts.ufw_peers)
@@ -254,4 +257,10 @@ def _networks(values: Iterable[str]) -> frozenset[str]:
 
 
 def _numbers(values: Iterable[str]) -> frozenset[int]:
-    return frozenset(int(value) for value in values if value.isdecimal())
+    """Of numbers, lists of them and ranges, as ufw writes them."""
+    found: set[int] = set()
+    for part in (part for value in values for part in value.split(",")):
+        first, _, last = part.partition(":")
+        if first.isdecimal() and (last or first).isdecimal():
+            found.update(range(int(first), int(last or first) + 1))
+    return frozenset(found)

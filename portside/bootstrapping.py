@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 
 from portside.bootstrap import TRIAL_SECONDS, Step
@@ -10,7 +12,7 @@ from portside.cli import Terminal, project, run
 from portside.command import tail
 from portside.config import Environment
 from portside.errors import HostError, PortsideError
-from portside.fleet import connected, everywhere
+from portside.fleet import connected, settle, together
 from portside.host.script import root_argv
 from portside.machines import Asked, Machine, opened
 from portside.proxies import AGENT, PROXY_CHANGES, add_proxy, ensure_proxy
@@ -42,21 +44,51 @@ def bootstrap_command(env: str, asked: Asked, *, dry_run: bool, yes: bool, machi
             if not await terminal.agreed(f"Do this on {', '.join(plans)}?", environment, yes=yes):
                 terminal.result({"env": env, "outcome": "declined"}, "Nothing was changed.")
                 return
-            await everywhere(machines, lambda each: _do(each, plans[each.name], terminal.reporter, environment))
+            turns = _Turns()
+            failed = await settle(
+                machines, lambda each: _do(each, plans[each.name], terminal.reporter, environment, turns)
+            )
+            if failed:
+                raise together([error for _, error in failed])
         await ensure_proxy(config, environment, [name for name, plan in plans.items() if plan], terminal.reporter)
         terminal.result({**data, "outcome": "changed"}, f"✓ {', '.join(plans)}: ready\n→ invoke deploy --env {env}")
 
     run(act, machine=machine)
 
 
-async def _do(machine: Machine, plan: Sequence[Step], reporter: Reporter, environment: Environment) -> None:
+class _Turns:
+    """Hosts whose services are away for a moment are so one after the other, and no further one once one stays away."""
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+        self._failed = ""
+
+    @contextlib.asynccontextmanager
+    async def turn(self, machine: Machine, step: Step) -> AsyncIterator[None]:
+        if not step.disrupts:
+            yield
+            return
+        async with self._lock:
+            if self._failed:
+                raise HostError(f"did not {step.what}, because {self._failed} failed at it", where=machine.name)
+            try:
+                yield
+            except BaseException:
+                self._failed = machine.name
+                raise
+
+
+async def _do(
+    machine: Machine, plan: Sequence[Step], reporter: Reporter, environment: Environment, turns: _Turns
+) -> None:
     for step in plan:
         if step.name in (*PROXY_CHANGES, AGENT):
             continue
-        with timed(reporter, machine.name, step.name):
-            await _run(machine, step)
-            if step.keep:
-                await _keep(machine, step, environment)
+        async with turns.turn(machine, step):
+            with timed(reporter, machine.name, step.name):
+                await _run(machine, step)
+                if step.keep:
+                    await _keep(machine, step, environment)
 
 
 async def _run(machine: Machine, step: Step) -> None:

@@ -41,7 +41,7 @@ class Terminal:
         if self.machine:
             print(json.dumps(data, default=str))
         else:
-            self.out.print(text, markup=False)
+            self.out.print(text)
 
     async def agreed(self, question: str, environment: Environment, *, yes: bool) -> bool:
         """Ask where the environment says `confirm = true`. Raises ConfigError when there is nobody to ask.
@@ -57,7 +57,7 @@ class Terminal:
                 remedy="Add --yes.",
             )
         self.reporter.__exit__(None, None, None)
-        (self.err if self.machine else self.out).print(f"{question} [y/N] ", end="", markup=False)
+        (self.err if self.machine else self.out).print(f"{question} [y/N] ", end="")
         answer = await _typed_line()
         self.reporter.__enter__()
         return answer.strip().lower() in ("y", "yes")
@@ -67,11 +67,11 @@ class Terminal:
         if self.machine and data is not None:
             print(json.dumps({**data, **as_data(error)}, default=str))
         head = f"{error.where}: {error.what}" if error.where else error.what
-        self.err.print(f"✗ {head}", style="bold red", markup=False)
+        self.err.print(f"✗ {head}", style="bold red")
         if error.why:
-            self.err.print("\n".join(f"  {line}" for line in error.why.splitlines()), markup=False)
+            self.err.print("\n".join(f"  {line}" for line in error.why.splitlines()))
         if error.remedy:
-            self.err.print(f"→ {error.remedy}", markup=False)
+            self.err.print(f"→ {error.remedy}")
 
 
 async def _typed_line() -> str:
@@ -110,7 +110,7 @@ def _unexpected(error: Exception) -> PortsideError:
 
 
 def _console(*, stderr: bool) -> Console:
-    console = Console(stderr=stderr, soft_wrap=True, highlight=False)
+    console = Console(stderr=stderr, soft_wrap=True, highlight=False, markup=False)
     if not console.is_terminal:
         # Whoever reads a pipe or a CI log wants whole ids, not what fits 80 columns.
         console.width = 200

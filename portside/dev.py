@@ -23,7 +23,7 @@ def dev_command(port: int) -> None:
         _ready(port)
         (root / DATABASE).parent.mkdir(exist_ok=True)
         where = f"http://{ADDRESS}:{port}/docs"
-        terminal.err.print(f"→ {where}, data in {DATABASE}; Ctrl-C ends it", markup=False)
+        terminal.err.print(f"→ {where}, data in {DATABASE}; Ctrl-C ends it")
 
     run(act)
     root = Path.cwd()

@@ -136,7 +136,8 @@ def _containers(host: str, state: State, env: str) -> Iterator[Finding]:
 def _leftovers(host: str, state: State, env: str, *, keep_warm: bool, swarm: bool) -> Iterator[Finding]:
     # A Swarm keeps what is left of its last few tasks, and removes it by itself.
     left = [each for each in state.containers if each.running or not swarm]
-    unknown = [each for each in left if each.release not in state.releases]
+    # A node that was away when it was released to doesn't know what the Swarm has it run; the next deploy tells it.
+    unknown = [] if swarm else [each for each in left if each.release not in state.releases]
     if unknown:
         yield Finding(
             host,
@@ -158,9 +159,17 @@ def _leftovers(host: str, state: State, env: str, *, keep_warm: bool, swarm: boo
         yield Finding(
             host,
             "containers of another release than the current one run",
-            f"docker stop {' '.join(each.name for each in beside)}",
+            # What a Swarm finds stopped it starts again.
+            f"docker service scale {' '.join(f'{name}=0' for name in _services(beside))}, on a manager"
+            if swarm
+            else f"docker stop {' '.join(each.name for each in beside)}",
             _listed(beside),
         )
+
+
+def _services(containers: Iterable[Container]) -> list[str]:
+    """Of a Swarm, by the names of their tasks: <service>.<number>.<id>."""
+    return sorted({each.name.split(".")[0] for each in containers})
 
 
 def _accessories(host: str, state: State, env: str) -> Iterator[Finding]:
@@ -189,7 +198,8 @@ def file_findings(host: str, text: str, env: str) -> list[Finding]:
 def _files(text: str) -> Iterator[tuple[str, str, list[str]]]:
     """(kind, path, lines) of each part."""
     part: tuple[str, str, list[str]] | None = None
-    for line in text.splitlines():
+    # JSON leaves other ends of lines that Unicode knows as they are.
+    for line in text.split("\n"):
         if line.startswith("@@"):
             if part:
                 yield part

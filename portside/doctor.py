@@ -279,7 +279,8 @@ async def _no_tunnel(host: Host, error: PortsideError, *, local: bool) -> Findin
             return Finding(
                 host.name,
                 "sshd doesn't allow tunnels to sockets",
-                "Set `AllowStreamLocalForwarding local` in /etc/ssh/sshd_config there, then: systemctl reload ssh. "
+                "Set `AllowStreamLocalForwarding local` and `DisableForwarding no` in /etc/ssh/sshd_config there, "
+                "then: systemctl reload ssh. "
                 "If it says so already, it is the options of the key in authorized_keys that forbid them.",
                 "\n".join(filter(None, (f"{error.what}: {error.why}", f"{again.what}: {again.why}"))),
             )

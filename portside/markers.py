@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from portside.config import Environment
+from portside.config import Environment, host_label
 from portside.journal import Operation
 from portside.proxy import upstreams
 from portside.release import Current, Release
@@ -77,11 +77,6 @@ def site_url(environment: Environment) -> str:
     )
     port = str(listen).rpartition(":")[2]
     return f"{scheme}://{environment.domain}" + ("" if port == usual else f":{port}")
-
-
-def host_label(host: str) -> str:
-    """A host as monitoring calls it: its destination without user and port."""
-    return host.rpartition("@")[2].partition(":")[0]
 
 
 def release_metrics(release: Release, operation: Operation, current: Current) -> str:

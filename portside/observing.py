@@ -203,14 +203,14 @@ def _show(found: seen.Stack, absent: list[str], terminal: Terminal) -> None:
         ("Rules failing", found.rules_failing),
         ("Alerts", [row for row in found.alerts if row.get("severity") != "none"]),
     ):
-        terminal.out.print(f"{title}: {len(rows) or 'none'}", markup=False)
+        terminal.out.print(f"{title}: {len(rows) or 'none'}")
         for row in rows:
-            terminal.out.print(f"  {_line(row)}", markup=False)
+            terminal.out.print(f"  {_line(row)}")
     if found.log_lag_seconds:
         lags = ", ".join(f"{host} {seconds:.0f} s" for host, seconds in sorted(found.log_lag_seconds.items()))
-        terminal.out.print(f"Log lag: {lags}", markup=False)
+        terminal.out.print(f"Log lag: {lags}")
     else:
-        terminal.out.print("Log lag: no host sends logs", markup=False)
+        terminal.out.print("Log lag: no host sends logs")
 
 
 def _line(row: Mapping[str, str]) -> str:

@@ -183,8 +183,11 @@ def referred(environment: Environment, file: str) -> set[str]:
 def every_file(config: Config) -> list[str]:
     """Each SOPS file that portside.toml names and that is there."""
     texts = [text for environment in config.env.values() for text in environment.secrets.values()]
-    texts += [receiver.secret or "" for receiver in config.observe.receivers.values()]
+    stacks = [config.observe, *(each.observe for each in config.env.values() if each.observe)]
+    texts += [receiver.secret or "" for stack in stacks for receiver in stack.receivers.values()]
     texts += [text or "" for each in config.notify.values() for text in (each.secret, each.signing_secret)]
+    if config.signing:
+        texts += [text or "" for text in (config.signing.private_key, config.signing.password)]
     named = {sops_files.relative(config.root, match[1]) for text in texts if (match := _SOPS.match(text))}
     return sorted(name for name in named if (config.root / name).is_file())
 

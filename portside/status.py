@@ -30,7 +30,7 @@ def status_command(env: str, *, machine: bool) -> None:
         if not failures and _left_behind(states):
             async with opened(config, environment, terminal.reporter, operation="status", full=False) as site:
                 states, recovered = site.states, site.recovered
-        following = next_step(states, failures, recovered, env)
+        following = next_step(states, failures, recovered, env, swarm=environment.swarm)
         if machine:
             data = {host: state_data(state) for host, state in states.items()}
             lost = {host: str(error) for host, error in failures.items()}
@@ -43,16 +43,21 @@ def status_command(env: str, *, machine: bool) -> None:
                 if state.holder:
                     terminal.out.print(f"{host}: locked by {state.holder.owner}: {state.holder.operation}")
             for error in failures.values():
-                terminal.out.print(f"✗ {error}", markup=False)
+                terminal.out.print(f"✗ {error}")
             if following:
-                terminal.out.print(f"→ {following}", markup=False)
+                terminal.out.print(f"→ {following}")
         return UNREACHABLE if failures else 0
 
     run(act, machine=machine)
 
 
 def next_step(
-    states: Mapping[str, State], failures: Mapping[str, BaseException], recovered: Recovered, env: str
+    states: Mapping[str, State],
+    failures: Mapping[str, BaseException],
+    recovered: Recovered,
+    env: str,
+    *,
+    swarm: bool = False,
 ) -> str:
     """The one thing to do next; "" where there is nothing."""
     if failures:
@@ -65,16 +70,18 @@ def next_step(
     serving = {host: state for host, state in states.items() if state.current}
     if any(state.proxy is None or not state.proxy.running for state in serving.values()):
         return f"A proxy doesn't run: invoke doctor --env {env}"
-    if any(not _runs(state) for state in serving.values()):
+    runs = [_runs(state, all_of_them=not swarm) for state in serving.values()]
+    # In a Swarm a node may have none, and has what is left of some that it replaced.
+    if not (any(runs) or not runs if swarm else all(runs)):
         return f"Containers of the release don't run: invoke doctor --env {env}"
     return ""
 
 
-def _runs(state: State) -> bool:
-    """Whether every container of the current release that this host has runs, and there is one."""
+def _runs(state: State, *, all_of_them: bool) -> bool:
+    """Whether every container of the current release that this host has runs, and there is one; or whether any does."""
     current = state.current
-    mine = [each for each in state.containers if current and each.release == current.release]
-    return bool(mine) and all(each.running for each in mine)
+    mine = [each.running for each in state.containers if current and each.release == current.release]
+    return bool(mine) and (all(mine) if all_of_them else any(mine))
 
 
 def history_command(env: str, *, machine: bool) -> None:

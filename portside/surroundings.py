@@ -95,9 +95,12 @@ class Surroundings:
             (await target.host.run(argv, timeout=30 + steps.GRACE)).check("the Swarm's network could not be made")
 
     def _accessory_hosts(self, site: Site) -> list[str]:
-        """Where accessories run: as configured, else on the first host alone, so that there is one database."""
+        """Where accessories run: as configured, else on the first host alone, so that there is one database. Also while
+        that one can't be reached, which a Swarm's release doesn't wait for."""
         configured = self.environment.accessory_hosts
-        return [site.hosts[0].name] if configured is None else list(configured)
+        if configured is None:
+            return list(self.environment.hosts[:1]) or [site.hosts[0].name]
+        return list(configured)
 
     def _configuration(self, state: State, release: Release, taken: Slot | None) -> str:
         """The proxy's file for a host, where `release` is about to take the slot `taken`, if any."""

@@ -188,7 +188,8 @@ class SimulatedHost:
         return Said()
 
     def _retire(self, _: str, mine: Site, rest: list[str], __: bytes) -> Said:
-        route, stopped, *pruned = rest
+        # The slot, release, port and readiness path of what is to serve alone are for asking it.
+        route, stopped, _slot, _release, _port, _path, *pruned = rest
         mine.route = route if route != "-" else mine.route
         gone = {each.partition("=")[0] for each in pruned}
         mine.releases = {release: text for release, text in mine.releases.items() if release not in gone}

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from portside.alerting.routes import NOBODY, inhibitions, route
-from portside.config import FILE, Config, Receiver
+from portside.config import FILE, Config, Receiver, host_label
 from portside.errors import ConfigError
 from portside.secrets import fetch, refusal
 from portside.secrets.base import SecretError
@@ -26,7 +26,7 @@ def alertmanager_files(config: Config, secrets: str = SECRETS) -> dict[str, str]
     observe = config.observe
     data = {
         "templates": ["templates/*.tmpl"],
-        "route": route(observe.receivers),
+        "route": route(observe.receivers, _neighbours(config)),
         "inhibit_rules": inhibitions(),
         "receivers": [
             {"name": NOBODY},
@@ -41,6 +41,15 @@ def alertmanager_files(config: Config, secrets: str = SECRETS) -> dict[str, str]
         "alertmanager.yml": f"# Made from [observe.receivers.*] of {FILE} by `invoke observe`.\n{text}",
         **{f"templates/{path.name}": path.read_text() for path in templates},
         "templates/runbooks.tmpl": _runbooks(observe.runbooks),
+    }
+
+
+def _neighbours(config: Config) -> dict[str, dict[str, set[str]]]:
+    """For each environment: the others on its hosts, and which hosts those are. This machine has no name of its own."""
+    hosts = {name: set(map(host_label, each.hosts)) for name, each in config.env.items()}
+    return {
+        name: {other: shared for other, theirs in hosts.items() if other != name and (shared := theirs & mine)}
+        for name, mine in hosts.items()
     }
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from portside.config import Receiver
+from portside.config import STACK, Receiver
 
 NOBODY = "nobody"
 SEVERITIES = ("critical", "warning")
@@ -14,14 +15,18 @@ PACE = {
     "critical": {"group_wait": "10s", "group_interval": "1m", "repeat_interval": "2h"},
     "warning": {"group_wait": "1m", "group_interval": "5m", "repeat_interval": "24h"},
 }
-# The longest time after which somebody outside may miss a heartbeat is set there; this is how often it beats.
-HEARTBEAT = {"group_wait": "0s", "group_interval": "1m", "repeat_interval": "1m"}
+# The longest time after which somebody outside may miss a heartbeat is set there; this is how often it beats. What is
+# to be repeated with every group has to be due a little earlier: at a minute each, it beat every other minute.
+HEARTBEAT = {"group_wait": "0s", "group_interval": "1m", "repeat_interval": "50s"}
 
 Json = dict[str, Any]
 
 
-def route(receivers: Mapping[str, Receiver]) -> Json:
-    """The tree of routes. What no receiver takes is seen in Alertmanager's own page alone."""
+def route(receivers: Mapping[str, Receiver], neighbours: Mapping[str, Mapping[str, Collection[str]]]) -> Json:
+    """The tree of routes. What no receiver takes is seen in Alertmanager's own page alone.
+
+    `neighbours`: for an environment, which others share hosts with it, and what those hosts are called.
+    """
     beats = [name for name, receiver in receivers.items() if "none" in receiver.severities]
     return {
         "receiver": NOBODY,
@@ -33,23 +38,35 @@ def route(receivers: Mapping[str, Receiver]) -> Json:
                 "matchers": ['severity="none"'],
                 "routes": [{"receiver": name, **HEARTBEAT, "continue": True} for name in beats],
             },
-            *(each for name, receiver in receivers.items() for each in _routes(name, receiver)),
+            *(each for name, receiver in receivers.items() for each in _routes(name, receiver, neighbours)),
         ],
     }
 
 
-def _routes(name: str, receiver: Receiver) -> Iterator[Json]:
+def _routes(name: str, receiver: Receiver, neighbours: Mapping[str, Mapping[str, Collection[str]]]) -> Iterator[Json]:
     """One route for each severity: they differ in pace. Others may want the same alert: `continue`."""
     for severity in SEVERITIES:
         if severity in receiver.severities:
-            matchers = [f'severity="{severity}"', *_environments(receiver)]
-            yield {"receiver": name, "matchers": matchers, **PACE[severity], "continue": True}
+            for matchers in (_environments(receiver), *_shared_hosts(receiver, neighbours)):
+                whole = [f'severity="{severity}"', *matchers]
+                yield {"receiver": name, "matchers": whole, **PACE[severity], "continue": True}
 
 
 def _environments(receiver: Receiver) -> list[str]:
-    """What has no environment is the monitoring itself: whoever is told of anything is told of that."""
+    """What has no environment is the monitoring itself, and what has its own is the monitoring's machine: whoever is
+    told of anything is told of that."""
     # Names are letters, digits and hyphens: nothing that a regular expression or Alertmanager's parser would read.
-    return [f'env=~"|{"|".join(receiver.envs)}"'] if receiver.envs else []
+    return [f'env=~"|{"|".join((STACK, *receiver.envs))}"'] if receiver.envs else []
+
+
+def _shared_hosts(receiver: Receiver, neighbours: Mapping[str, Mapping[str, Collection[str]]]) -> Iterator[list[str]]:
+    """A host's own alerts carry the environment that came to it first, and concern all of them."""
+    others = {env: hosts for mine in receiver.envs for env, hosts in neighbours.get(mine, {}).items()}
+    for env, hosts in sorted(others.items()):
+        if env not in receiver.envs:
+            # In what Alertmanager reads, a backslash is one only when it is two.
+            named = "|".join(re.escape(host).replace("\\", r"\\") for host in sorted(hosts))
+            yield ['service=""', f'env="{env}"', f'host=~"{named}"']
 
 
 def inhibitions() -> list[Json]:

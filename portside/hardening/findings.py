@@ -222,8 +222,7 @@ def _firewall(host: str, posture: Posture, expected: Expected) -> Iterator[Findi
         )
     if posture.nft_in_force is False:
         yield Finding(host, "the firewall's rules are not in force", "sudo nft --file /etc/portside/firewall.nft")
-    opened = {int(port) for ports in re.findall(r"tcp dport \{([^}]*)\}", posture.nft) for port in ports.split(",")}
-    closed = sorted(expected.ports - opened)
+    closed = sorted(expected.ports - _opened(posture.nft))
     if closed:
         yield Finding(
             host,
@@ -237,6 +236,15 @@ def _firewall(host: str, posture: Posture, expected: Expected) -> Iterator[Findi
             f"the firewall keeps the Swarm's nodes in {', '.join(strange)} out",
             f"{expected.mend} --firewall",
         )
+
+
+def _opened(rules: str) -> set[int]:
+    """The ports that they open. An owner may have put a range there, or a name, which says nothing here."""
+    opened: set[int] = set()
+    for ports in re.findall(r"tcp dport \{([^}]*)\}", rules):
+        for first, last in re.findall(r"(?<![\w-])(\d+)(?:\s*-\s*(\d+))?(?![\w-])", ports):
+            opened.update(range(int(first), int(last or first) + 1))
+    return opened
 
 
 def _unknown(posture: Posture, expected: Expected) -> Iterator[str]:

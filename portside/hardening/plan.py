@@ -127,6 +127,7 @@ def _daemon(posture: Posture, host: str, notes: list[str]) -> Iterator[Step]:
         ),
         DAEMON_SECONDS,
         script=SCRIPT,
+        disrupts=wanted.restart,
     )
 
 

@@ -59,6 +59,7 @@ SETTINGS = (
     Setting("AllowAgentForwarding", "no", "root on the host could use the keys of who logs in", _one_of("no")),
     Setting("AllowStreamLocalForwarding", "local", "the proxy is asked through a tunnel to its socket",
             _one_of("local", "yes", "all")),
+    Setting("DisableForwarding", "no", "it overrides the line before", _one_of("no")),
 )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from importlib.resources import files
 # What a script needs before it. Everything gets lib.sh, except what runs before there is a site.
 SCRIPTS: dict[str, tuple[str, ...]] = {
     "accessories": (),
-    "agent": (),
+    "agent": ("networks",),
     "ask": (),
     "bake": (),
     "bootstrap": ("root",),
@@ -25,7 +25,7 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "observe_look": (),
     "posture": (),
     "prepare": (),
-    "proxy": (),
+    "proxy": ("networks",),
     "proxy_config": (),
     "retire": ("gate",),
     "start": ("gate",),

@@ -142,7 +142,7 @@ class SSHHost:
                     f"no tunnel to {socket}",
                     where=self.name,
                     why=str(error),
-                    remedy="sshd there must allow stream forwarding (AllowStreamLocalForwarding yes).",
+                    remedy="sshd there must allow it: AllowStreamLocalForwarding local, DisableForwarding no.",
                 ) from None
             self._tunnels[socket] = local
         return self._tunnels[socket]

@@ -26,10 +26,11 @@ class Judge:
     """One release at its hosts: `before` each look until the switch, then `after` each look.
 
     With a canary, each of its steps is a stage of its own, and the switch the last one: `begin` them.
+    `warm`: the release ran before all this, and what it had counted by its first look is no news.
     """
 
-    def __init__(self, settings: Settings, hosts: Sequence[str], *, stages: int = 1) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, hosts: Sequence[str], *, stages: int = 1, warm: bool = False) -> None:
+        self._settings, self._warm = settings, warm
         self._share = settings.significance / CRITERIA / stages
         self._side_by_side = False
         self._at_begin: Totals = {}
@@ -71,7 +72,11 @@ class Judge:
         seen: dict[str, Routes] = {}
         for host, look in looks.items():
             counters = look.new.counters
-            new = [increase(self._new[host].get(name, {}), counted) for name, counted in counters.items()]
+            new = [
+                increase(self._new[host].get(name, {}), counted)
+                for name, counted in counters.items()
+                if name in self._new[host] or not self._warm
+            ]
             self._new[host] |= counters
             seen[host] = routes(added(new), self._settings)
             self._records[host].add(seen[host], warm=warm)

@@ -41,8 +41,10 @@ class Watching:
     ) -> None:
         self._environment, self._settings, self._note = environment, config.judge, note
         self._lookers = [Looker(target, release, config) for target in targets]
-        self._judge = Judge(config.judge, [looker.name for looker in self._lookers], stages=stages)
-        self._warm = any(target.operation.warm for target in targets)
+        # In a Swarm no node says that it is warm. What runs has counted requests that are no news.
+        running = {each.release for target in targets for each in target.state.containers if each.running}
+        self._warm = release.id in running or any(target.operation.warm for target in targets)
+        self._judge = Judge(config.judge, [looker.name for looker in self._lookers], stages=stages, warm=self._warm)
         self._compares = any(target.operation.previous for target in targets)
         self._looking: dict[str, asyncio.Task[Look]] = {}
         self._blind: set[str] = set()

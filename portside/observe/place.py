@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 
-from portside.config import Environment, Observe
+from portside.config import STACK, Environment, Observe
 from portside.fleet import connected
 from portside.host.base import Host
 
 # What lib.sh knows it by on its host, and its Compose project.
-SITE = "observability"
+SITE = STACK
 PROJECT = "portside-observability"
 
 

@@ -27,7 +27,7 @@ WORDS = {
 
 def report_text(record: Record, verdict: Verdict) -> str:
     """The whole outcome as plain text: what fails the image, what was accepted and until when, what else there is."""
-    paper = Console(file=StringIO(), width=WIDTH, highlight=False, color_system=None)
+    paper = Console(file=StringIO(), width=WIDTH, highlight=False, markup=False, color_system=None)
     system = f" ({record.system})" if record.system else ""
     paper.print(f"{'✓' if verdict.passed else '✗'} {record.image}{system}: {summary(record, verdict)}", soft_wrap=True)
     if verdict.failures:

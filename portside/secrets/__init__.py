@@ -17,6 +17,7 @@ __all__ = ["SOURCES", "accessory_values", "fetch", "plain_variables", "refusal",
 
 # `${NAME}` is a secret; `$${NAME}` is that very text.
 _NAMED = re.compile(r"(?<!\$)\$\{(\w+)\}")
+_MEANT = re.compile(rf"{_NAMED.pattern}|\$\$\{{")
 
 
 async def resolve(environment: Environment, root: Path) -> Mapping[str, str]:
@@ -43,7 +44,7 @@ async def resolve(environment: Environment, root: Path) -> Mapping[str, str]:
                 where=f"{FILE}: env.{environment.name}.env.{name}",
                 remedy=f"Add it to [env.{environment.name}.secrets].",
             )
-        values[name] = _NAMED.sub(lambda match: secrets[match[1]], text).replace("$${", "${")
+        values[name] = _written(text, secrets)
     # A secret that only takes part in other values isn't handed to the service a second time.
     composed = {named for text in environment.env.values() for named in _NAMED.findall(text)}
     learn(value for name, value in values.items() if _NAMED.search(environment.env[name]))
@@ -94,7 +95,7 @@ async def resolve_one(reference: str, root: Path, env: str, where: str) -> str:
 async def accessory_values(environment: Environment, root: Path, names: set[str]) -> Mapping[str, str]:
     """The values that the accessories' Compose file asks for by `names`: secrets and plain values."""
     everything = dict(await resolve(environment.model_copy(update={"env": {}}), root))
-    everything |= {name: text for name, text in environment.env.items() if not _NAMED.search(text)}
+    everything |= plain_variables(environment)
     missing = sorted(names - set(everything))
     if missing:
         raise ConfigError(
@@ -107,4 +108,9 @@ async def accessory_values(environment: Environment, root: Path, names: set[str]
 
 def plain_variables(environment: Environment) -> Mapping[str, str]:
     """The values that hold no secret, which a Compose file may use as `${NAME}`."""
-    return {name: text.replace("$${", "${") for name, text in environment.env.items() if not _NAMED.search(text)}
+    return {name: _written(text, {}) for name, text in environment.env.items() if not _NAMED.search(text)}
+
+
+def _written(text: str, secrets: Mapping[str, str]) -> str:
+    """A value with its secrets in it. In one go: what is in a secret is nothing that anybody meant."""
+    return _MEANT.sub(lambda match: secrets[match[1]] if match[1] else "${", text)

@@ -16,6 +16,8 @@ from portside.release import Release, Role
 from portside.steps import GRACE, NONE, Step, Target
 
 canary, commit = steps.canary, steps.commit
+# A Swarm that has just lost a node is starting elsewhere what ran there.
+FIT_SECONDS = 30.0
 
 
 def prepare(release: Release, tar: bytes, *, proven: bool) -> Step:
@@ -80,8 +82,7 @@ def bake(operation: Operation, release: Release, seconds: float, stdin: Input | 
 
 
 def retire(target: Target, release: Release, *, keep_warm: bool, prune: Mapping[str, str | None], grace: float) -> Step:
-    """Scale what served before to nothing. Whether `release` is fit by then is the Swarm's own business."""
-    del release
+    """Scale what served before to nothing, if all of `release` runs by then."""
     operation = target.operation
     stops = not keep_warm and operation.previous_slot is not None and operation.previous is not None
     arguments = (
@@ -89,9 +90,13 @@ def retire(target: Target, release: Release, *, keep_warm: bool, prune: Mapping[
         NONE if keep_warm else operation.slot,
         (operation.previous_slot or NONE) if stops else NONE,
         (operation.previous or NONE) if stops else NONE,
+        operation.slot,
+        release.id,
+        f"{FIT_SECONDS:.0f}",
+        " ".join(_counts(release.roles)),
         *(f"{release}={image or NONE}" for release, image in prune.items()),
     )
-    return Step("retire", "swarm_retire", arguments, operation.grace + grace + GRACE)
+    return Step("retire", "swarm_retire", arguments, operation.grace + grace + FIT_SECONDS + GRACE)
 
 
 def withdraw(operation: Operation, reason: str, *, grace: float) -> Step | None:

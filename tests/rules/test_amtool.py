@@ -46,7 +46,7 @@ severities = ["none"]
 
 def written(folder: Path, receivers: str) -> Path:
     """The files that Alertmanager gets, its secrets beside them."""
-    environments = '[service]\nname = "links"\n[env.prod]\n[env.staging]\n[env.local]\n'
+    environments = '[service]\nname = "links"\n[env.prod]\nhosts = ["a@web-1", "web-2"]\n[env.staging]\n[env.local]\n'
     (folder / "portside.toml").write_text(environments + receivers)
     (folder / "observability").symlink_to(ROOT / "observability")
     secrets = folder / "secrets"
@@ -87,6 +87,22 @@ def test_an_environment_with_a_hyphen_is_a_name_like_any_other(amtool: Run, tmp_
     for env, receiver in {"eu-west": "team", "prod": "team", "eu": "nobody", "eu-west-2": "nobody"}.items():
         labels = ("severity=critical", f"env={env}")
         amtool("config", "routes", "test", f"--config.file={file}", f"--verify.receivers={receiver}", *labels)
+
+
+def test_a_host_of_several_environments_concerns_all_of_them(amtool: Run, tmp_path: Path) -> None:
+    """Its agent calls itself by the one that came first."""
+    more = '[env.old]\nhosts = ["b@web-1:22", "web-3"]\n[observe.receivers.oncall]\nkind = "slack"\nsecret = "env:A"\n'
+    file = written(tmp_path, f'{more}envs = ["prod"]\n') / "alertmanager.yml"
+    assert "incompatible" not in amtool("check-config", file)
+    for labels, receiver in {
+        ("env=old", "host=web-1"): "oncall",
+        ("env=old", "host=web-3"): "nobody",
+        ("env=old", "host=web-1", "service=links"): "nobody",
+        ("env=prod", "host=web-2"): "oncall",
+        ("env=observability", "host=monitor"): "oncall",
+    }.items():
+        found = ("config", "routes", "test", f"--config.file={file}", f"--verify.receivers={receiver}")
+        amtool(*found, "severity=critical", *labels)
 
 
 def test_a_configuration_that_is_wrong_is_told(amtool: Run, folder: Path) -> None:

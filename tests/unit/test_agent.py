@@ -75,13 +75,14 @@ def test_the_service_names_itself_and_a_sites_own_file_is_not_taken_for_its_cont
 
 def test_a_fingerprint_changes_with_anything_and_with_where_it_sends(agent: Agent) -> None:
     others = [
-        agent.fingerprint("https://a:1"),
-        Agent(agent.compose + "\n", agent.config, agent.images, agent.proxy_image).fingerprint(""),
-        Agent(agent.compose, {**agent.config, "a": ""}, agent.images, agent.proxy_image).fingerprint(""),
-        Agent(agent.compose, agent.config, {**agent.images, "node": "x"}, agent.proxy_image).fingerprint(""),
-        Agent(agent.compose, agent.config, agent.images, "caddy:3").fingerprint(""),
+        agent.fingerprint("https://a:1", "web-1"),
+        agent.fingerprint("", "web-2"),
+        Agent(agent.compose + "\n", agent.config, agent.images, agent.proxy_image).fingerprint("", "web-1"),
+        Agent(agent.compose, {**agent.config, "a": ""}, agent.images, agent.proxy_image).fingerprint("", "web-1"),
+        Agent(agent.compose, agent.config, {**agent.images, "node": "x"}, agent.proxy_image).fingerprint("", "web-1"),
+        Agent(agent.compose, agent.config, agent.images, "caddy:3").fingerprint("", "web-1"),
     ]
-    assert len({agent.fingerprint(""), *others}) == len(others) + 1
+    assert len({agent.fingerprint("", "web-1"), *others}) == len(others) + 1
 
 
 def test_a_host_is_current_when_all_of_its_agent_runs_with_this_fingerprint() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import asyncssh
 import pytest
 
+from portside import bootstrap
 from portside.bootstrap import Facts, Wish, firewall_rules, needed, parse_facts
 from portside.config import Environment
 from portside.errors import ConfigError, HostError, PreflightError
@@ -90,6 +92,38 @@ def test_a_firewall_is_refused_when_the_port_of_ssh_is_unknown() -> None:
 def test_an_active_ufw_is_used_and_gets_no_second_firewall_beside_it() -> None:
     (step,) = needed(replace(DONE, ufw=True, ufw_ports=frozenset({22, 80})), replace(WISH, ports=(80, 443)), "web-1")
     assert (step.name, step.arguments) == ("ufw_allow", ("443",))
+
+
+def test_what_the_owner_opens_to_some_is_not_opened_to_all() -> None:
+    """Nor is SSH's port, by which we came."""
+    said = "uid 0\nssh_port 22\nufw active\nufw_port 80,443\nufw_port 8000:8002\n"
+    facts = parse_facts(said, "web-1")
+    assert facts.ufw_ports == {80, 443, 8000, 8001, 8002}
+    mine = replace(DONE, ufw=True, ufw_ports=facts.ufw_ports, ssh_ports=facts.ssh_ports)
+    assert needed(mine, replace(WISH, ports=(80, 443, 8001)), "web-1") == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "port"),
+    [
+        ("22/tcp                     LIMIT       Anywhere", "22"),
+        ("22/tcp on wg0              ALLOW       Anywhere", "22"),
+        ("80,443/tcp                 ALLOW       203.0.113.0/24", "80,443"),
+        ("8000:8100/tcp              ALLOW       Anywhere", "8000:8100"),
+        ("443                        ALLOW       Anywhere", "443"),
+        ("53/udp                     ALLOW       Anywhere", ""),
+        ("25/tcp                     DENY        Anywhere", ""),
+    ],
+)
+def test_a_line_of_ufw_is_known_whoever_it_lets_in(line: str, port: str, tmp_path: Path) -> None:
+    script = Path(bootstrap.__file__).with_name("host") / "scripts/bootstrap.sh"
+    (look,) = [each.strip() for each in script.read_text().splitlines() if "/ufw_port" in each]
+    (tmp_path / "ufw").write_text(f"#!/bin/sh\necho '{line}'\n")
+    (tmp_path / "ufw").chmod(0o755)
+    done = subprocess.run(
+        ["bash", "-ec", look], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == (f"ufw_port {port}\n" if port else "")
 
 
 def test_a_swarm_s_ports_are_open_to_its_nodes_alone() -> None:

@@ -138,6 +138,14 @@ def test_half_a_journal_line_is_named_by_its_number() -> None:
     assert "line 2" in finding.what
 
 
+def test_a_reason_may_hold_whatever_unicode_calls_the_end_of_a_line() -> None:
+    told = Entry(
+        at=1, phase="undo", event="end", operation=Operation(id="1", kind="deploy", owner="a"), reason="a\u2028b"
+    )
+    assert "\u2028" in told.model_dump_json()
+    assert file_findings("web-1", f"@@file /h/journal.jsonl\n{told.model_dump_json()}\n", "prod") == []
+
+
 def test_secrets_that_others_can_read_are_found() -> None:
     (finding,) = file_findings("web-1", "@@readable /h/releases/1/env\n", "prod")
     assert finding.remedy == "chmod 600 /h/releases/1/env"

@@ -329,6 +329,13 @@ def test_a_firewall_that_closes_the_service_is_found() -> None:
     assert "8443" in finding.what
 
 
+def test_an_owner_may_have_put_a_range_or_a_name_there() -> None:
+    edited = replace(HARD, nft="tcp dport { ssh, 80, 8000-8100 } accept", nft_at_boot=True)
+    assert found(edited, ports=frozenset({80, 8042})) == []
+    (finding,) = found(edited, ports=frozenset({8101}))
+    assert "8101" in finding.what
+
+
 def test_a_firewall_that_cuts_the_nodes_of_a_swarm_off_is_found() -> None:
     opened = replace(
         HARD, nft="tcp dport { 22 } accept ip saddr 10.0.0.0/24 udp dport { 4789, 7946 }", nft_at_boot=True

@@ -33,6 +33,14 @@ async def test_values_are_composed_of_secrets(tmp_path: Path, monkeypatch: pytes
     assert plain_variables(made) == {"PLAIN": "x", "LITERAL": "${PW}"}
 
 
+async def test_what_is_in_a_secret_is_left_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OUTSIDE", "a$${b}${PW}")
+    made = environment(env={"URL": "x://u:${PW}@h/$${PW}", "SAID": "$${PW}"}, secrets={"PW": "env:OUTSIDE"})
+    values = await resolve(made, tmp_path)
+    assert values["URL"] == "x://u:a$${b}${PW}@h/${PW}"
+    assert await accessory_values(made, tmp_path, {"PW", "SAID"}) == {"PW": "a$${b}${PW}", "SAID": "${PW}"}
+
+
 async def test_a_dotenv_file_is_read_as_it_is(tmp_path: Path) -> None:
     file = tmp_path / "prod.env"
     file.write_text("export A='with space'\nB=${NOT_EXPANDED}\n")

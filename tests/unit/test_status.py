@@ -46,3 +46,11 @@ def test_what_does_not_run_is_for_the_doctor() -> None:
     assert next_step({"a": silent}, {}, Recovered(), "prod") == "A proxy doesn't run: invoke doctor --env prod"
     dead = state(current=current(RELEASE), proxy=RUNS, containers=(container(RELEASE, "blue", status="exited"),))
     assert "Containers of the release don't run" in next_step({"a": dead}, {}, Recovered(), "prod")
+
+
+def test_a_node_of_a_swarm_may_have_no_container_or_what_is_left_of_one() -> None:
+    mixed = (container(RELEASE, "blue"), container(RELEASE, "blue", status="exited"))
+    left, none = (state(current=current(RELEASE), proxy=RUNS, containers=which) for which in (mixed, ()))
+    assert next_step({"a": left, "b": none}, {}, Recovered(), "prod", swarm=True) == ""
+    said = next_step({"b": none}, {}, Recovered(), "prod", swarm=True)
+    assert said == "Containers of the release don't run: invoke doctor --env prod"

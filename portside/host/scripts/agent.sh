@@ -45,6 +45,9 @@ for known in alloy docker-proxy cadvisor; do
   *) docker rm -f "portside-agent-$known-1" >/dev/null 2>&1 || true ;;
   esac
 done
+# What asks the service's containers.
+asking=(portside-agent-prometheus-1 portside-agent-blackbox-1)
+remember_networks "${asking[@]}"
 PORTSIDE_UID="$uid" PORTSIDE_GID="$gid" PORTSIDE_CONFIG="$fingerprint" PORTSIDE_HOST="$host" \
   PORTSIDE_ENV="$(cat "$agent/env")" PORTSIDE_GATEWAY="${gateway%% *}" PORTSIDE_PROPAGATION="$propagation" \
   PORTSIDE_DOCKER_SOCKET="$socket" PORTSIDE_DOCKER_GID="$(stat -c %g "$socket" 2>/dev/null || echo 0)" \
@@ -57,3 +60,4 @@ PORTSIDE_UID="$uid" PORTSIDE_GID="$gid" PORTSIDE_CONFIG="$fingerprint" PORTSIDE_
   last_words "${ids[@]}" >&2
   fail 75 "the agent did not start"
 }
+join_networks "${asking[@]}"

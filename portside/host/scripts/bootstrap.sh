@@ -27,11 +27,13 @@ look() {
   if has sshd; then { sshd -T 2>/dev/null || true; } | sed -n 's/^port /ssh_port /p'; fi
   if has ufw && ufw status 2>/dev/null | grep -q '^Status: active'; then
     printf 'ufw active\n'
-    ufw status | sed -n 's/^\([0-9]*\)\/tcp *ALLOW.*/ufw_port \1/p'
+    # Whoever may come in there, that is the owner's decision.
+    ufw status | sed -n 's/^\([0-9][0-9,:]*\)\(\/tcp\)\{0,1\} .*\(ALLOW\|LIMIT\).*/ufw_port \1/p'
     ufw status | sed -n 's/^4789\/udp *ALLOW *\([^ ]*\).*/ufw_peer \1/p'
   fi
   ! has nft || printf 'nft yes\n'
-  if has nft && nft list table inet portside >/dev/null 2>&1 && [ -e "$firewall_file" ]; then
+  if has nft && nft list table inet portside >/dev/null 2>&1 && [ -e "$firewall_file" ] &&
+    { ! systemd || grep -qs '^DefaultDependencies=no' "$firewall_unit"; }; then
     printf 'firewall %s\n' "$(sha256sum <"$firewall_file" | cut -d ' ' -f 1)"
   fi
 }
@@ -112,8 +114,13 @@ firewall_keep() {
   cat >"$firewall_unit" <<END
 [Unit]
 Description=Ports that are open on this host (made by Portside)
-Before=network-pre.target
+# As ufw and nftables do: with systemd's own dependencies it would come after cloud-init, which comes after the network,
+# and systemd leaves out one of what waits for each other.
+DefaultDependencies=no
+After=local-fs.target
+Before=network-pre.target shutdown.target
 Wants=network-pre.target
+Conflicts=shutdown.target
 
 [Service]
 Type=oneshot

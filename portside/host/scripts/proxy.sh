@@ -28,6 +28,7 @@ running() {
     fail 76 "the Docker Engine does not answer"
 }
 before=$(running) || exit "$?"
+remember_networks portside-proxy-caddy-1
 PORTSIDE_UID="$uid" PORTSIDE_GID="$gid" PORTSIDE_CONFIG="$fingerprint" \
   docker compose -p portside-proxy --project-directory "$base/proxy" -f "$base/proxy/compose.yaml" --env-file /dev/null \
   up -d --no-build --pull never --remove-orphans >"$base/proxy/up.log" 2>&1 || {
@@ -42,5 +43,6 @@ while [ ! -S "$base/proxy/run/admin.sock" ]; do
   fi
   sleep 0.1
 done
+join_networks portside-proxy-caddy-1
 after=$(running) || exit "$?"
 [ -z "$before" ] || [ "$before" != "$after" ] || printf 'ran\n'

@@ -44,9 +44,13 @@ packages() {
   [ "${#wanted[@]}" -gt 0 ] || return 0
   local log
   log=$(mktemp)
-  # A list that can't be had explains a package that isn't found, but doesn't stop what needs no new list.
-  quiet_apt update >"$log" 2>&1 || true
-  quiet_apt install --yes --no-install-recommends "${wanted[@]}" >>"$log" 2>&1 || {
+  # A list that can't be had explains a package that isn't found, but doesn't stop what needs no new list. Whoever is not
+  # waited for any more must not leave a package half installed.
+  (
+    trap '' HUP INT TERM
+    quiet_apt update >"$log" 2>&1 || true
+    quiet_apt install --yes --no-install-recommends "${wanted[@]}" >>"$log" 2>&1
+  ) || {
     tail -n 15 "$log" >&2
     fail "apt-get could not install ${wanted[*]}"
   }
@@ -76,7 +80,7 @@ engine_answers() {
 # what may have locked out whoever would end it.
 in_trial() {
   (
-    trap '' HUP
+    trap '' HUP INT TERM
     sleep "$1"
     "$2"
   ) </dev/null >/dev/null 2>&1 &

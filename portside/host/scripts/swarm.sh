@@ -151,6 +151,21 @@ last_task_words() {
   task_logs "$1" 20
 }
 
+# lacking SLOT RELEASE SERVICE=N …: what doesn't run of that, or nothing. Fails where the Swarm doesn't say.
+lacking() {
+  local slot="$1" release="$2" wanted listed service state desired
+  local -A running=()
+  shift 2
+  listed=$(tasks "$slot" "$release") || return 1
+  while IFS='|' read -r _ service state desired _; do
+    [ "$state $desired" != "running running" ] || running[$service]=$((${running[$service]:-0} + 1))
+  done <<<"$listed"
+  for wanted in "$@"; do
+    [ "${running[${wanted%=*}]:-0}" -ge "${wanted#*=}" ] ||
+      printf ' %s of %s %s containers run;' "${running[${wanted%=*}]:-0}" "${wanted#*=}" "${wanted%=*}"
+  done
+}
+
 # converge TOKEN DEADLINE SLOT RELEASE IGNORED SERVICE=N …: wait until as many tasks run, which a Swarm says of a container
 # that has a health check when it is healthy. One that ends fails it at once; `IGNORED` are tasks of earlier, as one word.
 converge() {
@@ -166,9 +181,9 @@ converge() {
       case "$ignored" in *" $id "*) continue ;; esac
       case "$state" in
       running) [ "$desired" != running ] || running[$service]=$((${running[$service]:-0} + 1)) ;;
-      failed)
+      failed | complete)
         last_task_words "$id" "$error"
-        fail 75 "a container of $service ended: $error"
+        fail 75 "a container of $service ended: ${error:-exited with code 0}"
         ;;
       rejected) waiting="$waiting $service: $error;" ;;
       esac

@@ -17,9 +17,10 @@ if [ "$acts" = acts ]; then
     while IFS='|' read -r id service state _ _ _ error; do
       case "$state$earlier" in
       *" $id "*) ;;
-      failed*)
+      # Whoever ends in order has ended, too.
+      failed* | complete*)
         last_task_words "$id" "$error" >&2
-        fail 75 "a container of $service ended: $error"
+        fail 75 "a container of $service ended: ${error:-exited with code 0}"
         ;;
       esac
     done <<<"$listed"

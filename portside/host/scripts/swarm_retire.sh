@@ -1,10 +1,20 @@
 # shellcheck shell=bash
 # Scale the release that served before to nothing, keep it for rollback, and prune what is older than that.
 # Arguments: token, begin, end, acts ("acts" where this host prunes the Swarm's own objects), route that remains,
-# old slot ("-": nothing to stop), old release, releases to prune as <release>=<image reference or "-"> …
+# old slot ("-": nothing to stop), old release; of what is to serve alone the slot, the release, how long it may take to be
+# all there, and <service>=<containers> as one word; releases to prune as <release>=<image reference or "-"> …
 token="$1" begin="$2" end="$3" acts="$4" new_route="$5" old_slot="$6" old_release="$7"
-shift 7
+slot="$8" release="$9" deadline=$((SECONDS + ${10}))
+read -r -a wanted <<<"${11}"
+shift 11
 guard "$token"
+# Minutes may have passed since it was watched, and what stands behind it answers for it until it is scaled away.
+if [ "$old_slot" != "-" ] && manages; then
+  until why=$(lacking "$slot" "$release" "${wanted[@]}") && [ -z "$why" ]; do
+    [ "$SECONDS" -lt "$deadline" ] || fail 77 "release $release is not fit to serve alone:${why:- the Swarm does not answer}"
+    sleep 0.5
+  done
+fi
 record "$begin"
 [ "$new_route" = "-" ] || route "$new_route"
 if [ "$old_slot" != "-" ] && manages; then

@@ -5,7 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,6 +21,7 @@ from app.main import create_app
 from app.redaction import _PATTERN, _masked, redact
 from app.settings import Settings
 
+ROOT = Path(__file__).parents[3]
 Lines = Callable[[], list[dict[str, Any]]]
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 SPAN = "b7ad6b7169203331"
@@ -98,6 +102,14 @@ def test_secrets_in_fields_are_masked_by_the_name_of_the_field(log_lines: Lines)
 @pytest.mark.parametrize("line", [b"https://example.com/a:b@c", b"12 tokens used", b"http://host:80/path"])
 def test_what_is_no_secret_is_left_alone(line: bytes) -> None:
     assert redact(line) == line
+
+
+@pytest.mark.parametrize("piece", [b"-a", b"a://", b"a:", b"password ", b'token":"', b"key= "])
+def test_a_long_line_takes_a_moment_and_not_a_minute(piece: bytes) -> None:
+    """In a process of its own: what takes long can't be interrupted."""
+    line = b"@://pass" + piece * 100_000
+    program = "import sys; from app.redaction import redact; redact(sys.stdin.buffer.read())"
+    subprocess.run([sys.executable, "-c", program], input=line, cwd=ROOT, check=True, timeout=60)
 
 
 WORDS = ("password", "Passwd", "SECRET", "x-token", "Authorization", "cookie", "api", "key", "Bearer ", "basic ")

@@ -129,7 +129,7 @@ def test_sums_survive_a_killed_worker_and_its_gauges_do_not(
         server.get("/links/unknown")
     assert counted() == (50, 50, 50)
     # What the dead leave and every scrape reads: an alert looks at how it grows.
-    assert value(server, "app_multiprocess_files", "app_multiprocess_files") == files + 2
+    assert files < value(server, "app_multiprocess_files", "app_multiprocess_files") <= files + 2
     assert value(server, "app_multiprocess_bytes", "app_multiprocess_bytes") > 0
     assert value(server, "app_info", "app_info", revision="0a1b2c3d") == 1
 

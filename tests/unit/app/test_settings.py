@@ -21,13 +21,40 @@ ROOT = Path(__file__).parents[3]
         ("postgres://u:p@db/links", "postgresql+asyncpg://u:p@db/links"),
         ("postgresql://u:p%40@db:6432/links", "postgresql+asyncpg://u:p%40@db:6432/links"),
         ("postgresql+asyncpg://db/links", "postgresql+asyncpg://db/links"),
-        ("postgresql://db/links?sslmode=require", "postgresql+asyncpg://db/links?ssl=require"),
-        ("postgresql://db/links?channel_binding=require", "postgresql+asyncpg://db/links"),
         ("sqlite:////data/links.db", "sqlite+aiosqlite:////data/links.db"),
     ],
 )
 def test_database_urls_are_taken_as_people_write_them(text: str, url: str) -> None:
     assert DatabaseUrl.parse(text).url == url
+
+
+@pytest.mark.parametrize(
+    ("query", "dsn"),
+    [
+        ("sslmode=require", "postgresql:///?sslmode=require"),
+        ("ssl=require", "postgresql:///?sslmode=require"),
+        ("sslmode=verify-full&sslrootcert=/ca.pem", "postgresql:///?sslmode=verify-full&sslrootcert=%2Fca.pem"),
+        ("channel_binding=require&connect_timeout=10", ""),
+        ("application_name=x&host=/cloudsql/a:b", "postgresql:///?application_name=x&host=%2Fcloudsql%2Fa%3Ab"),
+    ],
+)
+def test_parameters_reach_asyncpg_as_libpq_has_them(query: str, dsn: str) -> None:
+    parsed = DatabaseUrl.parse(f"postgresql://db/links?{query}")
+    assert (parsed.url, parsed.dsn) == ("postgresql+asyncpg://db/links", dsn)
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("pgbouncer=true&schema=a", "unknown parameters after the ?: pgbouncer, schema"),
+        ("sslmode=hunter2", "sslmode has to be one of allow, disable, prefer, require, verify-ca, verify-full"),
+        ("hunter2%40db%2Flinks=1", "unknown parameters after the ?"),
+    ],
+)
+def test_a_parameter_that_nobody_would_heed_is_refused(query: str, said: str) -> None:
+    with pytest.raises(DatabaseUrlError) as refused:
+        DatabaseUrl.parse(f"postgresql://db/links?{query}")
+    assert str(refused.value) == said
 
 
 @pytest.mark.parametrize("text", ["mysql://db/links", "links", "postgresql://db", "postgresql://u:p4ss@[::1/x"])

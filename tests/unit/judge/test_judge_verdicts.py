@@ -22,9 +22,11 @@ LIFE = answered(200_000, failed=200)
 class Watched:
     """A release at `hosts`, each with one container of either side, fed look by look."""
 
-    def __init__(self, hosts: Sequence[str] = ("a",), old: Route = LIFE, **settings: Any) -> None:
+    def __init__(
+        self, hosts: Sequence[str] = ("a",), old: Route = LIFE, *, warm: bool = False, **settings: Any
+    ) -> None:
         self.settings = Settings(**settings)
-        self.judge = Judge(self.settings, hosts)
+        self.judge = Judge(self.settings, hosts, warm=warm)
         self.hosts = hosts
         self.old = old
         self.seconds = 0.0
@@ -337,3 +339,13 @@ def test_the_stage_after_a_canary_is_judged_by_its_own_requests() -> None:
     assert watched.second(a=answered(500)).kind == "wait"
     assert "judged by 500 requests" in watched.judge.summary(1)
     watched.until("undo", seconds=3, a=answered(500, failed=400))
+
+
+def test_what_a_warm_release_had_counted_before_its_first_look_is_no_news() -> None:
+    """A rollback to it switches before anybody has looked at it."""
+    watched = Watched(warm=True)
+    watched.before()
+    watched.new["a"] = answered(1_000_000)
+    assert watched.second(a=answered(100)).kind == "wait"
+    verdict = watched.until("undo", 5, a=answered(100, failed=100))
+    assert "5xx" in verdict.reason

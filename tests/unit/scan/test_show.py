@@ -55,6 +55,14 @@ def test_what_was_accepted_is_told_with_its_reason_and_its_day() -> None:
     assert "ignore CVE-1999-1 matches nothing any more: remove it" in said
 
 
+def test_square_brackets_are_what_they_are() -> None:
+    entry = Ignore(id=FLAW.id, reason="see [ops-12] and [/etc/x]", expires=date(2026, 12, 1))
+    odd = SECRET.model_copy(update={"where": "srv/app/[slug]/page.js:1"})
+    said = text(record(FLAW, odd), Scan(ignore=(entry,)))
+    assert "(see [ops-12] and [/etc/x])" in said
+    assert "srv/app/[slug]/page.js:1" in said
+
+
 def test_old_advisories_are_not_passed_over_in_silence() -> None:
     said = text(record(gathered=NOW - timedelta(days=40)), Scan())
     assert "advisories of 2026-10-15, 40 days old: what was found since is not in it" in said
