@@ -183,7 +183,9 @@ async def _facts(ground: Ground, host: LabHost, before: Standing) -> HostFacts:
 
     # `docker ps` goes on listing as running what has ended while the Engine had no room to write that down.
     form = '{{.State.Running}} {{slice .Name 1}} {{index .Config.Labels "dev.portside.release"}}'
-    listing = "docker ps --all --quiet --filter label=dev.portside.site=tiny-lab | xargs --no-run-if-empty docker inspect"
+    listing = (
+        "docker ps --all --quiet --filter label=dev.portside.site=tiny-lab | xargs --no-run-if-empty docker inspect"
+    )
     known = (await read("bash", "-ec", f'{listing} --format "$0"', form)).splitlines()
     running = [line.removeprefix("true ") for line in known if line.startswith("true ")]
     current = json.loads(await read("cat", f"{site}current.json"))
