@@ -21,6 +21,7 @@ SESSION_PARAMETERS = frozenset(
 )
 # How to connect is this service's own business, or nothing that asyncpg has.
 IGNORED_PARAMETERS = frozenset({"channel_binding", "gssencmode", "connect_timeout", "keepalives", "keepalives_idle"})
+FILES = frozenset({"passfile", "sslcert", "sslkey", "sslrootcert", "sslcrl"})
 MAX_NAME = 40
 SSL_MODES = frozenset({"disable", "allow", "prefer", "require", "verify-ca", "verify-full"})
 
@@ -77,6 +78,9 @@ def _query(text: str) -> str:
         # A name may be part of a password that isn't percent-encoded: it is said only where it looks like one.
         names = ", ".join(name for name in unknown if name.isidentifier() and len(name) < MAX_NAME)
         raise DatabaseUrlError(f"unknown parameters after the ?{': ' if names else ''}{names}")
+    for name in sorted(FILES & set(parameters)):
+        if not Path(parameters[name]).is_file():
+            raise DatabaseUrlError(f"{name} names no file that is there")
     if parameters.get("sslmode", "prefer") not in SSL_MODES:
         raise DatabaseUrlError(f"sslmode has to be one of {', '.join(sorted(SSL_MODES))}")
     return urlencode({name: value for name, value in parameters.items() if name not in IGNORED_PARAMETERS})

@@ -13,8 +13,10 @@ from urllib.parse import urlsplit
 import asyncpg
 import httpx
 import pytest
+from sqlalchemy import text
 
 from app import worker
+from app.database import Database, DatabaseUnavailableError
 from app.main import create_app
 from app.migrate import ADVISORY_LOCK, migrate
 from app.schema_version import REQUIRED_REVISION
@@ -111,6 +113,19 @@ async def test_migrating_twice_is_migrating_once(postgres_url: str, sql: asyncpg
     await migrate(settings_for(postgres_url))
     await migrate(settings_for(postgres_url))
     assert await sql.fetchval("SELECT version_num FROM alembic_version") == REQUIRED_REVISION
+
+
+async def test_what_a_database_url_says_after_the_question_mark_is_heeded(postgres_url: str) -> None:
+    settings = settings_for(f"{postgres_url}?sslmode=prefer&connect_timeout=10&lock_timeout=1234&application_name=mine")
+    await migrate(settings)
+    database = Database(settings.database, pool_size=1, timeout=5, statement_timeout=5, application_name="links")
+    async with database.engine.connect() as connection:
+        names = ("lock_timeout", "application_name")
+        shown = [(await connection.execute(text(f"SHOW {name}"))).scalar() for name in names]
+    await database.engine.dispose()
+    assert shown == ["1234ms", "links"], "who is connected is this service's own to say"
+    with pytest.raises(DatabaseUnavailableError):  # it has no TLS
+        await migrate(settings_for(f"{postgres_url}?sslmode=require"))
 
 
 async def test_several_migrations_at_once_all_succeed(postgres_url: str, sql: asyncpg.Connection) -> None:

@@ -33,7 +33,7 @@ def test_database_urls_are_taken_as_people_write_them(text: str, url: str) -> No
     [
         ("sslmode=require", "postgresql:///?sslmode=require"),
         ("ssl=require", "postgresql:///?sslmode=require"),
-        ("sslmode=verify-full&sslrootcert=/ca.pem", "postgresql:///?sslmode=verify-full&sslrootcert=%2Fca.pem"),
+        ("sslmode=verify-full&sslrootcert=/etc/hosts", "postgresql:///?sslmode=verify-full&sslrootcert=%2Fetc%2Fhosts"),
         ("channel_binding=require&connect_timeout=10", ""),
         ("application_name=x&host=/cloudsql/a:b", "postgresql:///?application_name=x&host=%2Fcloudsql%2Fa%3Ab"),
     ],
@@ -47,6 +47,7 @@ def test_parameters_reach_asyncpg_as_libpq_has_them(query: str, dsn: str) -> Non
     ("query", "said"),
     [
         ("pgbouncer=true&schema=a", "unknown parameters after the ?: pgbouncer, schema"),
+        ("sslrootcert=/no/hunter2", "sslrootcert names no file that is there"),
         ("sslmode=hunter2", "sslmode has to be one of allow, disable, prefer, require, verify-ca, verify-full"),
         ("hunter2%40db%2Flinks=1", "unknown parameters after the ?"),
     ],
