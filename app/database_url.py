@@ -11,18 +11,25 @@ POSTGRES_SCHEMES = frozenset({"postgres", "postgresql", "postgresql+asyncpg"})
 # What asyncpg reads from a DSN as libpq does. As arguments of its own it would take other names, and no file of a CA.
 CONNECTION_PARAMETERS = frozenset(
     {
-        "host", "port", "passfile", "sslmode", "sslcert", "sslkey", "sslrootcert", "sslcrl", "sslpassword",
+        "host", "port", "user", "password", "dbname", "passfile", "sslmode",
+        "sslcert", "sslkey", "sslrootcert", "sslcrl", "sslpassword",
         "ssl_min_protocol_version", "ssl_max_protocol_version", "target_session_attrs",
     }
 )  # fmt: skip
 # What PostgreSQL takes as a session's setting.
 SESSION_PARAMETERS = frozenset(
-    {"application_name", "search_path", "timezone", "lock_timeout", "idle_in_transaction_session_timeout"}
-)
+    {
+        "application_name", "search_path", "timezone", "options", "lock_timeout", "statement_timeout",
+        "idle_in_transaction_session_timeout",
+    }
+)  # fmt: skip
+# What SQLAlchemy takes out of its URL: needed behind a pooler of connections.
+POOLER_PARAMETERS = frozenset({"prepared_statement_cache_size"})
 # How to connect is this service's own business, or nothing that asyncpg has.
 IGNORED_PARAMETERS = frozenset({"channel_binding", "gssencmode", "connect_timeout", "keepalives", "keepalives_idle"})
 FILES = frozenset({"passfile", "sslcert", "sslkey", "sslrootcert", "sslcrl"})
 MAX_NAME = 40
+PARAMETERS = CONNECTION_PARAMETERS | SESSION_PARAMETERS | POOLER_PARAMETERS | IGNORED_PARAMETERS
 SSL_MODES = frozenset({"disable", "allow", "prefer", "require", "verify-ca", "verify-full"})
 
 
@@ -64,23 +71,38 @@ class DatabaseUrl:
             raise DatabaseUrlError("the database's name is missing at the end of the URL")
         if port == 0:
             raise DatabaseUrlError("port 0 can't be connected to")
-        query = _query(parts.query)
-        dsn = f"postgresql:///?{query}" if query else ""
-        return cls(f"postgresql+asyncpg://{parts.netloc}{parts.path}", is_postgres=True, dsn=dsn)
+        parameters = _parameters(parts.query)
+        pooler = urlencode({name: parameters.pop(name) for name in POOLER_PARAMETERS & set(parameters)})
+        url = f"postgresql+asyncpg://{parts.netloc}{parts.path}{'?' if pooler else ''}{pooler}"
+        return cls(url, is_postgres=True, dsn=f"postgresql:///?{urlencode(parameters)}" if parameters else "")
 
 
-def _query(text: str) -> str:
-    """The parameters that asyncpg is told of. Raises DatabaseUrlError for one that nobody would heed."""
-    # asyncpg's own name for it, which SQLAlchemy's users write.
-    parameters = {"sslmode" if name == "ssl" else name: value for name, value in parse_qsl(text)}
-    unknown = sorted(set(parameters) - CONNECTION_PARAMETERS - SESSION_PARAMETERS - IGNORED_PARAMETERS)
+def _parameters(text: str) -> dict[str, str]:
+    """What the database is told besides. Raises DatabaseUrlError for a parameter that nobody would heed."""
+    parameters: dict[str, str] = {}
+    for written, value in parse_qsl(text):
+        # asyncpg's own name for it, which SQLAlchemy's users write.
+        name = "sslmode" if written == "ssl" else written
+        # Several hosts: libpq separates them by commas, SQLAlchemy repeats the name.
+        several = name in ("host", "port") and name in parameters
+        parameters[name] = f"{parameters[name]},{value}" if several else value
+    unknown = sorted(
+        set(parameters) - CONNECTION_PARAMETERS - SESSION_PARAMETERS - POOLER_PARAMETERS - IGNORED_PARAMETERS
+    )
     if unknown:
         # A name may be part of a password that isn't percent-encoded: it is said only where it looks like one.
         names = ", ".join(name for name in unknown if name.isidentifier() and len(name) < MAX_NAME)
         raise DatabaseUrlError(f"unknown parameters after the ?{': ' if names else ''}{names}")
     for name in sorted(FILES & set(parameters)):
-        if not Path(parameters[name]).is_file():
-            raise DatabaseUrlError(f"{name} names no file that is there")
+        if not _is_file(parameters[name]):
+            raise DatabaseUrlError(f"{name} names no file that can be read")
     if parameters.get("sslmode", "prefer") not in SSL_MODES:
         raise DatabaseUrlError(f"sslmode has to be one of {', '.join(sorted(SSL_MODES))}")
-    return urlencode({name: value for name, value in parameters.items() if name not in IGNORED_PARAMETERS})
+    return {name: value for name, value in parameters.items() if name not in IGNORED_PARAMETERS}
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return Path(path).is_file()
+    except OSError:
+        return False

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from portside import steps
 from portside.agent import NEEDED, OPTIONAL, WITHOUT, Agent, credentials, is_current, read_agent
-from portside.config import Config, Environment, host_label
+from portside.config import Config, Environment
 from portside.delivery import Delivery
 from portside.errors import BuildError, HostError, PortsideError
 from portside.facts import State
@@ -51,7 +51,7 @@ async def outdated(site: Site) -> set[str]:
         for host in reachable
         if not is_current(
             site.states[host.name],
-            agent.fingerprint(_destination(config, host), host_label(host.name)),
+            agent.fingerprint(_destination(config, host), site.environment.label(host.name)),
             credentials(None if beside(config.observe, host) else ingest),
         )
     }
@@ -67,7 +67,7 @@ async def refresh(site: Site, targets: Sequence[Target], *, apply: bool = False,
         if not force and not observed(config, site.states):
             return []
         agent = read_agent(config)
-        wanted = [target for target in targets if _wanted(config, agent, target, apply)]
+        wanted = [target for target in targets if _wanted(config, site.environment, agent, target, apply)]
         if not wanted:
             return []
         outside = any(not beside(config.observe, target.host) for target in wanted)
@@ -113,10 +113,10 @@ def _destination(config: Config, host: Host) -> str:
     return "" if beside(config.observe, host) else f"https://{config.observe.ingest_address}"
 
 
-def _wanted(config: Config, agent: Agent, target: Target, apply: bool) -> bool:
+def _wanted(config: Config, environment: Environment, agent: Agent, target: Target, apply: bool) -> bool:
     if not _reachable(config, target.host):
         return False
-    fingerprint = agent.fingerprint(_destination(config, target.host), host_label(target.host.name))
+    fingerprint = agent.fingerprint(_destination(config, target.host), environment.label(target.host.name))
     return apply or not is_current(target.state, fingerprint)
 
 
@@ -142,7 +142,7 @@ class _Installation:
     async def _install(self, target: Target, apply: bool) -> list[str]:
         host = target.host
         ingest = None if beside(self._config.observe, host) else self._ingest
-        fingerprint = self._agent.fingerprint(_destination(self._config, host), host_label(host.name))
+        fingerprint = self._agent.fingerprint(_destination(self._config, host), self._environment.label(host.name))
         # What was left out may be had by now; only who asks for the agent itself waits to find out.
         if apply and is_current(target.state, fingerprint, credentials(ingest)) and not await self._more(target):
             return []
@@ -162,7 +162,7 @@ class _Installation:
                 target.token,
                 f"{fingerprint}.{credentials(ingest)}",
                 str(AGENT_DEADLINE),
-                host_label(host.name),
+                self._environment.label(host.name),
                 self._environment.name,
                 profiles or "-",
             )

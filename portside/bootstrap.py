@@ -152,7 +152,9 @@ def _engine_steps(facts: Facts, wish: Wish, host: str) -> Iterable[Step]:
         packages.append(NFT_PACKAGE)
     if packages:
         arguments = (*packages, "--", *files)
-        yield Step("packages", f"install {' '.join(packages)}", arguments, 2 * APT_SECONDS)
+        # An Engine that is there and too old is restarted by its package.
+        again = bool(facts.installed) and packages != [NFT_PACKAGE]
+        yield Step("packages", f"install {' '.join(packages)}", arguments, 2 * APT_SECONDS, disrupts=again)
     if not at_least(facts.engine, MINIMUM_ENGINE) or (facts.systemd and not facts.at_boot):
         reboot = "and at every boot" if facts.systemd else "(no systemd here: start it yourself after a reboot)"
         arguments = (f"{START_SECONDS:.0f}", str(LOG_FILE))

@@ -12,7 +12,7 @@ from portside.cli import Terminal, project, run
 from portside.command import tail
 from portside.config import Environment
 from portside.errors import HostError, PortsideError
-from portside.fleet import connected, settle, together
+from portside.fleet import connected, together
 from portside.host.script import root_argv
 from portside.machines import Asked, Machine, opened
 from portside.proxies import AGENT, PROXY_CHANGES, add_proxy, ensure_proxy
@@ -45,11 +45,13 @@ def bootstrap_command(env: str, asked: Asked, *, dry_run: bool, yes: bool, machi
                 terminal.result({"env": env, "outcome": "declined"}, "Nothing was changed.")
                 return
             turns = _Turns()
-            failed = await settle(
-                machines, lambda each: _do(each, plans[each.name], terminal.reporter, environment, turns)
+            ends = await asyncio.gather(
+                *(_do(each, plans[each.name], terminal.reporter, environment, turns) for each in machines),
+                # One host's failure is no reason to cut the others' installations short.
+                return_exceptions=True,
             )
-            if failed:
-                raise together([error for _, error in failed])
+            if failed := [each for each in ends if isinstance(each, BaseException)]:
+                raise together(failed)
         await ensure_proxy(config, environment, [name for name, plan in plans.items() if plan], terminal.reporter)
         terminal.result({**data, "outcome": "changed"}, f"✓ {', '.join(plans)}: ready\n→ invoke deploy --env {env}")
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from portside.config import Environment, host_label
+from portside.config import Environment
 from portside.journal import Operation
 from portside.proxy import upstreams
 from portside.release import Current, Release
@@ -58,14 +58,14 @@ def targets(
         if operation.swarm
         else upstreams(site, operation.slot, release.web, release.replicas, release.port)
     )
-    labels = {**_of(release), "release": release.id, "host": host_label(host)}
+    labels = {**_of(release), "release": release.id, "host": environment.label(host)}
     return _file_sd(addresses, {**labels, "__readiness_path": release.readiness})
 
 
 def site_targets(release: Release, environment: Environment, host: str) -> str:
     """Where people reach the site: through DNS where it has a domain, else the proxy of this host."""
     module = "site_internal" if environment.https and environment.tls == "internal" else "site"
-    labels = {**_of(release), "host": host_label(host), "__param_module": module}
+    labels = {**_of(release), "host": environment.label(host), "__param_module": module}
     return _file_sd([f"{site_url(environment)}{release.readiness}"], labels)
 
 

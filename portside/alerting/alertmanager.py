@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from portside.alerting.routes import NOBODY, inhibitions, route
-from portside.config import FILE, Config, Receiver, host_label
+from portside.config import FILE, Config, Receiver
 from portside.errors import ConfigError
 from portside.secrets import fetch, refusal
 from portside.secrets.base import SecretError
@@ -46,7 +46,7 @@ def alertmanager_files(config: Config, secrets: str = SECRETS) -> dict[str, str]
 
 def _neighbours(config: Config) -> dict[str, dict[str, set[str]]]:
     """For each environment: the others on its hosts, and which hosts those are. This machine has no name of its own."""
-    hosts = {name: set(map(host_label, each.hosts)) for name, each in config.env.items()}
+    hosts = {name: set(map(each.label, each.hosts)) for name, each in config.env.items()}
     return {
         name: {other: shared for other, theirs in hosts.items() if other != name and (shared := theirs & mine)}
         for name, mine in hosts.items()

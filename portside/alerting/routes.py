@@ -61,11 +61,14 @@ def _environments(receiver: Receiver) -> list[str]:
 
 def _shared_hosts(receiver: Receiver, neighbours: Mapping[str, Mapping[str, Collection[str]]]) -> Iterator[list[str]]:
     """A host's own alerts carry the environment that came to it first, and concern all of them."""
-    others = {env: hosts for mine in receiver.envs for env, hosts in neighbours.get(mine, {}).items()}
-    for env, hosts in sorted(others.items()):
+    others: dict[str, set[str]] = {}
+    for mine in receiver.envs:
+        for env, hosts in neighbours.get(mine, {}).items():
+            others.setdefault(env, set()).update(hosts)
+    for env, shared in sorted(others.items()):
         if env not in receiver.envs:
             # In what Alertmanager reads, a backslash is one only when it is two.
-            named = "|".join(re.escape(host).replace("\\", r"\\") for host in sorted(hosts))
+            named = "|".join(re.escape(host).replace("\\", r"\\") for host in sorted(shared))
             yield ['service=""', f'env="{env}"', f'host=~"{named}"']
 
 

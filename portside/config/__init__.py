@@ -5,7 +5,7 @@ from portside.config.environment import Environment
 from portside.config.judge import Judge
 from portside.config.load import GENERATED, load_config
 from portside.config.notify import NOTIFIER_KEYS, NewsKind, Notifier
-from portside.config.observe import RECEIVER_KEYS, STACK, Observe, Receiver, Slo, host_label
+from portside.config.observe import RECEIVER_KEYS, STACK, Observe, Receiver, Slo
 from portside.config.scan import Ignore, Scan, Severity
 from portside.config.service import Build, Images, Service
 from portside.config.signing import Signing
@@ -32,6 +32,5 @@ __all__ = [
     "Severity",
     "Signing",
     "Slo",
-    "host_label",
     "load_config",
 ]

@@ -95,6 +95,13 @@ class Environment(Model):
             raise ValueError("canary needs a bake: each step is judged for that long")
         return self
 
+    def label(self, host: str) -> str:
+        """A host as monitoring calls it: without user and port, unless it shares its name with another one."""
+        named = host.rpartition("@")[2]
+        name = named.partition(":")[0]
+        others = {each.rpartition("@")[2] for each in self.hosts} - {named}
+        return named if any(each.partition(":")[0] == name for each in others) else name
+
     @property
     def ports(self) -> frozenset[int]:
         """Where its proxy listens."""

@@ -26,11 +26,6 @@ from portside.config.base import (
 STACK = "observability"
 
 
-def host_label(host: str) -> str:
-    """A host as monitoring calls it, whoever logs in. Two behind one address differ in nothing but their port."""
-    return host.rpartition("@")[2].removesuffix(":22")
-
-
 class Slo(Model):
     """What the service promises over 30 days, in per cent. `latency_threshold` is in seconds."""
 

@@ -28,6 +28,7 @@ class Setting:
     value: str
     why: str
     accepts: Callable[[str], bool]
+    unset_is_good: bool = False
 
 
 def _one_of(*values: str) -> Callable[[str], bool]:
@@ -59,7 +60,8 @@ SETTINGS = (
     Setting("AllowAgentForwarding", "no", "root on the host could use the keys of who logs in", _one_of("no")),
     Setting("AllowStreamLocalForwarding", "local", "the proxy is asked through a tunnel to its socket",
             _one_of("local", "yes", "all")),
-    Setting("DisableForwarding", "no", "it overrides the line before", _one_of("no")),
+    Setting("DisableForwarding", "no", "it forbids the tunnel to the proxy's socket, whatever else is said",
+            _one_of("no"), unset_is_good=True),
 )  # fmt: skip
 
 
@@ -109,11 +111,12 @@ def effective(files: Mapping[str, str]) -> Effective:
 
 def weak(found: Effective) -> list[tuple[Setting, Value | None]]:
     """The settings that aren't as good as ours, each with what holds instead; None where nothing is set."""
-    return [
-        (setting, value)
-        for setting in SETTINGS
-        if (value := found.of(setting.keyword)) is None or not setting.accepts(value.text)
-    ]
+    held = ((setting, found.of(setting.keyword)) for setting in SETTINGS)
+    return [(setting, value) for setting, value in held if not _good(setting, value)]
+
+
+def _good(setting: Setting, value: Value | None) -> bool:
+    return setting.unset_is_good if value is None else setting.accepts(value.text)
 
 
 def _settings(

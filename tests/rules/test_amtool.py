@@ -91,11 +91,13 @@ def test_an_environment_with_a_hyphen_is_a_name_like_any_other(amtool: Run, tmp_
 
 def test_a_host_of_several_environments_concerns_all_of_them(amtool: Run, tmp_path: Path) -> None:
     """Its agent calls itself by the one that came first."""
-    more = '[env.old]\nhosts = ["b@web-1:22", "web-3"]\n[observe.receivers.oncall]\nkind = "slack"\nsecret = "env:A"\n'
-    file = written(tmp_path, f'{more}envs = ["prod"]\n') / "alertmanager.yml"
+    others = '[env.eu]\nhosts = ["web-4"]\n[env.old]\nhosts = ["b@web-1", "web-3", "web-4"]\n'
+    more = f'{others}[observe.receivers.oncall]\nkind = "slack"\nsecret = "env:A"\n'
+    file = written(tmp_path, f'{more}envs = ["prod", "eu"]\n') / "alertmanager.yml"
     assert "incompatible" not in amtool("check-config", file)
     for labels, receiver in {
         ("env=old", "host=web-1"): "oncall",
+        ("env=old", "host=web-4"): "oncall",
         ("env=old", "host=web-3"): "nobody",
         ("env=old", "host=web-1", "service=links"): "nobody",
         ("env=prod", "host=web-2"): "oncall",

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from portside import markers, steps
-from portside.config import host_label
 from portside.host.script import script_text
 from portside.markers import Marks, site_url
 from tests.unit import builders
@@ -32,7 +31,7 @@ def test_only_the_committed_slots_web_containers_are_targets() -> None:
         "service": "links",
         "env": "prod",
         "release": R2,
-        "host": "web-1:2222",
+        "host": "web-1",
         "__readiness_path": "/readiness",
     }
 
@@ -65,10 +64,11 @@ def test_a_certificate_of_the_proxys_own_ca_is_not_held_against_it() -> None:
     assert group["labels"]["__param_module"] == "site_internal"
 
 
-def test_a_host_has_one_name_whoever_logs_in_and_another_one_has_another() -> None:
-    assert {host_label(name) for name in ("web-1", "deploy@web-1", "deploy@web-1:22")} == {"web-1"}
-    assert host_label("deploy@203.0.113.5:2201") == "203.0.113.5:2201"
-    assert host_label("deploy@[2001:db8::1]") == "[2001:db8::1]"
+def test_a_host_has_one_name_whoever_logs_in_and_where_unless_another_one_has_it_too() -> None:
+    one = builders.environment(hosts=["deploy@web-1:2222"])
+    assert {one.label(name) for name in ("web-1", "deploy@web-1", "deploy@web-1:2222")} == {"web-1"}
+    two = builders.environment(hosts=["deploy@203.0.113.5:2201", "deploy@203.0.113.5:2202", "web-1"])
+    assert list(map(two.label, two.hosts)) == ["203.0.113.5:2201", "203.0.113.5:2202", "web-1"]
 
 
 class Machine:

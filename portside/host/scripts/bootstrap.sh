@@ -28,7 +28,7 @@ look() {
   if has ufw && ufw status 2>/dev/null | grep -q '^Status: active'; then
     printf 'ufw active\n'
     # Whoever may come in there, that is the owner's decision.
-    ufw status | sed -n 's/^\([0-9][0-9,:]*\)\(\/tcp\)\{0,1\} .*\(ALLOW\|LIMIT\).*/ufw_port \1/p'
+    ufw status | sed -n 's/ *#.*//; / OUT / d; / FWD / d; s/^\([0-9][0-9,:]*\)\(\/tcp\)\{0,1\}\( (v6)\)\{0,1\}\( on [^ ]*\)\{0,1\} *\(ALLOW\|LIMIT\) .*/ufw_port \1/p'
     ufw status | sed -n 's/^4789\/udp *ALLOW *\([^ ]*\).*/ufw_peer \1/p'
   fi
   ! has nft || printf 'nft yes\n'

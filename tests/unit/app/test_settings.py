@@ -35,6 +35,8 @@ def test_database_urls_are_taken_as_people_write_them(text: str, url: str) -> No
         ("ssl=require", "postgresql:///?sslmode=require"),
         ("sslmode=verify-full&sslrootcert=/etc/hosts", "postgresql:///?sslmode=verify-full&sslrootcert=%2Fetc%2Fhosts"),
         ("channel_binding=require&connect_timeout=10", ""),
+        ("user=u&password=p&options=-c%20a%3Db", "postgresql:///?user=u&password=p&options=-c+a%3Db"),
+        ("host=a:1&host=b:2", "postgresql:///?host=a%3A1%2Cb%3A2"),
         ("application_name=x&host=/cloudsql/a:b", "postgresql:///?application_name=x&host=%2Fcloudsql%2Fa%3Ab"),
     ],
 )
@@ -43,11 +45,17 @@ def test_parameters_reach_asyncpg_as_libpq_has_them(query: str, dsn: str) -> Non
     assert (parsed.url, parsed.dsn) == ("postgresql+asyncpg://db/links", dsn)
 
 
+def test_what_is_sqlalchemy_s_own_stays_in_its_url() -> None:
+    parsed = DatabaseUrl.parse("postgresql://db/links?prepared_statement_cache_size=0&sslmode=require")
+    assert parsed.url == "postgresql+asyncpg://db/links?prepared_statement_cache_size=0"
+    assert parsed.dsn == "postgresql:///?sslmode=require"
+
+
 @pytest.mark.parametrize(
     ("query", "said"),
     [
         ("pgbouncer=true&schema=a", "unknown parameters after the ?: pgbouncer, schema"),
-        ("sslrootcert=/no/hunter2", "sslrootcert names no file that is there"),
+        ("sslrootcert=/no/hunter2", "sslrootcert names no file that can be read"),
         ("sslmode=hunter2", "sslmode has to be one of allow, disable, prefer, require, verify-ca, verify-full"),
         ("hunter2%40db%2Flinks=1", "unknown parameters after the ?"),
     ],
