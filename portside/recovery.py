@@ -157,6 +157,9 @@ async def _finish(
             with timed(reporter, host, "commit"):
                 told = marks(release, operation, current, environment, host, tasks=state.web(release))
                 await run_step(target, steps.commit(operation, current, told))
+        if unfit and operation.swarm:
+            # One who is asked about all nodes has said so.
+            return
         with timed(reporter, host, "retire"):
             retired = orders(operation).retire(
                 target, release, keep_warm=environment.keep_warm, prune={}, grace=STOP_GRACE
@@ -166,7 +169,9 @@ async def _finish(
             except UnfitError as error:
                 unfit[host] = error
 
-    await everywhere(list(found.operations), act)
+    asked = [host for host, operation in found.operations.items() if operation.swarm == "acts"]
+    await everywhere(asked, act)
+    await everywhere([host for host in found.operations if host not in asked], act)
     return unfit
 
 

@@ -214,9 +214,13 @@ class Rollout:
 
     async def _retire(self) -> None:
         """Never fails the release: what went wrong is reported, and the next command tries again."""
-        failures = await self._settled("retire", self._retire_one)
+        await self._retire_on(self._targets)
+
+    async def _retire_on(self, targets: Sequence[Target]) -> dict[str, PortsideError]:
+        failures = await self._settled("retire", self._retire_one, targets)
         for host, error in failures.items():
             self._note(f"retiring {self.outcome.previous} on {host} failed, the release stands: {error}")
+        return failures
 
     async def _retire_one(self, target: Target) -> None:
         operation, environment = target.operation, self._environment
@@ -320,8 +324,10 @@ class Rollout:
         finally:
             self.outcome.timings.add(phase, time.monotonic() - began)
 
-    async def _settled(self, phase: Phase, act: Callable[[Target], Awaitable[object]]) -> dict[str, PortsideError]:
-        """One phase at every host, each to its end even when interrupted; what failed, by host."""
+    async def _settled(
+        self, phase: Phase, act: Callable[[Target], Awaitable[object]], targets: Sequence[Target] | None = None
+    ) -> dict[str, PortsideError]:
+        """One phase at every host, or at `targets`, each to its end even when interrupted; what failed, by host."""
         began = time.monotonic()
 
         async def one(target: Target) -> None:
@@ -329,7 +335,7 @@ class Rollout:
                 await act(target)
 
         try:
-            failures = await settle(self._targets, one)
+            failures = await settle(self._targets if targets is None else targets, one)
         finally:
             self.outcome.timings.add(phase, time.monotonic() - began)
         return by_host(failures)

@@ -10,7 +10,7 @@ from portside.fleet import enough
 from portside.host.script import script_argv
 from portside.journal import Phase
 from portside.markers import Marks, marks
-from portside.orders import run_step
+from portside.orders import UnfitError, run_step
 from portside.release import Current, Release, Slot
 from portside.rollout import Rollout
 from portside.steps import GRACE, Target
@@ -64,6 +64,12 @@ class SwarmRollout(Rollout):
                 lambda target: run_step(target, steps.handover(target.operation, self._release, deadline)),
                 self._once,
             )
+
+    async def _retire(self) -> None:
+        """The node that acts first: it says whether the release can serve alone, which a worker is never told."""
+        failures = await self._retire_on(self._once)
+        if not any(isinstance(error, UnfitError) for error in failures.values()):
+            await self._retire_on(self._targets[1:])
 
     def _marks(self, target: Target, current: Current) -> Marks:
         here = self._tasks.get(target.host.name, [])

@@ -34,6 +34,9 @@ done
 gateway=$(docker network inspect -f '{{range .IPAM.Config}}{{.Gateway}} {{end}}' portside)
 socket=/var/run/docker.sock
 case "${DOCKER_HOST:-}" in unix://*) socket="${DOCKER_HOST#unix://}" ;; esac
+# Some containers that play a host have no kernel log to read: then nobody is told whom the kernel killed.
+kmsg=/dev/null
+[ ! -e /dev/kmsg ] || kmsg=/dev/kmsg
 # Mounts that come and go later are seen only where the host shares them, as systemd does.
 propagation=""
 if grep -qs ' / / .*shared:' /proc/self/mountinfo; then propagation=rslave; fi
@@ -51,7 +54,7 @@ remember_networks "${asking[@]}"
 PORTSIDE_UID="$uid" PORTSIDE_GID="$gid" PORTSIDE_CONFIG="$fingerprint" PORTSIDE_HOST="$host" \
   PORTSIDE_ENV="$(cat "$agent/env")" PORTSIDE_GATEWAY="${gateway%% *}" PORTSIDE_PROPAGATION="$propagation" \
   PORTSIDE_DOCKER_SOCKET="$socket" PORTSIDE_DOCKER_GID="$(stat -c %g "$socket" 2>/dev/null || echo 0)" \
-  COMPOSE_PROFILES="$profiles" \
+  PORTSIDE_KMSG="$kmsg" COMPOSE_PROFILES="$profiles" \
   timeout "$((seconds + 10))" docker compose -p portside-agent --project-directory "$agent" -f "$agent/compose.yaml" \
   --env-file "$agent/images.env" \
   up -d --wait --wait-timeout "$seconds" --no-build --pull never --remove-orphans >"$agent/up.log" 2>&1 || {

@@ -16,13 +16,19 @@ remember_networks() {
 
 # Each of containers $@ that is there onto them again.
 join_networks() {
-  local name network said
+  local name network
   for name in "$@"; do
-    for network in "${networks[@]}"; do
-      said=$(timeout 20 docker network connect "$network" "$name" 2>&1) || case "$said" in
-      *"already exists in network"* | *"o such container"*) ;;
-      *) fail 75 "$name could not be connected to network $network: $said" ;;
-      esac
-    done
+    for network in "${networks[@]}"; do join_network "$network" "$name"; done
   done
+}
+
+# A Swarm that has no leader for the moment has one again within seconds.
+join_network() {
+  local said=""
+  for _ in 1 2 3 4 5; do
+    said=$(timeout 20 docker network connect "$1" "$2" 2>&1) && return 0
+    case "$said" in *"already exists in network"* | *"o such container"*) return 0 ;; esac
+    sleep 2
+  done
+  fail 75 "$2 could not be connected to network $1: $said"
 }

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Watch the new release's tasks for a while, wherever they run: fails as soon as one ends by itself. A task that goes with
-# its node doesn't count: the Swarm starts it elsewhere.
+# its node doesn't count: the Swarm starts it elsewhere. One whose Engine is restarted has ended.
 # Arguments: token, begin, end, acts ("acts" where this host watches for all), slot, release, seconds. A line on standard
 # input ends it: enough was seen.
 token="$1" begin="$2" end="$3" acts="$4" slot="$5" release="$6" seconds="$7"

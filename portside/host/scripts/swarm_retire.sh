@@ -11,6 +11,7 @@ guard "$token"
 # Minutes may have passed since it was watched, and what stands behind it answers for it until it is scaled away.
 if [ "$old_slot" != "-" ] && manages; then
   until why=$(lacking "$slot" "$release" "${wanted[@]}") && [ -z "$why" ]; do
+    holds "$token" || fail 73 "the release lock of $site_name was lost"
     [ "$SECONDS" -lt "$deadline" ] || fail 77 "release $release is not fit to serve alone:${why:- the Swarm does not answer}"
     sleep 0.5
   done

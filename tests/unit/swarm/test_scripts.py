@@ -75,6 +75,13 @@ def test_what_stands_behind_goes_on_where_the_new_release_can_t_serve_alone(
     assert not (machine.home / ".portside/proxy/routes/links-prod/route").exists()
 
 
+def test_a_worker_is_told_nothing_of_the_swarm_and_asks_nobody(machine: Machine) -> None:
+    (machine.home / "bin/docker").write_text(ENGINE.replace("26.1.5|true", "26.1.5|false"))
+    machine.run(retired())
+    assert "scale" not in (machine.home / "asked").read_text()
+    assert (machine.home / ".portside/proxy/routes/links-prod/route").read_text() == "green\n"
+
+
 @pytest.mark.parametrize(("state", "error", "said"), [("complete", "", "exited with code 0"), ("failed", "oom", "oom")])
 def test_a_container_that_ends_while_it_is_watched_ends_the_release(
     machine: Machine, state: str, error: str, said: str
