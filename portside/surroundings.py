@@ -11,6 +11,7 @@ from portside import steps
 from portside.command import Result
 from portside.config import Config, Environment
 from portside.delivery import Delivery
+from portside.doors import doors_of, upstreams_of, with_doors
 from portside.errors import ReleaseError
 from portside.facts import State
 from portside.fleet import everywhere
@@ -20,7 +21,7 @@ from portside.making import Accessories, ProxyFiles, read_accessories, read_prox
 from portside.operators import operator
 from portside.orders import run_step
 from portside.plan import Desired
-from portside.proxy import Door, digest, doors_of, upstreams_of, with_doors, with_site
+from portside.proxy import Door, digest, with_site
 from portside.proxy_admin import ADMIN_SOCKET, Admin
 from portside.release import Release, Slot
 from portside.report import timed

@@ -9,16 +9,14 @@ from typing import Any
 
 import pytest
 
+from portside.doors import doors_of, upstreams_of, with_doors
 from portside.host.script import script_text
 from portside.proxy import (
     Door,
     canary_route,
     digest,
-    doors_of,
     proxy_compose,
     upstreams,
-    upstreams_of,
-    with_doors,
     with_site,
 )
 from portside.release import Slot
