@@ -50,7 +50,8 @@ for known in alloy docker-proxy cadvisor; do
 done
 # What asks the service's containers.
 asking=(portside-agent-prometheus-1 portside-agent-blackbox-1)
-remember_networks "${asking[@]}"
+# The proxy was led there by the release.
+remember_networks portside-proxy-caddy-1 "${asking[@]}"
 PORTSIDE_UID="$uid" PORTSIDE_GID="$gid" PORTSIDE_CONFIG="$fingerprint" PORTSIDE_HOST="$host" \
   PORTSIDE_ENV="$(cat "$agent/env")" PORTSIDE_GATEWAY="${gateway%% *}" PORTSIDE_PROPAGATION="$propagation" \
   PORTSIDE_DOCKER_SOCKET="$socket" PORTSIDE_DOCKER_GID="$(stat -c %g "$socket" 2>/dev/null || echo 0)" \

@@ -1,17 +1,15 @@
 # shellcheck shell=bash
 # The networks of a Swarm's sites, which Compose knows nothing of: a container that it makes anew isn't on them.
 
-# Into the array `networks`: the sites' that this node knows, and those that containers $@ are on.
+# Into the array `networks`: those of a Swarm that containers $@ are on, of which some may not be there. Not what else goes
+# by a site's name: a node that left one Swarm for another may still list a network of the first.
 remember_networks() {
   local overlays mine
   networks=()
   overlays=$(docker network ls --filter driver=overlay --format '{{.Name}}')
   [ -n "$overlays" ] || return 0
   mine=$(docker inspect --format '{{range $name, $_ := .NetworkSettings.Networks}}{{println $name}}{{end}}' "$@" 2>/dev/null || true)
-  mapfile -t networks < <({
-    docker network ls --filter driver=overlay --filter label=dev.portside.site --format '{{.Name}}'
-    grep -xFf <(printf '%s\n' "$mine" | sed '/^$/d') <<<"$overlays" || true
-  } | sort -u)
+  mapfile -t networks < <(printf '%s\n' "$mine" | sed '/^$/d' | sort -u | { grep -xF "$overlays" || true; })
 }
 
 # Each of containers $@ that is there onto them again.
