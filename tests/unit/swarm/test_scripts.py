@@ -98,3 +98,25 @@ def test_a_container_that_ends_while_it_is_watched_ends_the_release(
     assert code == 75
     assert f"a container of worker ended: {said}" in told
     assert "the end of what it said" in told
+
+
+NETWORKS = """#!/bin/sh
+case "$1 $2" in
+"network ls") printf 'ingress\\nlinks-prod\\nof-a-swarm-it-left\\n' ;;
+"inspect --format") printf 'portside\\nlinks-prod\\n\\n' && echo "Error: No such object: agent" >&2 && exit 1 ;;
+"network connect") echo "$3 $4" >>"$HOME/joined" ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(("engine", "joined"), [(NETWORKS, "links-prod proxy\n"), ("#!/bin/sh\n", "")])
+def test_a_container_that_is_made_anew_joins_the_networks_of_the_swarm_that_it_was_on(
+    machine: Machine, engine: str, joined: str
+) -> None:
+    (machine.home / "bin/docker").write_text(engine)
+    script = Path(steps.__file__).parents[1] / "host/scripts/networks.sh"
+    asked = f"set -euo pipefail; . {script}; remember_networks proxy agent; join_networks proxy"
+    environment = {"HOME": str(machine.home), "PATH": f"{machine.home}/bin:/usr/bin:/bin"}
+    subprocess.run(["bash", "-c", asked], env=environment, check=True, timeout=30)
+    found = machine.home / "joined"
+    assert (found.read_text() if found.exists() else "") == joined
