@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import itertools
 import os
 import secrets
@@ -20,7 +21,7 @@ from tests.faults.cases import HOSTS, Case, fewest, in_order, shuffled
 from tests.faults.ground import prepared
 from tests.faults.running import Result, run_case
 from tests.faults.table import matrix
-from tests.lab.servers import start_registry
+from tests.lab.servers import forget_images, start_registry
 
 
 def main() -> int:
@@ -73,23 +74,23 @@ def _chosen(options: argparse.Namespace, before: list[Result]) -> tuple[Iterable
 
 async def _run(cases: Iterable[Case], options: argparse.Namespace) -> list[Result]:
     name = f"faults-{os.getpid()}"
-    with tempfile.TemporaryDirectory(prefix="portside-faults-") as folder:
-        try:
-            lab = await start_hosts(max(HOSTS), name=name, state_dir=Path(folder) / "lab", say=_say)
-            registry = await start_registry(lab)
-            made = await prepared(lab, registry, Path(folder) / "project")
-            results = []
-            for case in _in_time(cases, options.minutes):
-                result = await run_case(made, case)
-                results.append(result)
-                if options.record:
-                    record.add(options.record, result)
-                _say(report.line(result))
-                if result.broken:
-                    await made.clean()
-            return results
-        finally:
-            await stop_hosts(name)
+    async with contextlib.AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="portside-faults-")))
+        stack.push_async_callback(stop_hosts, name)
+        lab = await start_hosts(max(HOSTS), name=name, state_dir=folder / "lab", say=_say)
+        registry = await start_registry(lab)
+        stack.push_async_callback(forget_images, registry)
+        made = await prepared(lab, registry, folder / "project")
+        results = []
+        for case in _in_time(cases, options.minutes):
+            result = await run_case(made, case)
+            results.append(result)
+            if options.record:
+                record.add(options.record, result)
+            _say(report.line(result))
+            if result.broken:
+                await made.clean()
+        return results
 
 
 def _in_time(cases: Iterable[Case], minutes: float | None) -> Iterator[Case]:

@@ -30,6 +30,7 @@ from tests.lab.servers import (
     Registry,
     create_database,
     drop_database,
+    forget_images,
     start_postgres,
     start_registry,
 )
@@ -74,9 +75,11 @@ def clean_hosts(lab: Lab) -> Lab:
 
 
 @pytest.fixture(scope="session")
-def registry(lab: Lab) -> Registry:
+def registry(lab: Lab) -> Iterator[Registry]:
     """A registry under one address for this machine and all hosts. It ends with the lab."""
-    return asyncio.run(start_registry(lab))
+    started = asyncio.run(start_registry(lab))
+    yield started
+    asyncio.run(forget_images(started))
 
 
 @pytest.fixture(scope="session")

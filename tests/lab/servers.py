@@ -70,6 +70,15 @@ async def start_registry(lab: Lab) -> Registry:
     return registry
 
 
+async def forget_images(registry: Registry) -> None:
+    """Take the registry's names off this machine's images: its port will not come again, and nobody would miss them."""
+    listed = await _docker("image", "ls", "--digests", "--format", "{{.Repository}} {{.Tag}} {{.Digest}}")
+    named = [line.split() for line in listed.text.splitlines() if line.startswith(f"{registry.address}/")]
+    names = [f"{name}:{tag}" if tag != "<none>" else f"{name}@{digest}" for name, tag, digest in named]
+    if names:
+        await _docker("image", "rm", "--force", *dict.fromkeys(names))
+
+
 async def start_postgres(name: str) -> Postgres:
     """A server of its own, under the label `name`, that keeps its data in memory."""
     await ensure_image(POSTGRES_IMAGE, say=print)
