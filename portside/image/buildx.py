@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tempfile
 from collections.abc import Mapping
@@ -30,10 +31,11 @@ class Build:
     ca_bundle: Path | None = None
     platform: str | None = None
 
-    def argv(self, builder: str, id_file: Path) -> tuple[str, ...]:
+    def argv(self, builder: str, told: Path) -> tuple[str, ...]:
+        """`told` is the file that the builder writes what it made into."""
         argv = ["docker", "buildx", "build", "--builder", builder, "--load", "--progress", "plain"]
         # Attestations hold the time of the build, and turn a plain manifest into an index.
-        argv += ["--provenance", "false", "--sbom", "false", "--iidfile", str(id_file)]
+        argv += ["--provenance", "false", "--sbom", "false", "--metadata-file", str(told)]
         argv += ["--file", str(self.dockerfile)]
         for key, value in sorted(self.arguments.items()):
             argv += ["--build-arg", f"{key}={value}"]
@@ -53,8 +55,8 @@ async def build(plan: Build) -> str:
     # The builder inside the Engine: another one wouldn't see images that are only there.
     context = await run_command(["docker", "context", "show"], timeout=QUESTION_SECONDS)
     with tempfile.TemporaryDirectory(prefix="portside-build-") as scratch:
-        id_file = Path(scratch) / "id"
-        result = await run_command(plan.argv(context.text or "default", id_file), timeout=BUILD_SECONDS)
+        told = Path(scratch) / "told.json"
+        result = await run_command(plan.argv(context.text or "default", told), timeout=BUILD_SECONDS)
         if result.exit_code != 0:
             step, output = failure(result.stderr.decode(errors="replace"))
             raise BuildError(
@@ -63,7 +65,10 @@ async def build(plan: Build) -> str:
                 why=output,
                 remedy=_remedy(output),
             )
-        return id_file.read_text().strip()
+        # What the Engine itself calls the image: --iidfile always has the configuration's digest, by which an Engine
+        # that keeps images in containerd doesn't know it.
+        made = json.loads(told.read_text())
+        return str(made.get("containerimage.digest") or made["containerimage.config.digest"])
 
 
 def failure(log: str) -> tuple[str, str]:

@@ -462,8 +462,8 @@ def test_an_assembled_base_is_marked() -> None:
     assert assembled == ("dev.portside.assembled" in labels)
 
 
-async def test_a_host_that_keeps_images_in_containerd_is_served_as_well(
-    tree: Tree, lab_name: str, tmp_path: Path
+async def test_an_engine_that_keeps_images_in_containerd_is_served_and_builds_as_well(
+    tree: Tree, lab_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There an image is known by its manifest, and layers are blobs: what arrived stays usable for the next."""
     name = f"{lab_name}-containerd"
@@ -488,6 +488,17 @@ async def test_a_host_that_keeps_images_in_containerd_is_served_as_well(
         assert again.bytes == 0
         runs = ["docker", "run", "--rm", other.reference, "-c", "import app; print('runs')"]
         assert (await host.run(runs, timeout=60)).text == "runs"
+
+        context = tmp_path / "context"
+        context.mkdir()
+        (context / "Dockerfile").write_text("ARG BUILDER RUNTIME\nFROM $RUNTIME\nCOPY Dockerfile /\n")
+        spec = BuildSpec(context, context / "Dockerfile", "built-there", other.reference, other.reference)
+        with monkeypatch.context() as there:
+            there.setenv("DOCKER_HOST", f"unix://{await host.tunnel('/var/run/docker.sock')}")
+            built, again_built = [await build_image(spec, revision="1", version="1", say=print) for _ in range(2)]
+        assert built == again_built
+        known = await host.run(["docker", "image", "inspect", "--format", "{{.Id}}", built.reference], timeout=30)
+        assert known.text == built.id
         await host.close()
     finally:
         await stop_hosts(name)
