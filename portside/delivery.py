@@ -11,13 +11,12 @@ from portside.errors import CommandError, HostError, PortsideError
 from portside.host.base import Host
 from portside.image.bases import default_ca_bundle, ensure_image
 from portside.image.build import BuiltImage, inspect_image
+from portside.image.reference import parse_reference
 from portside.image.transport import CACHE, image_id, present_chains, send_image
 from portside.preflight import MACHINES
 from portside.release import Image
 from portside.report import Reporter
 from portside.steps import Target
-
-PULL_SECONDS = 600
 
 
 class Delivery:
@@ -39,7 +38,7 @@ class Delivery:
         # Another Engine may call the same image by its manifest instead of its configuration.
         if identity and (image.id in ("", identity) or image.named_by_content):
             return
-        if self._environment.registry != "none":
+        if self._environment.registry != "none" or parse_reference(image.reference).digest:
             await self._pull(target.host, image.reference)
             return
         try:
@@ -58,24 +57,31 @@ class Delivery:
         """
         if await image_id(host, reference):
             return
-        if self._environment.registry != "none" or self._environment.local:
-            pulled = await host.run(["docker", "pull", "--quiet", reference], timeout=PULL_SECONDS)
-            if pulled.exit_code == 0:
-                return
         wanted = self._environment.architecture
-        if wanted and platform.machine() not in (wanted, MACHINES.get(wanted)):
-            # What this machine has, or makes, is for its own kind.
+        foreign = wanted and platform.machine() not in (wanted, MACHINES.get(wanted))
+        # What this machine has, or makes, is for its own kind; and only a registry gives an image its digest: one that
+        # is sent arrives without a name.
+        if foreign or parse_reference(reference).digest:
             await self._pull(host, reference)
             return
+        if self._environment.registry != "none" or self._environment.local:
+            deadline = self._environment.transfer_deadline
+            pulled = await host.run(["docker", "pull", "--quiet", reference], timeout=deadline)
+            if pulled.exit_code == 0:
+                return
         await ensure_image(reference, say=self.reporter.say, ca_bundle=self._ca_bundle)
         if not self._environment.local:
             await self._send(host, await inspect_image(reference), await present_chains(host))
 
     async def _pull(self, host: Host, reference: str) -> None:
-        pulled = await host.run(["docker", "pull", "--quiet", reference], timeout=PULL_SECONDS)
+        deadline = self._environment.transfer_deadline
+        pulled = await host.run(["docker", "pull", "--quiet", reference], timeout=deadline)
         pulled.check(
             f"{reference} could not be pulled",
-            remedy=f"Try it there by hand: docker pull {reference}. A private registry needs `docker login` there.",
+            remedy=f"Try it there by hand: docker pull {reference}. A private registry needs `docker login` there."
+            + (
+                " One that can't be reached needs a name without @sha256:…" if parse_reference(reference).digest else ""
+            ),
         )
 
     async def _send(self, host: Host, image: BuiltImage, present: frozenset[str]) -> None:
@@ -96,7 +102,8 @@ class Delivery:
                 continue
             try:
                 saved = (await other.run(["docker", "save", image.reference], timeout=deadline)).check()
-            except CommandError:
+            except (CommandError, HostError):
+                # It has no such image, or doesn't answer: another one may.
                 continue
             self.reporter.say(f"{host.name}: {image.reference} is copied from {other.name}")
             loaded = await host.run(["docker", "load", "--quiet"], stdin=saved.stdout, timeout=deadline)

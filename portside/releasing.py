@@ -19,7 +19,7 @@ from portside.outcome import Outcome
 from portside.plan import Change, Plan, make_plan
 from portside.recovery import Recovered
 from portside.report import timed
-from portside.shipping import build, shipped
+from portside.shipping import build, planned, shipped
 from portside.site import Site
 from portside.surroundings import Surroundings
 from portside.waiting import named
@@ -33,7 +33,7 @@ def deploy_command(
     async def act(terminal: Terminal) -> int:
         config = project(env)
         environment = config.environment(env)
-        made = await _draft(config, environment, terminal, image)
+        made = await _draft(config, environment, terminal, image, ships=not dry_run)
         if dry_run:
             await _show_plan(made, terminal)
             return 0
@@ -73,7 +73,7 @@ def rollback_command(env: str, *, to: str | None, host: str | None, dry_run: boo
 def plan_command(env: str, *, image: str | None, machine: bool) -> None:
     async def act(terminal: Terminal) -> int:
         config = project(env)
-        made = await _draft(config, config.environment(env), terminal, image)
+        made = await _draft(config, config.environment(env), terminal, image, ships=False)
         return WOULD_CHANGE if await _show_plan(made, terminal) else 0
 
     run(act, machine=machine)
@@ -109,12 +109,15 @@ def push_command(env: str, *, image: str | None, machine: bool) -> None:
     run(act, machine=machine)
 
 
-async def _draft(config: Config, environment: Environment, terminal: Terminal, image: str | None) -> Draft:
+async def _draft(
+    config: Config, environment: Environment, terminal: Terminal, image: str | None, *, ships: bool
+) -> Draft:
+    """The release to be. Without `ships` its image goes nowhere: somebody only wants to see what would change."""
     if image is None or environment.local:
         await ensure_engine(terminal.reporter.say)
     source, ready, _ = await asyncio.gather(
         read_source(config.root),
-        shipped(config, environment, terminal.reporter, image=image),
+        (shipped if ships else planned)(config, environment, terminal.reporter, image=image),
         ready_to_connect(environment),
     )
     return await draft(config, environment, image=ready, commit=source.revision, created_by=operator())

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from portside.command import run_command
 from portside.config import Config, Environment
+from portside.errors import BuildError
 from portside.image.build import BuildSpec, BuiltImage, build_image, inspect_image, read_source
+from portside.image.pushed import pushed_before
 from portside.image.reference import content_tag, parse_reference
 from portside.image.registry import QUESTION_SECONDS, push_image
 from portside.image.tags import prune_tags
@@ -39,8 +41,17 @@ async def build(config: Config, reporter: Reporter, platform: str | None = None)
 async def push(image: BuiltImage, environment: Environment, reporter: Reporter) -> str:
     """Push to the environment's registry; `name@sha256:…`. Raises BuildError."""
     with timed(reporter, HERE, "push"):
-        tag = image.reference.rpartition(":")[2]
-        return await push_image(image.reference, f"{environment.registry}:{tag}", say=reporter.say)
+        target = _target(image, environment)
+        try:
+            reference = await push_image(image.reference, target, say=reporter.say)
+        except BuildError:
+            # A registry whose tags can't change refuses one that it has, even for the same image.
+            reference = await _known_there(target, image)
+            if not reference:
+                raise
+            reporter.say(f"{target} was pushed before")
+        await prune_tags(environment.registry)
+    return reference
 
 
 async def shipped(config: Config, environment: Environment, reporter: Reporter, *, image: str | None) -> Image:
@@ -49,13 +60,10 @@ async def shipped(config: Config, environment: Environment, reporter: Reporter, 
     With a registry it is pushed, and hosts know it by its digest. Raises BuildError, ScanError for an image that
     failed its scan, SignatureError for one that could not be signed.
     """
-    if image is not None:
-        # Before a program sees it: what begins with a dash would be an option.
-        parse_reference(image)
-        if "@sha256:" in image:
-            return Image(reference=image)
-    built = await (build(config, reporter, environment.platform) if image is None else inspect_image(image))
-    known = Image(reference=built.reference, id=built.id, size=built.size, architecture=built.architecture)
+    built = await _chosen(config, environment, reporter, image)
+    if built is None:
+        return Image(reference=image or "")
+    known = _as_release_has_it(built)
     if environment.registry == "none":
         return await _pinned(known)
     await refuse_failed(config, environment, known)
@@ -63,6 +71,45 @@ async def shipped(config: Config, environment: Environment, reporter: Reporter, 
     await bind(config, known, reference, reporter.say)
     await sign_pushed(config, environment, reference, reporter.say)
     return known.model_copy(update={"reference": reference, "id": ""})
+
+
+async def planned(config: Config, environment: Environment, reporter: Reporter, *, image: str | None) -> Image:
+    """The image that `shipped` would give, with nothing pushed or signed. Raises BuildError.
+
+    One that the registry doesn't have yet is called by the tag it would get.
+    """
+    built = await _chosen(config, environment, reporter, image)
+    if built is None:
+        return Image(reference=image or "")
+    known = _as_release_has_it(built)
+    if environment.registry == "none":
+        return await _pinned(known)
+    target = _target(built, environment)
+    return known.model_copy(update={"reference": await _known_there(target, built) or target, "id": ""})
+
+
+async def _chosen(config: Config, environment: Environment, reporter: Reporter, image: str | None) -> BuiltImage | None:
+    """The image on this machine; None for one that only a registry needs to have."""
+    if image is None:
+        return await build(config, reporter, environment.platform)
+    # Before a program sees it: what begins with a dash would be an option.
+    return None if parse_reference(image).digest else await inspect_image(image)
+
+
+def _as_release_has_it(built: BuiltImage) -> Image:
+    return Image(reference=built.reference, id=built.id, size=built.size, architecture=built.architecture)
+
+
+def _target(image: BuiltImage, environment: Environment) -> str:
+    return f"{environment.registry}:{parse_reference(image.reference).tag}"
+
+
+async def _known_there(target: str, image: BuiltImage) -> str:
+    """What the registry calls it, where it says so."""
+    try:
+        return await pushed_before(target, image.id)
+    except BuildError:
+        return ""
 
 
 async def _pinned(image: Image) -> Image:

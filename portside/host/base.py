@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from portside.command import Result
+
+T = TypeVar("T")
 
 Input = bytes | AsyncIterator[bytes]
 
@@ -58,3 +61,19 @@ class Host(Protocol):
         """Raises HostError that says why the unix socket `socket` can't be reached from here."""
 
     async def close(self) -> None: ...
+
+
+async def answered(reading: asyncio.Future[T], feed: asyncio.Task[None]) -> T:
+    """What `reading` a command's answers gives, while `feed` gives it its input.
+
+    Input that fails ends both with its own error: the command would wait for the rest of it for ever.
+    """
+    try:
+        await asyncio.wait((reading, feed), return_when=asyncio.FIRST_COMPLETED)
+        if feed.done():
+            feed.result()
+        return await reading
+    finally:
+        reading.cancel()
+        feed.cancel()
+        await asyncio.gather(reading, feed, return_exceptions=True)

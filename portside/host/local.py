@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from portside.command import Result, shown
 from portside.errors import HostError
-from portside.host.base import Channel, Input, Traffic
+from portside.host.base import Channel, Input, Traffic, answered
 
 T = TypeVar("T")
 
@@ -76,14 +76,10 @@ class LocalHost:
         process = await _start(argv, stdin=stdin is not None, stderr=asyncio.subprocess.PIPE)
         try:
             async with asyncio.timeout(timeout):
+                reading = asyncio.gather(_pipe(process.stdout).read(), _pipe(process.stderr).read())
                 feed = asyncio.create_task(_feed(process, stdin, self.traffic))
-                try:
-                    stdout, stderr = await asyncio.gather(_pipe(process.stdout).read(), _pipe(process.stderr).read())
-                    await process.wait()
-                finally:
-                    feed.cancel()
-                    with contextlib.suppress(asyncio.CancelledError):
-                        await feed
+                stdout, stderr = await answered(reading, feed)
+                await process.wait()
         except TimeoutError:
             raise HostError(f"`{shown(argv, 80)}` did not finish within {timeout:g} s", where=self.name) from None
         finally:

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from portside.command import Result, shown
-from portside.errors import HostError
-from portside.host.base import Channel, Input, Traffic
+from portside.errors import HostError, PortsideError
+from portside.host.base import Channel, Input, Traffic, answered
 from portside.host.local import LINE_LIMIT, SEND_SECONDS
 from portside.host.quick import asyncssh
 
@@ -103,20 +103,16 @@ class SSHHost:
         process = await self._start(argv)
         try:
             async with asyncio.timeout(timeout):
+                reading = asyncio.gather(process.stdout.read(), process.stderr.read())
                 feed = asyncio.create_task(self._feed(process, stdin))
-                try:
-                    stdout, stderr = await asyncio.gather(process.stdout.read(), process.stderr.read())
-                    await process.wait_closed()
-                finally:
-                    feed.cancel()
-                    with contextlib.suppress(asyncio.CancelledError):
-                        await feed
+                stdout, stderr = await answered(reading, feed)
+                await process.wait_closed()
         except TimeoutError:
             await self._stop(process)
             raise HostError(f"`{shown(argv, 80)}` did not finish within {timeout:g} s", where=self.name) from None
         except (asyncssh.Error, OSError) as error:
             raise HostError("the SSH connection was lost", where=self.name, why=str(error)) from None
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, PortsideError):
             await self._stop(process)
             raise
         if process.returncode is None:

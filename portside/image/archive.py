@@ -11,25 +11,32 @@ import asyncio
 import gzip
 import hashlib
 import json
+import os
+import shutil
 import tarfile
 import tempfile
+import time
 from collections.abc import Collection, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO
 
 from portside.command import run_command
 from portside.errors import BuildError
+from portside.image.reference import parse_reference
 from portside.image.turns import turn
 
 SAVE_SECONDS = 600.0
 # Measured on 97 MiB of image: level 1 takes 1.2 s and leaves 40 %; level 6 takes 4 s more for 3 % less.
 GZIP_LEVEL = 1
 KEPT_IMAGES = 3
+# Whoever sends one now, from this process or another, is done long before.
+SPARED_SECONDS = 24 * 3600
 CHUNK = 1 << 20
 END_OF_TAR = bytes(2 * tarfile.BLOCKSIZE)
 
 _INDEX_SUFFIX = ".image.json"
+_SCRATCH_PREFIX = "saving-"
 
 
 @dataclass(frozen=True)
@@ -56,18 +63,26 @@ class Archive:
         return tuple(piece for piece in self.pieces if not piece.diff or piece.diff in layers)
 
     def stream(self, pieces: Collection[Piece]) -> Iterator[bytes]:
-        """The archive of `pieces`, compressed, in chunks."""
+        """The archive of `pieces`, compressed, in chunks. Raises BuildError for one that can't be read."""
         for piece in pieces:
-            with (self.folder / piece.file).open("rb") as file:
-                while chunk := file.read(CHUNK):
-                    yield chunk
+            try:
+                with (self.folder / piece.file).open("rb") as file:
+                    while chunk := file.read(CHUNK):
+                        yield chunk
+            except OSError as error:
+                raise BuildError(
+                    f"a part of {self.reference} can't be read any more",
+                    where=str(self.folder / piece.file),
+                    why=str(error),
+                    remedy="Type it again: what is missing is made anew.",
+                ) from None
         yield gzip.compress(END_OF_TAR, GZIP_LEVEL)
 
 
 async def archive_image(reference: str, image_id: str, layers: tuple[str, ...], cache: Path) -> Archive:
     """The image as an Archive in `cache` (made 0700), saved from the local Engine unless it is there already.
 
-    The cache keeps the KEPT_IMAGES latest images.
+    The cache keeps the KEPT_IMAGES latest images, and those that were asked for within SPARED_SECONDS.
     """
     folder = cache / "images"
     await asyncio.to_thread(folder.mkdir, mode=0o700, parents=True, exist_ok=True)
@@ -76,13 +91,18 @@ async def archive_image(reference: str, image_id: str, layers: tuple[str, ...], 
         known = _known(index, folder)
         if known:
             return known
-        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        # Whoever had the turn before and was killed left a whole image there.
+        for left in folder.glob(f"{_SCRATCH_PREFIX}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=_SCRATCH_PREFIX, dir=folder) as scratch:
             whole = Path(scratch) / "image.tar"
-            save = ["docker", "save", "--output", str(whole), reference]
+            save = ["docker", "save", "--output", str(whole), parse_reference(reference).one]
             (await run_command(save, timeout=SAVE_SECONDS)).check(f"the image {reference} could not be saved")
             # In a thread, for it takes a second, and leases have to be renewed meanwhile.
             archive = await asyncio.to_thread(take_apart, whole, reference, image_id, layers, folder)
-        index.write_text(json.dumps({**asdict(archive), "folder": ""}))
+            draft = Path(scratch) / "index.json"
+            draft.write_text(json.dumps({**asdict(archive), "folder": ""}))
+            draft.rename(index)
         _prune(folder)
     return archive
 
@@ -112,23 +132,41 @@ def take_apart(whole: Path, reference: str, image_id: str, layers: tuple[str, ..
 
 def _known(index: Path, folder: Path) -> Archive | None:
     """What the cache holds under `index`, if all of it is there; touched, so that pruning spares it."""
-    try:
-        data = json.loads(index.read_text())
-    except FileNotFoundError:
-        return None
-    pieces = tuple(Piece(**piece) for piece in data["pieces"])
-    if not all((folder / piece.file).exists() for piece in pieces):
+    kept = _kept(index)
+    if kept is None or not all(_has(folder, piece) for piece in kept.pieces):
         return None
     index.touch()
-    return Archive(data["reference"], tuple(data["ids"]), pieces, folder)
+    return replace(kept, folder=folder)
+
+
+def _kept(index: Path) -> Archive | None:
+    """What `index` says; None where there is none, or a power cut left something else."""
+    try:
+        data = json.loads(index.read_text())
+        return Archive(
+            data["reference"], tuple(data["ids"]), tuple(Piece(**piece) for piece in data["pieces"]), index.parent
+        )
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _has(folder: Path, piece: Piece) -> bool:
+    try:
+        return (folder / piece.file).stat().st_size == piece.size
+    except FileNotFoundError:
+        return False
 
 
 def _prune(folder: Path) -> None:
-    """Forget all images but the latest, and the pieces that none of them needs."""
+    """Forget all images but the latest and those of today, and the pieces that none of them needs."""
     indexes = sorted(folder.glob(f"*{_INDEX_SUFFIX}"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for index in indexes[KEPT_IMAGES:]:
-        index.unlink()
-    needed = {piece["file"] for index in indexes[:KEPT_IMAGES] for piece in json.loads(index.read_text())["pieces"]}
+    needed: set[str] = set()
+    for number, index in enumerate(indexes):
+        kept = _kept(index)
+        if kept is None or (number >= KEPT_IMAGES and time.time() - index.stat().st_mtime > SPARED_SECONDS):
+            index.unlink()
+        else:
+            needed.update(piece.file for piece in kept.pieces)
     for file in folder.glob("*.gz"):
         if file.name not in needed:
             file.unlink()
@@ -153,4 +191,7 @@ def _compress(raw: IO[bytes], start: int, end: int, target: Path) -> None:
                 raise BuildError("`docker save` wrote an archive that ends too early", where="this machine")
             file.write(chunk)
             left -= len(chunk)
+    # What has its name is whole, after a power cut as well: other images take it for their own layer.
+    with draft.open("rb") as written:
+        os.fsync(written.fileno())
     draft.rename(target)

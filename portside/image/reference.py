@@ -32,6 +32,11 @@ class Reference:
         return f"{self.name}:{self.tag}"
 
     @property
+    def one(self) -> str:
+        """One image for `docker save`, which takes a name alone for all its tags."""
+        return f"{self.name}@{self.digest}" if self.digest else self.tagged
+
+    @property
     def canonical(self) -> str:
         return f"{self.registry}/{self.repository}"
 

@@ -8,6 +8,7 @@ import re
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from portside.command import Result, run_command, tail
 from portside.errors import BuildError
@@ -78,6 +79,11 @@ def variables_for(reference: str, registry: str, environ: Mapping[str, str]) -> 
     return {name: value for name, value in environ.items() if name not in (USERNAME, PASSWORD)}
 
 
+def docker_folder(environ: Mapping[str, str]) -> Path:
+    """Where the user's `docker` keeps its settings."""
+    return Path(environ.get("DOCKER_CONFIG") or Path.home() / ".docker").absolute()
+
+
 @asynccontextmanager
 async def logged_in(where: Reference, environ: Mapping[str, str]) -> AsyncIterator[dict[str, str]]:
     """The variables under which docker is logged in to the registry, for as long as the block lasts."""
@@ -88,11 +94,11 @@ async def logged_in(where: Reference, environ: Mapping[str, str]) -> AsyncIterat
             raise BuildError(f"{missing} isn't set", where="the environment", remedy="Set both, or neither.")
         yield {}
         return
-    # With a folder of its own, docker forgets which Engine the user's context names.
-    context = ["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]
-    engine = environ.get("DOCKER_HOST") or (await run_command(context, timeout=QUESTION_SECONDS)).text
+    context = (await run_command(["docker", "context", "show"], timeout=QUESTION_SECONDS)).text
     with tempfile.TemporaryDirectory(prefix="portside-login-") as folder:
-        private = {"DOCKER_CONFIG": folder, "DOCKER_CONTEXT": "", "DOCKER_HOST": engine}
+        # With a folder of its own, docker would forget which Engine the user's context names, and the keys to it.
+        (Path(folder) / "contexts").symlink_to(docker_folder(environ) / "contexts")
+        private = {"DOCKER_CONFIG": folder, "DOCKER_CONTEXT": "" if environ.get("DOCKER_HOST") else context}
         command = ["docker", "login", "--username", username, "--password-stdin", where.registry]
         result = await run_command(command, timeout=QUESTION_SECONDS, stdin=password.encode(), env=private)
         if result.exit_code != 0:

@@ -1,7 +1,7 @@
 """A registry, asked over HTTP: the few requests that Docker has no command for.
 
 https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md; logging in as
-https://distribution.github.io/distribution/spec/auth/token/ says.
+https://distribution.github.io/distribution/spec/auth/token/ and …/auth/oauth/ say.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import os
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -21,7 +20,7 @@ import httpx
 from portside.command import run_command
 from portside.errors import BuildError, CommandError
 from portside.image.reference import DEFAULT_REGISTRY, Reference
-from portside.image.registry import PASSWORD, USERNAME
+from portside.image.registry import PASSWORD, USERNAME, docker_folder
 
 ANSWER_SECONDS = 30.0
 # What an image may be: OCI's kinds and Docker's.
@@ -33,6 +32,9 @@ KINDS = (
 )
 # Docker Hub's registry isn't at the name that images have.
 HOSTS = {DEFAULT_REGISTRY: "registry-1.docker.io"}
+# What Docker calls the user of a token that stands for a login (`az acr login`): it buys others at the token service.
+TOKEN_USER = "<token>"  # noqa: S105 - a name
+CLIENT = "portside"
 _LOCAL = re.compile(r"(localhost|127(\.\d+){3})(:\d+)?")
 _FIELD = re.compile(r'(\w+)="([^"]*)"')
 
@@ -60,17 +62,19 @@ async def credentials(registry: str, environ: Mapping[str, str]) -> tuple[str, s
     """
     if environ.get(USERNAME) and environ.get(PASSWORD):
         return environ[USERNAME], environ[PASSWORD]
-    folder = Path(environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
     try:
-        kept = json.loads((folder / "config.json").read_text())
+        kept = json.loads((docker_folder(environ) / "config.json").read_text())
     except (OSError, ValueError):
         return None
     name = "https://index.docker.io/v1/" if registry == DEFAULT_REGISTRY else registry
-    helper = kept.get("credHelpers", {}).get(name) or kept.get("credsStore")
+    helper = (kept.get("credHelpers") or {}).get(name) or kept.get("credsStore")
     if helper:
         return await _helped(helper, name)
-    plain = base64.b64decode(kept.get("auths", {}).get(name, {}).get("auth", "")).decode()
-    user, _, password = plain.partition(":")
+    logins = kept.get("auths") or {}
+    login = logins.get(name) or logins.get(f"https://{name}") or {}
+    if login.get("identitytoken"):
+        return TOKEN_USER, login["identitytoken"]
+    user, _, password = base64.b64decode(login.get("auth") or "").decode().partition(":")
     return (user, password) if user and password else None
 
 
@@ -113,7 +117,8 @@ class RegistryClient:
     async def referrers(self, digest: str) -> bytes | None:
         """The index of what refers to a manifest; None where the registry has no such question."""
         answer = await self._ask("GET", f"{self._base}/referrers/{digest}", accept=KINDS)
-        return None if answer.status_code in (404, 405) else _insist(answer, self._where).content
+        # 400 and 406 are what some say to a question that they don't know.
+        return None if answer.status_code in (400, 404, 405, 406) else _insist(answer, self._where).content
 
     async def blob(self, digest: str) -> bytes:
         answer = await self._ask("GET", f"{self._base}/blobs/{digest}")
@@ -153,7 +158,11 @@ class RegistryClient:
             return False
         fields = dict(_FIELD.findall(rest))
         asked = {name: fields[name] for name in ("service", "scope") if name in fields}
-        answer = await self._http.get(fields["realm"], params=asked, auth=self._login or httpx.USE_CLIENT_DEFAULT)
+        if self._login and self._login[0] == TOKEN_USER:
+            asked |= {"grant_type": "refresh_token", "refresh_token": self._login[1], "client_id": CLIENT}
+            answer = await self._http.post(fields["realm"], data=asked)
+        else:
+            answer = await self._http.get(fields["realm"], params=asked, auth=self._login or httpx.USE_CLIENT_DEFAULT)
         given = _insist(answer, self._where).json()
         self._headers = {"authorization": f"Bearer {given.get('token') or given['access_token']}"}
         return True

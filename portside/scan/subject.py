@@ -20,6 +20,7 @@ from pathlib import Path
 from portside.command import run_command, tail
 from portside.errors import ScanError
 from portside.host.base import Host
+from portside.image.reference import parse_reference
 from portside.release import Image
 from portside.scan.base import Subject
 
@@ -62,8 +63,9 @@ async def saved_here(reference: str, folder: Path) -> Subject:
         raise _absent(reference, "")
     identity, published = known
     archive = folder / "image.tar"
-    save = await run_command(["docker", "save", "--output", str(archive), reference], timeout=SAVE_SECONDS)
-    save.check(f"the image {reference} could not be saved")
+    save = ["docker", "save", "--output", str(archive), parse_reference(reference).one]
+    saved = await run_command(save, timeout=SAVE_SECONDS)
+    saved.check(f"the image {reference} could not be saved")
     configuration, *_ = await asyncio.to_thread(archive_digests, archive)
     digests = (configuration, identity, *(name.rpartition("@")[2] for name in published))
     return Subject(reference, archive, tuple(dict.fromkeys(digests)), published)

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
+from collections.abc import AsyncIterator
 
+import pytest
+
+from portside.errors import BuildError
+from portside.host.ssh import connect
+from portside.lab.values import Lab
 from tests.lab.project import Project
 
 
@@ -37,3 +44,16 @@ def test_status_shows_the_others_when_a_host_is_down(fleet: Project) -> None:
     status = fleet.invoke("status", "--env", "lab", "--json", code=4).data
     assert [state["release"] for state in status["hosts"].values()] == [release] * 3
     assert list(status["unreachable"]) == ["deploy@127.0.0.1:9"]
+
+
+async def test_input_that_can_t_be_read_ends_a_command_that_waits_for_it(lab: Lab) -> None:
+    async def input_that_fails() -> AsyncIterator[bytes]:
+        yield b"the beginning"
+        raise BuildError("the rest is gone")
+
+    host = await connect(lab.hosts[0].name, ssh_config=lab.ssh_config, known_hosts=lab.known_hosts, deadline=15)
+    async with asyncio.timeout(20):
+        with pytest.raises(BuildError, match="the rest is gone"):
+            await host.run(["cat"], stdin=input_that_fails(), timeout=60)
+    assert (await host.run(["echo", "well"], timeout=15)).text == "well"
+    await host.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from collections.abc import AsyncIterator
 from itertools import pairwise
 
 import pytest
@@ -122,3 +123,13 @@ async def test_a_command_that_reads_nothing_holds_nobody_up(monkeypatch: pytest.
     await channel.send(b"x" * 1_000_000)
     channel._process.kill()  # type: ignore[attr-defined]
     await channel.close()
+
+
+async def test_input_that_can_t_be_read_ends_a_command_that_waits_for_it() -> None:
+    async def input_that_fails() -> AsyncIterator[bytes]:
+        yield b"the beginning"
+        raise HostError("the rest is gone")
+
+    async with asyncio.timeout(20):
+        with pytest.raises(HostError, match="the rest is gone"):
+            await LocalHost().run(["cat"], stdin=input_that_fails(), timeout=60)

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
@@ -90,18 +91,53 @@ def test_an_archive_that_was_cut_short_is_refused_and_leaves_no_piece(tmp_path: 
     assert not (tmp_path / "piece.gz").exists()
 
 
+def keep(folder: Path, name: str, age: float) -> None:
+    """An image in the cache, asked for `age` seconds ago: a piece of its own, and one that all share."""
+    pieces = [{"name": "x", "file": file, "size": 0, "diff": ""} for file in ("shared.gz", f"{name}.gz")]
+    for piece in pieces:
+        (folder / str(piece["file"])).touch()
+    index = folder / f"{name}{subject._INDEX_SUFFIX}"
+    index.write_text(json.dumps({"reference": name, "ids": [], "pieces": pieces}))
+    os.utime(index, (time.time() - age, time.time() - age))
+
+
+def pieces_left(folder: Path) -> list[str]:
+    subject._prune(folder)
+    return sorted(path.stem for path in folder.glob("*.gz"))
+
+
 def test_pruning_keeps_the_latest_images_and_their_pieces(tmp_path: Path) -> None:
-    for number in range(subject.KEPT_IMAGES + 2):
-        (tmp_path / f"own-{number}.gz").touch()
-        index = tmp_path / f"{number}{subject._INDEX_SUFFIX}"
-        pieces = [{"name": "x", "file": name, "size": 1, "diff": ""} for name in ("shared.gz", f"own-{number}.gz")]
-        index.write_text(json.dumps({"pieces": pieces}))
-        os.utime(index, (number, number))
-    (tmp_path / "shared.gz").touch()
-    subject._prune(tmp_path)
-    assert sorted(path.name for path in tmp_path.glob("*.gz")) == [
-        "own-2.gz",
-        "own-3.gz",
-        "own-4.gz",
-        "shared.gz",
-    ]
+    for days in range(1, subject.KEPT_IMAGES + 3):
+        keep(tmp_path, f"own-{days}", days * subject.SPARED_SECONDS + 60)
+    assert pieces_left(tmp_path) == ["own-1", "own-2", "own-3", "shared"]
+
+
+def test_pruning_spares_what_may_be_on_its_way_to_a_slow_host(tmp_path: Path) -> None:
+    names = [f"own-{number}" for number in range(subject.KEPT_IMAGES + 2)]
+    for name in names:
+        keep(tmp_path, name, 900)
+    assert pieces_left(tmp_path) == [*names, "shared"]
+
+
+@pytest.mark.parametrize("damage", ["", "[]", '{"reference": "x"}'])
+def test_an_index_that_a_power_cut_left_is_as_none(tmp_path: Path, damage: str) -> None:
+    keep(tmp_path, "whole", 0)
+    index = tmp_path / f"damaged{subject._INDEX_SUFFIX}"
+    index.write_text(damage)
+    assert subject._known(index, tmp_path) is None
+    assert pieces_left(tmp_path) == ["shared", "whole"]
+
+
+def test_a_piece_of_another_size_is_made_anew(tmp_path: Path) -> None:
+    keep(tmp_path, "cut", 0)
+    index = tmp_path / f"cut{subject._INDEX_SUFFIX}"
+    assert subject._known(index, tmp_path)
+    (tmp_path / "cut.gz").write_bytes(b"half")
+    assert subject._known(index, tmp_path) is None
+
+
+def test_a_piece_that_is_gone_is_an_error_of_its_own(tmp_path: Path) -> None:
+    whole = apart(tmp_path)
+    (whole.folder / whole.pieces[0].file).unlink()
+    with pytest.raises(BuildError, match="can't be read any more"):
+        list(whole.stream(whole.pieces))
