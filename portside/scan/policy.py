@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
-from fnmatch import fnmatchcase
 
 from portside.config import FILE, Ignore, Scan
 from portside.scan.findings import SEVERITIES, Finding
+from portside.scan.licenses import forbidden
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def judge(findings: Iterable[Finding], rules: Scan, today: date) -> Verdict:
 def fails(finding: Finding, rules: Scan) -> bool:
     """Would this finding fail an image if nobody had accepted it?"""
     if finding.kind == "license":
-        return any(fnmatchcase(finding.id.lower(), pattern.lower()) for pattern in rules.forbidden_licenses)
+        return forbidden(finding.id, rules.forbidden_licenses)
     if finding.kind == "secret" and not rules.secrets:
         return False
     if finding.kind == "misconfiguration" and not rules.misconfigurations:

@@ -68,7 +68,15 @@ def test_a_secret_and_a_misconfiguration_need_no_fix_to_fail() -> None:
 
 @pytest.mark.parametrize(
     ("license", "forbidden"),
-    [("AGPL-3.0-only", True), ("agpl-3.0", True), ("SSPL-1.0", True), ("LGPL-2.1-only", False), ("MIT", False)],
+    [
+        ("AGPL-3.0-only", True),
+        ("agpl-3.0", True),
+        ("SSPL-1.0", True),
+        ("MIT AND AGPL-3.0-only", True),
+        ("MIT OR AGPL-3.0-only", False),
+        ("LGPL-2.1-only", False),
+        ("MIT", False),
+    ],
 )
 def test_a_licence_fails_by_its_name_whatever_its_severity(license: str, forbidden: bool) -> None:
     verdict = judge([flaw(kind="license", id=license, severity="UNKNOWN", fixed="")], Scan(), TODAY)

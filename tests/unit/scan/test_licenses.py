@@ -1,0 +1,79 @@
+"""A licence that is forbidden is found however a package names it beside others."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from portside.config import Scan
+from portside.scan.licenses import forbidden
+
+PATTERNS = Scan().forbidden_licenses
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "AGPL-3.0-only",
+        "agpl-3.0",
+        "(AGPL-3.0-or-later)",
+        "MIT AND AGPL-3.0-only",
+        "MIT and agpl-3.0-only",
+        "MIT AND (Apache-2.0 OR BSD-3-Clause) AND SSPL-1.0",
+        "AGPL-3.0-only OR SSPL-1.0",
+        "MIT AND (AGPL-3.0-only OR BUSL-1.1)",
+        "AGPL-3.0-only WITH Classpath-exception-2.0",
+        "AGPL-3.0-only WITH Classpath-exception-2.0 AND MIT",
+    ],
+)
+def test_what_can_only_be_had_under_a_forbidden_licence_is_forbidden(name: str) -> None:
+    assert forbidden(name, PATTERNS)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "MIT",
+        "LGPL-2.1-only AND MIT",
+        "MIT OR AGPL-3.0-only",
+        "(MIT OR AGPL-3.0-only) AND BSD-3-Clause",
+        "AGPL-3.0-only AND MIT OR Apache-2.0",
+        "MIT OR Apache-2.0 AND AGPL-3.0+ OR AGPL-3.0-only",
+        "GPL-2.0-only WITH Classpath-exception-2.0",
+        "LicenseRef-scancode-public-domain",
+    ],
+)
+def test_what_can_be_had_under_another_is_not(name: str) -> None:
+    assert not forbidden(name, PATTERNS)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "MIT, AGPL-3.0-only",
+        "MIT/AGPL-3.0-only",
+        "AGPL-3.0-only OR",
+        "(MIT OR AGPL-3.0",
+        "MIT or AGPL-3.0)",
+        "AGPL-3.0 version 3",
+    ],
+)
+def test_of_what_is_no_expression_every_licence_in_it_counts(name: str) -> None:
+    assert forbidden(name, PATTERNS)
+
+
+def test_a_name_in_words_is_matched_as_a_whole() -> None:
+    assert forbidden("GNU Affero General Public License v3", ["gnu affero*"])
+
+
+def test_a_pattern_may_be_about_an_exception() -> None:
+    name = "GPL-2.0-only WITH Classpath-exception-2.0"
+    assert forbidden(name, ["GPL-*"])
+    assert forbidden(name, ["* WITH Classpath-*"])
+
+
+@given(st.text(alphabet="()AMW ,+-3", max_size=30), st.sampled_from(["AND", "OR", "WITH"]))
+@example("(" * 5_000, "AND")
+def test_whatever_a_package_calls_its_licence_there_is_a_verdict(name: str, word: str) -> None:
+    forbidden(f"{name} {word} {name}", PATTERNS)
