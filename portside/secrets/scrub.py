@@ -1,7 +1,8 @@
 """Known secret values are taken out of every text that leaves this process: output, errors, journals, messages.
 
 A value is known from the moment it is fetched. It is found as it is, and as texts usually carry it: percent-encoded,
-in base64 (alone or inside something longer), escaped for JSON, for a shell or for an env file, one line of it.
+in base64 (alone, also wrapped, or inside something longer), escaped for JSON, for a shell or for an env file, one line
+of it, without the whitespace around it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ HIDDEN = "[secret]"
 # Shorter values are words and numbers that every text is full of ("true", "5432"): hiding them would hide what an
 # error says, and tell by its gaps what the value is.
 MINIMUM = 6
+# Where base64 is wrapped: by MIME and coreutils; by PEM and OpenSSL.
+COLUMNS = (76, 64)
 # What logs in to the sources themselves, to registries and scanners.
 CREDENTIALS = (
     "AWS_SECRET_ACCESS_KEY",
@@ -69,10 +72,10 @@ def _parts(value: str) -> Iterator[str]:
     for password in _PASSWORD.findall(value):
         yield password
         yield unquote(password)
-    lines = value.splitlines()
-    if len(lines) > 1:
-        # A log shows a key line by line; its first and last say only that it is one.
-        yield from (line.strip() for line in lines if not line.startswith("-----"))
+    # A file's last newline is in the value, and whoever uses it strips it.
+    yield value.strip()
+    # A log shows a key line by line; its first and last say only that it is one.
+    yield from (line.strip() for line in value.splitlines() if not line.startswith("-----"))
 
 
 def _spellings(value: str) -> Iterator[str]:
@@ -91,8 +94,8 @@ def _spellings(value: str) -> Iterator[str]:
             if (offset + len(blob)) % 3:
                 inner = inner[:-1]
             inner = inner[(0, 2, 3)[offset] :]
-            if len(inner) >= MINIMUM:
-                yield inner
+            lines = (inner[at : at + width] for width in COLUMNS for at in range(0, len(inner), width) if not offset)
+            yield from (text for text in (inner, *lines) if len(text) >= MINIMUM)
 
 
 _PROCESS = Scrubber()

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import shlex
+import textwrap
 import urllib.parse
 from typing import Any
 
@@ -71,6 +72,30 @@ def test_a_key_is_found_line_by_line() -> None:
     made = scrubber(key)
     assert made.scrub("log: kqhkiG9w0BAQEF") == f"log: {HIDDEN}"
     assert made.scrub("a file begins with -----BEGIN KEY-----") == "a file begins with -----BEGIN KEY-----"
+
+
+@pytest.mark.parametrize(
+    "value", ["hunter2hunter2\n", "hunter2hunter2\r\n", " hunter2hunter2", "\n\thunter2hunter2  \n"]
+)
+def test_a_value_is_found_without_the_whitespace_around_it(value: str) -> None:
+    made = scrubber(value)
+    for text in ("pw hunter2hunter2 refused", f"pw {value} refused", "pw=hunter2hunter2"):
+        assert HIDDEN in made.scrub(text)
+        assert "hunter2" not in made.scrub(text)
+
+
+def test_what_is_short_without_the_whitespace_around_it_is_left() -> None:
+    assert scrubber("true  \n").scrub("true, 5432") == "true, 5432"
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+@pytest.mark.parametrize("columns", [64, 76])
+def test_a_value_is_found_in_each_line_of_its_base64(columns: int, end: str) -> None:
+    blob = base64.b64encode(("".join(map(chr, range(48, 123))) * 3 + end).encode()).decode()
+    lines = textwrap.wrap(blob, columns)
+    made = scrubber(base64.b64decode(blob).decode())
+    # The last character may be made of bits that aren't the value's.
+    assert all(HIDDEN in made.scrub(line) and len(made.scrub(line).rstrip("=")) <= len(HIDDEN) + 1 for line in lines)
 
 
 def test_a_value_that_begins_with_another_leaves_nothing_over() -> None:
