@@ -78,6 +78,7 @@ class Step:
 
     `keep` is the script's word for ending the trial that the step begins; only a new connection can say it.
     `disrupts`: what runs there is away for a moment, so it is one host's turn after the other.
+    `stdin` is for what may hold somebody's secret: whoever is on the host sees arguments, and sudo logs them.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Step:
     script: str = "bootstrap"
     keep: str = ""
     disrupts: bool = False
+    stdin: str = field(default="", repr=False)
 
 
 def parse_facts(text: str, host: str) -> Facts:

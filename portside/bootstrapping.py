@@ -95,7 +95,7 @@ async def _do(
 
 async def _run(machine: Machine, step: Step) -> None:
     argv = root_argv(step.script, step.name, *step.arguments, sudo=machine.sudo)
-    result = await machine.host.run(argv, timeout=step.timeout)
+    result = await machine.host.run(argv, stdin=step.stdin.encode() or None, timeout=step.timeout)
     if result.exit_code != 0:
         *output, last = tail(result.stderr or result.stdout).splitlines() or [f"exit code {result.exit_code}"]
         raise HostError(

@@ -11,6 +11,7 @@ FILE = "/etc/docker/daemon.json"
 # Containers go on while the daemon is restarted or upgraded; a published port needs no process of its own; the log of
 # one container can't fill the disk. The driver is Docker's own default: others read its files.
 LIVE_RESTORE, USERLAND_PROXY, LOG_DRIVER, LOG_OPTS = "live-restore", "userland-proxy", "log-driver", "log-opts"
+SWITCHED_ON = (LIVE_RESTORE, f"{LIVE_RESTORE}=true")
 ROTATION = {"max-size": "10m", "max-file": "3"}
 # What rotates by itself.
 ROTATING = ("local",)
@@ -18,7 +19,10 @@ ROTATING = ("local",)
 
 @dataclass(frozen=True)
 class Daemon:
-    """What daemon.json would be; `text` is "" where it is so already. `kept`: what people set and we would not."""
+    """What daemon.json would be; `text` is "" where it is so already. `kept`: what people set and we would not.
+
+    `live_restore`: containers go on without the daemon that has this file.
+    """
 
     text: str = ""
     restart: bool = False
@@ -45,14 +49,14 @@ def merged(text: str, *, flags: Sequence[str] = (), swarm: bool = False) -> Daem
         else:
             wanted[key] = value
     kept += _logs(wanted, given)
-    live = there.get(LIVE_RESTORE, not swarm) is True
+    live = wanted.get(LIVE_RESTORE) is True or any(flag.lstrip("-") in SWITCHED_ON for flag in flags)
     changed = {key for key in wanted if wanted[key] != there.get(key)}
     return Daemon(
         text=json.dumps(wanted, indent=2) + "\n" if changed else "",
         # Of these the daemon takes only live-restore without a restart.
         # https://docs.docker.com/reference/cli/dockerd/#configuration-reload-behavior
         restart=bool(changed - {LIVE_RESTORE}),
-        live_restore=live,
+        live_restore=live and not swarm,
         kept=tuple(kept),
     )
 

@@ -9,6 +9,7 @@ from portside.bootstrap import TRIAL_SECONDS, Step
 from portside.engine import APT_SECONDS, LOG_FILE, START_SECONDS
 from portside.errors import PreflightError
 from portside.hardening import daemon, keys, sshd, upgrades
+from portside.hardening.daemon import Daemon
 from portside.hardening.posture import Posture
 
 SCRIPT = "harden"
@@ -37,11 +38,12 @@ def hardened(posture: Posture, wish: Hardening, host: str) -> tuple[tuple[Step, 
     sshd is the last one: what may lock somebody out comes when nothing else can fail any more.
     """
     notes: list[str] = []
+    engine = _merged(posture, host)
     steps = (
         *_key(posture, wish, notes),
         *_account(posture, wish, notes),
-        *_daemon(posture, host, notes),
-        *_upgrades(posture, wish, notes),
+        *_daemon(posture, engine, host, notes),
+        *_upgrades(posture, wish, notes, live_restore=engine.live_restore),
         *_sshd(posture, host, notes),
     )
     return steps, tuple(notes)
@@ -90,9 +92,10 @@ def _account(posture: Posture, wish: Hardening, notes: list[str]) -> Iterator[St
         yield Step("no_password", f"take away the password of {wish.user}", (wish.user,), script=SCRIPT)
 
 
-def _daemon(posture: Posture, host: str, notes: list[str]) -> Iterator[Step]:
+def _merged(posture: Posture, host: str) -> Daemon:
+    """What its daemon.json is to be. Raises PreflightError where it can't be read."""
     try:
-        wanted = daemon.merged(posture.daemon, flags=posture.flags, swarm=posture.swarm)
+        return daemon.merged(posture.daemon, flags=posture.flags, swarm=posture.swarm)
     except ValueError as error:
         raise PreflightError(
             f"{daemon.FILE} can't be read",
@@ -100,6 +103,9 @@ def _daemon(posture: Posture, host: str, notes: list[str]) -> Iterator[Step]:
             why=str(error),
             remedy="Correct it there; `dockerd --validate` says whether it is right.",
         ) from None
+
+
+def _daemon(posture: Posture, wanted: Daemon, host: str, notes: list[str]) -> Iterator[Step]:
     notes += wanted.kept
     if not wanted.text:
         return
@@ -118,25 +124,20 @@ def _daemon(posture: Posture, host: str, notes: list[str]) -> Iterator[Step]:
     yield Step(
         "daemon",
         f"complete {daemon.FILE} (live-restore, userland-proxy, log rotation), {how}",
-        (
-            wanted.text,
-            posture.daemon_hash,
-            "restart" if wanted.restart else "reload",
-            f"{START_SECONDS:.0f}",
-            str(LOG_FILE),
-        ),
+        (posture.daemon_hash, "restart" if wanted.restart else "reload", f"{START_SECONDS:.0f}", str(LOG_FILE)),
         DAEMON_SECONDS,
         script=SCRIPT,
         disrupts=wanted.restart,
+        # A company's proxy stands there with its password.
+        stdin=wanted.text,
     )
 
 
-def _upgrades(posture: Posture, wish: Hardening, notes: list[str]) -> Iterator[Step]:
+def _upgrades(posture: Posture, wish: Hardening, notes: list[str], *, live_restore: bool) -> Iterator[Step]:
     if posture.system not in upgrades.SYSTEMS:
         notes.append(f"{posture.system or 'this system'} isn't Debian or Ubuntu: its updates are left to its owner")
         return
-    live = not posture.swarm
-    text = upgrades.settings(posture.system, reboot=wish.reboot, live_restore=live)
+    text = upgrades.settings(posture.system, reboot=wish.reboot, live_restore=live_restore)
     timers = not posture.systemd or posture.timers >= TIMERS
     if posture.upgrades and posture.apt_file == text and timers:
         return

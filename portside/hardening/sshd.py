@@ -73,7 +73,10 @@ class Value:
 
 @dataclass(frozen=True)
 class Effective:
-    """What holds for a connection that no Match block is about, by keyword in small letters; and what those say."""
+    """What holds for a connection that no Match block is about, by keyword in small letters; and what those say.
+
+    `included`: the files that are read for every connection.
+    """
 
     values: Mapping[str, Value]
     matched: tuple[tuple[str, Value], ...] = ()
@@ -100,13 +103,14 @@ def effective(files: Mapping[str, str]) -> Effective:
     """What sshd makes of its files. `files`: each file's text by its path, MAIN among them."""
     values: dict[str, Value] = {}
     matched: list[tuple[str, Value]] = []
-    included: set[str] = set()
+    included: set[tuple[str, bool]] = set()
     for file, keyword, text, conditional in _settings(files, MAIN, conditional=False, included=included):
         if conditional:
             matched.append((keyword, Value(text, file)))
         else:
             values.setdefault(keyword, Value(text, file))
-    return Effective(values, tuple(matched), frozenset(included))
+    always = frozenset(file for file, conditional in included if not conditional)
+    return Effective(values, tuple(matched), always)
 
 
 def weak(found: Effective) -> list[tuple[Setting, Value | None]]:
@@ -120,19 +124,25 @@ def _good(setting: Setting, value: Value | None) -> bool:
 
 
 def _settings(
-    files: Mapping[str, str], path: str, *, conditional: bool, included: set[str]
+    files: Mapping[str, str], path: str, *, conditional: bool, included: set[tuple[str, bool]]
 ) -> Iterator[tuple[str, str, str, bool]]:
-    """(file, keyword, value, whether only some connections are meant), in sshd's order. A Match ends with its file."""
-    included.add(path)
+    """(file, keyword, value, whether only some connections are meant), in sshd's order. A Match ends with its file.
+
+    `included`: each file that was read, with whether only some connections are meant.
+    """
+    included.add((path, conditional))
+    within = conditional
     for line in files.get(path, "").splitlines():
         keyword, text = _words(line)
         if keyword == "include":
             for pattern in text.split():
                 wanted = pattern if pattern.startswith("/") else f"/etc/ssh/{pattern}"
-                for each in sorted(file for file in files if fnmatch(file, wanted) and file not in included):
-                    yield from _settings(files, each, conditional=conditional, included=included)
+                for each in sorted(file for file in files if fnmatch(file, wanted)):
+                    if (each, conditional) not in included:
+                        yield from _settings(files, each, conditional=conditional, included=included)
         elif keyword == "match":
-            conditional = text.lower() != "all"
+            # What a Match block includes stays within it, whatever stands there.
+            conditional = within or text.lower() != "all"
         elif keyword:
             yield path, keyword, text, conditional
 

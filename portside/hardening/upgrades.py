@@ -19,7 +19,7 @@ ORIGINS = {
 }
 # Hosts restart one after the other: releases are on all of them, so that the rest serves meanwhile.
 REBOOT_APART_MINUTES = 15
-# Their upgrade restarts all containers where live-restore can't be had.
+# Their upgrade restarts all containers where live-restore isn't on.
 DOCKERS_OWN = ("docker", "containerd", "runc")
 
 

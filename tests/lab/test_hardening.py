@@ -328,8 +328,8 @@ def test_an_engine_that_does_not_come_up_gets_its_old_settings_back_and_containe
     before, settings = running(plain), root(plain, f"cat {daemon.FILE}")
     bad = json.dumps({**json.loads(settings), "data-root": "/proc/nowhere"})
     known = root(plain, f"sha256sum <{daemon.FILE} | cut -d ' ' -f 1")
-    step = root_argv("harden", "daemon", bad, known, "restart", "5", "/var/log/again.log", sudo=False)
-    failed = asyncio.run(as_root(plain.hosts[0], step))
+    step = root_argv("harden", "daemon", known, "restart", "5", "/var/log/again.log", sudo=False)
+    failed = asyncio.run(as_root(plain.hosts[0], step, stdin=bad.encode()))
     assert b"its old one again" in failed.stderr
     assert root(plain, f"cat {daemon.FILE}") == settings
     assert running(plain) == before

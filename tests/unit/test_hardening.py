@@ -167,7 +167,7 @@ def test_a_flag_of_dockerd_is_not_said_twice() -> None:
 
 def test_in_a_swarm_live_restore_is_left_out_and_docker_is_not_upgraded_by_itself() -> None:
     daemon_step, upgrades_step, _ = steps(replace(BARE, swarm=True))
-    assert "live-restore" not in json.loads(daemon_step.arguments[0])
+    assert "live-restore" not in json.loads(daemon_step.stdin)
     assert "every container" in daemon_step.what
     assert '"^docker";' in upgrades_step.arguments[-1]
     assert "swarm" in notes(replace(BARE, swarm=True))

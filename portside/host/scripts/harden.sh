@@ -114,32 +114,42 @@ take_daemon() {
   [ "$1" = reload ] || restart_engine "$2" "$3"
 }
 
-# daemon TEXT BEFORE HOW SECONDS LOG: replace daemon.json, if its hash is still BEFORE, and have it taken: HOW is
-# "reload" or "restart". An Engine that doesn't come up gets the old file back.
+# daemon BEFORE HOW SECONDS LOG: replace daemon.json by what comes on standard input, if its hash is still BEFORE, and
+# have it taken: HOW is "reload" or "restart". An Engine that doesn't come up gets the old file back.
 daemon() {
   local said before="$daemon_file.before"
   # Half of this is an Engine that nobody told of its file. What is cut short here fails, and has its old one again.
   trap : HUP INT TERM
-  [ "$(cat "$daemon_file" 2>/dev/null | sha256sum | cut -d ' ' -f 1)" = "$2" ] ||
+  [ "$(cat "$daemon_file" 2>/dev/null | sha256sum | cut -d ' ' -f 1)" = "$1" ] ||
     fail "$daemon_file was changed meanwhile: look at it and type the same again"
   install -d -m 0755 "${daemon_file%/*}"
-  printf '%s' "$1" >"$daemon_file.new"
+  # A proxy's password may stand in it.
+  install -m 0600 /dev/null "$daemon_file.new"
+  cat >"$daemon_file.new"
+  # dockerd takes a file without a word in it for one that leaves all as it is.
+  [ -s "$daemon_file.new" ] || {
+    rm -f "$daemon_file.new"
+    fail "the new $daemon_file did not arrive, so nothing was changed"
+  }
   said=$(dockerd --validate --config-file "$daemon_file.new" 2>&1) || {
     rm -f "$daemon_file.new"
     fail "dockerd refuses it, so nothing was changed: $said"
   }
   rm -f "$before"
-  [ ! -e "$daemon_file" ] || {
+  if [ -e "$daemon_file" ]; then
+    chown --reference "$daemon_file" "$daemon_file.new"
     chmod --reference "$daemon_file" "$daemon_file.new"
     cp -p "$daemon_file" "$before"
-  }
+  else
+    chmod 0644 "$daemon_file.new"
+  fi
   mv -f "$daemon_file.new" "$daemon_file"
-  if take_daemon "$3" "$4" "$5"; then
+  if take_daemon "$2" "$3" "$4"; then
     rm -f "$before"
     return
   fi
   if [ -e "$before" ]; then mv -f "$before" "$daemon_file"; else rm -f "$daemon_file"; fi
-  if timeout 15 docker version >/dev/null 2>&1; then reload_engine "$4" || true; else restart_engine "$4" "$5" || true; fi
+  if timeout 15 docker version >/dev/null 2>&1; then reload_engine "$3" || true; else restart_engine "$3" "$4" || true; fi
   fail "the Docker Engine did not come up with the new $daemon_file, so it has its old one again"
 }
 
@@ -151,11 +161,21 @@ upgrades() {
 
 # key_options NAME OLD NEW: the same key, with other options.
 key_options() {
-  local file line
+  local file line found=""
   file="$(home_of "$1")/.ssh/authorized_keys"
   while IFS= read -r line || [ -n "$line" ]; do
-    if [ "$line" = "$2" ]; then printf '%s\n' "$3"; else printf '%s\n' "$line"; fi
+    # What we were told of was read as text, in which an editor's \r\n is one end of a line.
+    if [ "${line%$'\r'}" = "$2" ]; then
+      printf '%s\n' "$3"
+      found=yes
+    else
+      printf '%s\n' "$line"
+    fi
   done <"$file" >"$file.new"
+  [ -n "$found" ] || {
+    rm -f "$file.new"
+    fail "the line of this key in $file was changed meanwhile: look at it and type the same again"
+  }
   chown --reference "$file" "$file.new"
   chmod --reference "$file" "$file.new"
   mv -f "$file.new" "$file"
