@@ -24,7 +24,18 @@ TOKEN = "SNYK_TOKEN"  # noqa: S105 - the name of a variable
 QUESTION_SECONDS = 60.0
 # Done, and done with findings. 2 is a failure, 3 an image with nothing in it that Snyk knows.
 DONE = (0, 1)
-VARIABLES = ("PATH", "HOME", "TMPDIR", "NODE_EXTRA_CA_CERTS", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+VARIABLES = (
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "NODE_EXTRA_CA_CERTS",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+)
 
 
 class Identifiers(BaseModel):

@@ -62,7 +62,8 @@ class StandIn:
         (self.folder / "report.json").write_text(json.dumps(report))
         program = self.folder / "snyk"
         program.write_text(
-            f'#!/bin/sh\necho "$@" >>{self.folder}/arguments\n[ "$1" != --version ] || {{ echo 1.1307.4; exit 0; }}\n'
+            f'#!/bin/sh\necho "$@" >>{self.folder}/arguments\nenv >{self.folder}/environ\n'
+            f'[ "$1" != --version ] || {{ echo 1.1307.4; exit 0; }}\n'
             f'for argument; do case "$argument" in --json-file-output=*) '
             f'cp {self.folder}/report.json "${{argument#*=}}" ;; esac; done\n'
             f"echo '{error}' >&2\nexit {code}\n"
@@ -98,6 +99,15 @@ async def test_the_token_is_in_no_argument(program: StandIn, tmp_path: Path) -> 
     await scanned(program, tmp_path)
     assert "container test docker-archive:" in program.arguments
     assert "canary" not in program.arguments
+
+
+@pytest.mark.parametrize("name", ["https_proxy", "HTTPS_PROXY", "no_proxy"])
+async def test_a_proxy_is_known_to_it_in_either_spelling(program: StandIn, tmp_path: Path, name: str) -> None:
+    program.environ |= {name: "proxy.example:3128", "REGISTRY_PASSWORD": "canary"}
+    await scanned(program, tmp_path)
+    told = (program.folder / "environ").read_text()
+    assert f"\n{name}=proxy.example:3128\n" in f"\n{told}"
+    assert "REGISTRY_PASSWORD" not in told
 
 
 @pytest.mark.parametrize("code", [2, 3])
