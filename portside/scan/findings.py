@@ -37,11 +37,15 @@ class Finding(Value):
 
 
 class Run(Value):
-    """One scanner's run. `advisories` is the date of its database, where it tells; `packages` how many it looked at."""
+    """One scanner's run: of `packages`, with a database of the day `advisories`, where it tells.
+
+    `kinds` is what was looked for, found or not. A record of before it was kept is good for vulnerabilities alone.
+    """
 
     scanner: str
     version: str
     packages: int
+    kinds: tuple[Kind, ...] = ("vulnerability",)
     advisories: datetime | None = None
 
 

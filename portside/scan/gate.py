@@ -15,8 +15,10 @@ from portside.image.registry import variables_for
 from portside.release import Image
 from portside.scan.attached import attach_record, attached_record
 from portside.scan.findings import Record
-from portside.scan.policy import judge
+from portside.scan.policy import judge, wanted
+from portside.scan.show import WORDS
 from portside.scan.store import Store
+from portside.scan.trivy_report import NAME as TRIVY
 
 SHOWN = 10
 
@@ -59,8 +61,8 @@ async def require_passing(
     _insist(record, config, environment, image, now, doing="deployed")
     if silent := _silent(record, config):
         raise ScanError(
-            f"the last scan of {image.reference} is without {', '.join(silent)}, which has to agree",
-            where="portside.toml: scan.scanners",
+            f"the last scan of {image.reference} is without {', '.join(silent)}, which is asked for by now",
+            where="portside.toml: scan",
             remedy=scan,
         )
     if _old(record, config, now):
@@ -88,6 +90,8 @@ def doubt(config: Config, image: Image, *, now: datetime | None = None) -> str:
     reasons = judge(record.findings, config.scan, now.date()).reasons
     if reasons:
         return f"it fails its scan: {reasons[0]}" + (f", and {len(reasons) - 1} more" if len(reasons) > 1 else "")
+    if silent := _silent(record, config):
+        return f"its scan is without {', '.join(silent)}"
     return f"its scan is older than {config.scan.max_age}" if _old(record, config, now) else ""
 
 
@@ -117,8 +121,12 @@ def _old(record: Record, config: Config, now: datetime) -> bool:
 
 
 def _silent(record: Record, config: Config) -> list[str]:
-    """Of those that have to agree, who was not asked."""
-    return sorted(set(config.scan.scanners) - {run.scanner for run in record.runs})
+    """Of those that have to agree, who was not asked; and what was not looked for, as a person says it."""
+    missing = sorted(set(config.scan.scanners) - {run.scanner for run in record.runs})
+    looked = {kind for run in record.runs for kind in run.kinds}
+    # Where Trivy isn't asked, nobody can look for more than vulnerabilities.
+    asked = wanted(config.scan) if TRIVY in config.scan.scanners and TRIVY not in missing else ()
+    return missing + [f"a look for {WORDS[kind][1]}" for kind in asked if kind not in looked]
 
 
 def _better(record: Record, than: Record, config: Config) -> bool:

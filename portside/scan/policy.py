@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from portside.config import FILE, Ignore, Scan
-from portside.scan.findings import SEVERITIES, Finding
+from portside.scan.findings import SEVERITIES, Finding, Kind
 from portside.scan.licenses import forbidden
 
 
@@ -54,6 +54,17 @@ def judge(findings: Iterable[Finding], rules: Scan, today: date) -> Verdict:
         expired=tuple(entry for entry in rules.ignore if entry.expires < today),
         unneeded=tuple(entry for entry in valid if id(entry) not in used),
     )
+
+
+def wanted(rules: Scan) -> tuple[Kind, ...]:
+    """What is to be looked for, by a scanner that can."""
+    asked: dict[Kind, bool] = {
+        "vulnerability": True,
+        "license": bool(rules.forbidden_licenses),
+        "misconfiguration": rules.misconfigurations,
+        "secret": rules.secrets,
+    }
+    return tuple(kind for kind, so in asked.items() if so)
 
 
 def fails(finding: Finding, rules: Scan) -> bool:

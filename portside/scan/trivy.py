@@ -22,6 +22,8 @@ from portside.config import Scan
 from portside.errors import CommandError, ScanError
 from portside.scan.base import CYCLONEDX, JSON, SARIF, Report, Subject
 from portside.scan.database import adopt, fetch
+from portside.scan.findings import Kind
+from portside.scan.policy import wanted
 from portside.scan.trivy_report import NAME, read_report, tidied
 
 OLDEST = (0, 70)
@@ -44,6 +46,14 @@ VARIABLES = (
     "DOCKER_CONFIG",
     "TRIVY_DB_REPOSITORY",
 )
+# What it calls each kind of finding; and which of them it also looks for in the image's configuration.
+WORDS: Mapping[Kind, str] = {
+    "vulnerability": "vuln",
+    "license": "license",
+    "misconfiguration": "misconfig",
+    "secret": "secret",
+}
+OF_CONFIGURATIONS = ("misconfiguration", "secret")
 # Nothing is asked of anybody, and no file that happens to lie in the project (trivy.yaml, .trivyignore) changes
 # what is found.
 ALONE = (
@@ -97,7 +107,7 @@ class Trivy:
             advisories = await asyncio.to_thread(adopt, self._database, cache)
         whole = folder / "trivy.json"
         await self._run(subject.archive, rules, cache, whole)
-        report = self._read(whole, subject, advisories)
+        report = self._read(whole, subject, rules, advisories)
         files = {
             "trivy.json": (JSON, whole.read_bytes()),
             "trivy.sarif": (SARIF, await self._converted(whole, "sarif")),
@@ -106,12 +116,12 @@ class Trivy:
         return Report(report.run, report.findings, files, report.system)
 
     async def _run(self, archive: Path, rules: Scan, cache: Path, output: Path) -> None:
-        wanted = ["vuln", *(["license"] if rules.forbidden_licenses else [])]
-        configuration = [*(["misconfig"] if rules.misconfigurations else []), *(["secret"] if rules.secrets else [])]
+        kinds = wanted(rules)
+        configuration = [WORDS[kind] for kind in kinds if kind in OF_CONFIGURATIONS]
         argv = [str(self._program), "image", f"--input={archive}", f"--cache-dir={cache}", *ALONE]
         # Analyses in memory: two scans at once would wait for each other's file.
         argv += ["--cache-backend=memory", "--format=json", "--list-all-pkgs", f"--output={output}"]
-        argv += [f"--scanners={','.join([*wanted, *configuration])}", f"--timeout={rules.timeout:g}s"]
+        argv += [f"--scanners={','.join(WORDS[kind] for kind in kinds)}", f"--timeout={rules.timeout:g}s"]
         if configuration:
             argv.append(f"--image-config-scanners={','.join(configuration)}")
         try:
@@ -122,10 +132,10 @@ class Trivy:
         if result.exit_code != 0:
             raise _broken(tail(result.stderr or result.stdout, 8))
 
-    def _read(self, whole: Path, subject: Subject, advisories: datetime) -> Report:
+    def _read(self, whole: Path, subject: Subject, rules: Scan, advisories: datetime) -> Report:
         try:
             text = tidied(whole.read_bytes(), subject)
-            report = read_report(text, advisories=advisories)
+            report = read_report(text, kinds=wanted(rules), advisories=advisories)
         except (OSError, ValueError, ValidationError) as error:
             raise _broken(f"its report can't be understood: {error}") from None
         whole.write_bytes(text)

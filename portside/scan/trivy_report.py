@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 from portside.config import Severity
 from portside.scan.base import Report, Subject
-from portside.scan.findings import Finding, Run
+from portside.scan.findings import Finding, Kind, Run
 
 NAME = "trivy"
 
@@ -115,13 +115,16 @@ def tidied(text: bytes, subject: Subject) -> bytes:
     return json.dumps(document).encode()
 
 
-def read_report(text: bytes, *, advisories: datetime | None) -> Report:
-    """The report `text` as values. Raises pydantic.ValidationError when it isn't one of the known schema."""
+def read_report(text: bytes, *, kinds: tuple[Kind, ...], advisories: datetime | None) -> Report:
+    """The report `text` of a scan for `kinds` as values.
+
+    Raises pydantic.ValidationError when it isn't one of the known schema.
+    """
     document = Document.model_validate_json(text)
     packages = sum(len(result.packages) for result in document.results)
     system = document.metadata.system
     return Report(
-        run=Run(scanner=NAME, version=document.program.version, packages=packages, advisories=advisories),
+        run=Run(scanner=NAME, version=document.program.version, packages=packages, kinds=kinds, advisories=advisories),
         findings=tuple(dict.fromkeys(_findings(document))),
         system=f"{system.family} {system.name}".strip() if system.family != "none" else "",
     )

@@ -15,6 +15,7 @@ from portside.errors import ScanError
 from portside.release import Image
 from portside.scan.findings import Finding, Record, Run
 from portside.scan.gate import bind, known, refuse_failed, require_passing
+from portside.scan.policy import wanted
 from portside.scan.store import KEPT, RECORD, Store
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -51,7 +52,7 @@ def scanned(root: Path, *findings: Finding, at: datetime = NOW, **changes: Any) 
         "image": LOCAL.reference,
         "digests": (ID,),
         "scanned": at,
-        "runs": (Run(scanner="trivy", version="0.76.0", packages=53),),
+        "runs": (Run(scanner="trivy", version="0.76.0", packages=53, kinds=wanted(Scan())),),
         "findings": findings,
     }
     record = Record(**(values | changes))
@@ -212,3 +213,47 @@ async def test_every_scanner_that_has_to_agree_has_said_something(tmp_path: Path
     await require_passing(config, config.environment("prod"), LOCAL, now=NOW)
     with pytest.raises(ScanError, match="without snyk"):
         await require_passing(both, both.environment("prod"), LOCAL, now=NOW)
+
+
+ONLY_FLAWS = Scan(secrets=False, misconfigurations=False, forbidden_licenses=())
+
+
+@pytest.mark.parametrize(
+    ("switched_on", "named"),
+    [
+        ({"secrets": True}, "a look for secrets"),
+        ({"misconfigurations": True}, "a look for misconfigurations"),
+        ({"forbidden_licenses": ("AGPL-*",)}, "a look for licences"),
+    ],
+)
+async def test_what_was_switched_on_since_has_to_be_looked_for(
+    tmp_path: Path, switched_on: dict[str, Any], named: str
+) -> None:
+    plain = project(tmp_path)
+    before, after = (
+        plain.model_copy(update={"scan": ONLY_FLAWS.model_copy(update=changes)}) for changes in ({}, switched_on)
+    )
+    run = Run(scanner="trivy", version="0.76.0", packages=53, kinds=wanted(before.scan))
+    scanned(tmp_path, runs=(run,), at=datetime.now(UTC))
+    await require_passing(before, before.environment("prod"), LOCAL)
+    assert named in (await refused(after, now=datetime.now(UTC))).what
+    assert named in doubts(after, after.environment("prod"), LOCAL)[0]
+
+
+async def test_a_record_that_does_not_tell_what_was_looked_for_is_good_for_flaws_alone(tmp_path: Path) -> None:
+    config = project(tmp_path)
+    scanned(tmp_path)
+    path = Store(tmp_path).folder(ID) / RECORD
+    old = json.loads(path.read_text())
+    del old["runs"][0]["kinds"]
+    path.write_text(json.dumps(old))
+    assert "a look for licences, a look for misconfigurations, a look for secrets" in (await refused(config)).what
+    flaws = config.model_copy(update={"scan": ONLY_FLAWS})
+    await require_passing(flaws, flaws.environment("prod"), LOCAL, now=NOW)
+
+
+async def test_where_trivy_is_not_asked_nobody_looks_for_more_than_flaws(tmp_path: Path) -> None:
+    config = project(tmp_path)
+    other = config.model_copy(update={"scan": Scan(scanners=("snyk",))})
+    scanned(tmp_path, runs=(Run(scanner="snyk", version="1.1307.4", packages=53),))
+    await require_passing(other, other.environment("prod"), LOCAL, now=NOW)

@@ -80,6 +80,7 @@ async def test_a_secret_is_found_and_no_report_repeats_it(tmp_path: Path, databa
     planted = {"srv/app/settings.env": f"DB_PASSWORD={NEIGHBOUR}\nAWS_ACCESS_KEY_ID={ACCESS_KEY}\n"}
     rules = Scan(misconfigurations=False, forbidden_licenses=())
     report = await scanned(tmp_path, database, rules, wheels={"idna": "3.10"}, files=planted)
+    assert report.run.kinds == ("vulnerability", "secret")
     (failing,) = judge(report.findings, rules, TODAY).failures
     assert (failing.kind, failing.severity) == ("secret", "CRITICAL")
     assert failing.where == "/srv/app/settings.env:2"
@@ -96,9 +97,14 @@ async def test_an_image_that_runs_as_root_is_misconfigured(tmp_path: Path, datab
 
 async def test_a_forbidden_licence_fails_with_the_package_that_has_it(tmp_path: Path, database: Path) -> None:
     rules = Scan(secrets=False, misconfigurations=False)
-    licenses = {"mongrel": "AGPL-3.0-only"}
-    report = await scanned(tmp_path, database, rules, wheels={"mongrel": "1.0", "idna": "3.10"}, licenses=licenses)
-    assert judge(report.findings, rules, TODAY).reasons == ("forbidden licence AGPL-3.0-only of mongrel",)
+    licenses = {"mongrel": "AGPL-3.0-only", "hybrid": "MIT AND AGPL-3.0-only", "free": "MIT OR AGPL-3.0-only"}
+    wheels = {**dict.fromkeys(licenses, "1.0"), "idna": "3.10"}
+    report = await scanned(tmp_path, database, rules, wheels=wheels, licenses=licenses)
+    assert judge(report.findings, rules, TODAY).reasons == (
+        "forbidden licence MIT AND AGPL-3.0-only of hybrid",
+        "forbidden licence AGPL-3.0-only of mongrel",
+    )
+    assert report.run.kinds == ("vulnerability", "license")
 
 
 async def test_reports_are_sarif_and_cyclonedx_under_the_image_s_own_name(tmp_path: Path, database: Path) -> None:
