@@ -6,6 +6,8 @@ companions, `az login`, a managed identity.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from portside.secrets.base import (
     READ_SECONDS,
     MissingSecretError,
     Once,
+    SecretError,
     UnreachableSourceError,
     line,
     picked,
@@ -21,6 +24,15 @@ from portside.secrets.base import (
 )
 from portside.secrets.clouds import library
 from portside.thread import in_thread
+
+# `az` on a busy machine; what is left of fetching.SECONDS is for the vault.
+LOGIN_SECONDS = 20
+# What azure-identity says where `az` doesn't end in time.
+_LATE = "Failed to invoke the Azure CLI"
+
+
+class NotLoggedInError(UnreachableSourceError):
+    """It is the same for every secret of the vault."""
 
 
 class KeyVault:
@@ -31,6 +43,29 @@ class KeyVault:
     async def fetch(self, reference: str) -> str:
         name, key = split(reference)
         return picked(await self._read(name), f"the Azure secret {name}", key)
+
+    async def fetch_many(self, references: Sequence[str]) -> Mapping[str, str | SecretError]:
+        """Of each vault the first alone: its login may start `az`, for seconds. The others have its token then."""
+        vaults: dict[str, list[str]] = {}
+        for reference in references:
+            vaults.setdefault(reference.partition("/")[0], []).append(reference)
+        answers = await asyncio.gather(*map(self._answers, vaults.values()))
+        return {reference: answer for each in answers for reference, answer in each.items()}
+
+    async def _answers(self, references: Sequence[str]) -> Mapping[str, str | SecretError]:
+        first, *others = references
+        answers = [await self._answer(first)]
+        if isinstance(answers[0], NotLoggedInError):
+            answers += [answers[0]] * len(others)
+        else:
+            answers += await asyncio.gather(*map(self._answer, others))
+        return dict(zip(references, answers, strict=True))
+
+    async def _answer(self, reference: str) -> str | SecretError:
+        try:
+            return await self.fetch(reference)
+        except SecretError as error:
+            return error
 
     async def _connect(self, vault: str) -> Any:
         return await in_thread(lambda: _client(vault), name="azure")
@@ -52,9 +87,15 @@ def parts(name: str) -> tuple[str, str, str | None]:
 
 
 def _client(vault: str) -> Any:
-    identity, secrets = library("azure.identity"), library("azure.keyvault.secrets")
-    times = {"connection_timeout": CONNECT_SECONDS, "read_timeout": READ_SECONDS, "retry_total": 1}
-    return secrets.SecretClient(vault, identity.DefaultAzureCredential(**times), **times)
+    return library("azure.keyvault.secrets").SecretClient(vault, _credential(), **_times())
+
+
+def _credential() -> Any:
+    return library("azure.identity").DefaultAzureCredential(process_timeout=LOGIN_SECONDS, **_times())
+
+
+def _times() -> dict[str, float]:
+    return {"connection_timeout": CONNECT_SECONDS, "read_timeout": READ_SECONDS, "retry_total": 1}
 
 
 def _got(client: Any, name: str, secret: str, version: str | None) -> str:
@@ -64,7 +105,7 @@ def _got(client: Any, name: str, secret: str, version: str | None) -> str:
     except errors.ResourceNotFoundError:
         raise MissingSecretError(f"Azure has no secret {name}") from None
     except errors.ClientAuthenticationError as error:
-        raise UnreachableSourceError(_login(error, name)) from None
+        raise NotLoggedInError(_login(error)) from None
     except errors.HttpResponseError as error:
         # A vault behind a firewall says "disabled" too, of its public network access.
         if "SecretDisabled" in str(getattr(error.error, "innererror", None)):
@@ -75,11 +116,11 @@ def _got(client: Any, name: str, secret: str, version: str | None) -> str:
         raise UnreachableSourceError(f"Azure could not be asked for {name}: {line(error)}") from None
 
 
-def _login(error: Exception, name: str) -> str:
+def _login(error: Exception) -> str:
     """The error lists every kind of login that was tried: the last one failed, or all of them had nothing to go by."""
     _, failed, reason = str(error).rpartition("Authentication failed: ")
     if failed:
-        return (
-            f"Azure could not be asked for {name}, since the login failed: {' '.join(reason.splitlines()[0].split())}"
-        )
+        return f"Azure could not be asked, since the login failed: {' '.join(reason.splitlines()[0].split())}"
+    if _LATE in str(error):
+        return f"Azure could not be asked, since az gave no token within {LOGIN_SECONDS} s; try: az account show"
     return "nobody is logged in to Azure: az login, or set AZURE_CLIENT_ID, AZURE_TENANT_ID and AZURE_CLIENT_SECRET"
