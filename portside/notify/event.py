@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict
 
 from portside.config import NewsKind
 
-# A tired person reads the beginning. Slack takes 3,000 characters in a block.
+# A tired person reads the beginning.
 REASON_CHARACTERS = 1_500
+HOSTS_NAMED = 10
 
 
 class Event(BaseModel):
@@ -82,7 +83,7 @@ def _facts(event: Event) -> str:
         return f"{event.by} wants to know whether this arrives. Nothing was released."
     commit = f", commit {event.commit[:12]}" if event.commit else ""
     took = f" after {event.seconds:.1f} s" if event.seconds is not None else ""
-    on = f"{', '.join(event.hosts)}, by {event.by}{commit}"
+    on = f"{_named(event.hosts)}, by {event.by}{commit}"
     serves = f"{event.previous} serves" if event.previous else "Nothing serves"
     return {
         "released": f"On {on}{took}." + (f" Before it: {event.previous}." if event.previous else ""),
@@ -93,6 +94,11 @@ def _facts(event: Event) -> str:
         else f"{event.release} on {on}; taken away again{took}. Nothing serves, as before it.",
         "unfinished": f"{event.release} on {on}; it stopped{took}. Before it: {event.previous or 'nothing'}.",
     }[event.kind]
+
+
+def _named(hosts: tuple[str, ...]) -> str:
+    more = len(hosts) - HOSTS_NAMED
+    return ", ".join(hosts[:HOSTS_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _next(event: Event) -> tuple[str, str]:

@@ -10,6 +10,8 @@ import httpx
 
 from portside.notify.base import STEP_SECONDS, NotToldError
 
+# Nobody has got anything then, so it may be said again.
+UNREACHED = (httpx.ConnectError, httpx.ConnectTimeout)
 # A receiver that is just restarting, or has had too much: once more, then no more.
 BUSY = frozenset({429, 502, 503, 504})
 PAUSE = 1.0
@@ -26,13 +28,13 @@ def post(address: str, body: bytes, headers: Mapping[str, str]) -> None:
     with httpx.Client(timeout=STEP_SECONDS) as client:
         try:
             answer = _once(client, url, body, headers)
-        except httpx.ConnectError:
+        except UNREACHED:
             answer = None
         if answer is None or answer.status_code in BUSY:
             time.sleep(PAUSE)
             try:
                 answer = _once(client, url, body, headers)
-            except httpx.ConnectError as error:
+            except UNREACHED as error:
                 why = str(error).replace(url.host, "the host")
                 raise NotToldError(f"there is no connection to its URL: {why}") from None
     if not answer.is_success:
@@ -44,7 +46,7 @@ def post(address: str, body: bytes, headers: Mapping[str, str]) -> None:
 def _once(client: httpx.Client, url: httpx.URL, body: bytes, headers: Mapping[str, str]) -> httpx.Response:
     try:
         return client.post(url, content=body, headers={"Content-Type": "application/json", **headers})
-    except httpx.ConnectError:
+    except UNREACHED:
         raise
     except httpx.TimeoutException:
         raise NotToldError(f"its URL did not answer within {STEP_SECONDS:g} s") from None

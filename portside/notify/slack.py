@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from portside.config import Notifier
 from portside.notify.event import Event, message
 from portside.notify.http import post
+
+# Of one text in a block; a longer one is refused as a whole (docs.slack.dev, Section block).
+BLOCK_CHARACTERS = 3_000
 
 
 def send(_: Notifier, secrets: Mapping[str, str], event: Event) -> None:
@@ -27,10 +31,17 @@ def payload(event: Event) -> dict[str, Any]:
     return {
         "text": _escaped(said.text),
         "blocks": [
-            {"type": "section", "text": {"type": "mrkdwn", "text": "\n".join(lines)}},
+            {"type": "section", "text": {"type": "mrkdwn", "text": _cut("\n".join(lines))}},
             {"type": "context", "elements": [{"type": "mrkdwn", "text": foot}]},
         ],
     }
+
+
+def _cut(escaped: str) -> str:
+    """As much of it as fits a block, and no half of an escape at its end."""
+    if len(escaped) <= BLOCK_CHARACTERS:
+        return escaped
+    return re.sub(r"&[a-z]*$", "", escaped[: BLOCK_CHARACTERS - 1]) + "…"
 
 
 def _escaped(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -45,9 +46,24 @@ def test_slack_reads_blocks_and_nobody_is_called_by_a_reason() -> None:
     assert "<!channel>" not in made["text"]
 
 
-def test_a_long_reason_fits_a_block_of_slack() -> None:
-    made = payload(happened(reason="&" * 100_000, hosts=("deploy@web-1",)))
-    assert len(made["blocks"][0]["text"]["text"].replace("&amp;", "&")) < 3_000
+@pytest.mark.parametrize(
+    "reason", ["&" * 100_000, "<>&" * 10_000, "a\n" * 10_000, *("." * n + "&" * 900 for n in range(5))]
+)
+@pytest.mark.parametrize("hosts", [1, 50, 5_000])
+def test_whatever_there_is_to_say_fits_a_block_of_slack(reason: str, hosts: int) -> None:
+    event = happened(reason=reason, hosts=tuple(f"deploy@web-{number:04}.fra.example.com" for number in range(hosts)))
+    text = payload(event)["blocks"][0]["text"]["text"]
+    assert len(text) <= 3_000
+    assert text.startswith("*✗ links: deploy to prod was undone*\n")
+    assert not re.search(r"&(?!(amp|lt|gt);)", text), "half of an escape would be read as what it stands for"
+
+
+def test_of_many_hosts_the_first_are_named_and_the_others_counted() -> None:
+    many = tuple(f"deploy@web-{number}" for number in range(50))
+    said = message(happened("released", hosts=many)).text
+    assert "deploy@web-9 and 40 more, by me@here" in said
+    assert "web-10" not in said
+    assert "more" not in message(happened("released", hosts=many[:10])).text
 
 
 # Who is told of what.

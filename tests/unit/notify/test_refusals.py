@@ -8,7 +8,9 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from portside.notify import http, tell
@@ -42,6 +44,25 @@ def test_one_that_is_busy_is_asked_once_more(tmp_path: Path, receiver: Receiver)
     receiver.answers = [429, 429, 429]
     assert "429" in sent(config, happened())[0]
     assert len(receiver.came) == 4
+
+
+def test_one_that_does_not_take_the_connection_is_asked_once_more(
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a firewall drops what comes to a machine that is just starting."""
+    post, late = httpx.Client.post, [httpx.ConnectTimeout("timed out")]
+
+    def dropped(*arguments: Any, **named: Any) -> httpx.Response:
+        if late:
+            raise late.pop()
+        return post(*arguments, **named)
+
+    monkeypatch.setattr(httpx.Client, "post", dropped)
+    config = told_by(tmp_path, 'kind = "webhook"\nsecret = "env:URL"')
+    assert sent(config, happened()) == []
+    late += [httpx.ConnectTimeout("timed out"), httpx.ConnectTimeout("timed out")]
+    assert "there is no connection to its URL: timed out" in sent(config, happened())[0]
+    assert len(receiver.came) == 1
 
 
 @pytest.mark.parametrize(
