@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -66,21 +66,23 @@ async def public_key(path: Path | None) -> str:
     """
     import asyncssh  # noqa: PLC0415 - only loaded where SSH is used
 
-    where, text = str(path or "--key"), ""
+    where, text = "--key", ""
+    if path is None:
+        with contextlib.suppress(CommandError):
+            listed = await run_command(["ssh-add", "-L"], timeout=10)
+            text = _without_certificates(listed.text) if listed.exit_code == 0 else ""
+        if text:
+            where = "the SSH agent"
+        else:
+            path = next(_public_keys(Path("~/.ssh").expanduser()), None)  # noqa: ASYNC240 - one small local folder
     if path is not None:
+        where = str(path)
         try:
-            text = path.expanduser().read_text()  # noqa: ASYNC240 - one small local file
+            text = path.expanduser().read_text()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError("the public key can't be read", where=where, why=str(error)) from None
         if "PRIVATE KEY" in text:
             raise ConfigError("this is a private key", where=where, remedy=f"Give its public half: --key {path}.pub")
-    else:
-        with contextlib.suppress(CommandError):
-            listed = await run_command(["ssh-add", "-L"], timeout=10)
-            text = listed.text if listed.exit_code == 0 else ""
-        for file in sorted(Path("~/.ssh").expanduser().glob("*.pub")) if not text else ():  # noqa: ASYNC240
-            text = file.read_text()
-            break
     line = next((line.strip() for line in text.splitlines() if line.strip()), "")
     if not line:
         raise ConfigError(
@@ -93,6 +95,15 @@ async def public_key(path: Path | None) -> str:
     except (asyncssh.KeyImportError, ValueError) as error:
         raise ConfigError("this is not a public SSH key", where=where, why=str(error)) from None
     return line
+
+
+def _without_certificates(listed: str) -> str:
+    """An agent lists a certificate beside its key, and so does a folder: authorized_keys takes the key."""
+    return "\n".join(line for line in listed.splitlines() if "-cert-v01@" not in line.partition(" ")[0])
+
+
+def _public_keys(folder: Path) -> Iterator[Path]:
+    return (file for file in sorted(folder.glob("*.pub")) if not file.name.endswith("-cert.pub"))
 
 
 @contextlib.asynccontextmanager

@@ -194,6 +194,33 @@ async def test_a_public_key_is_taken_and_anything_else_is_not(tmp_path: Path) ->
         await public_key(tmp_path / "missing.pub")
 
 
+async def test_a_certificate_beside_a_key_is_not_taken_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither in the folder, where it sorts first, nor of the agent's list."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / ".ssh").mkdir()
+    certificate = f"ssh-ed25519-cert-v01@openssh.com {KEY.split()[1]} ada@laptop\n"
+    (tmp_path / ".ssh/id_ed25519-cert.pub").write_text(certificate)
+    with pytest.raises(ConfigError, match="no public key to let in"):
+        await public_key(None)
+    (tmp_path / ".ssh/id_ed25519.pub").write_text(f"{KEY}\n")
+    assert await public_key(None) == KEY
+    other = KEY.replace("ada@", "eve@")
+    (tmp_path / "ssh-add").write_text(f"#!/bin/sh\necho '{certificate}{other}'\n")
+    (tmp_path / "ssh-add").chmod(0o755)
+    assert await public_key(None) == other
+
+
+async def test_a_file_that_holds_no_key_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh/id.pub").write_text("ssh-ed25519 nonsense")
+    with pytest.raises(ConfigError, match="not a public SSH key") as refused:
+        await public_key(None)
+    assert refused.value.where == str(tmp_path / ".ssh/id.pub")
+
+
 def test_a_host_is_named_with_or_without_its_user() -> None:
     prod = Environment(name="prod", hosts=("deploy@web-1", "deploy@web-2"))
     assert chosen(prod, None) == ["deploy@web-1", "deploy@web-2"]
