@@ -28,7 +28,10 @@ SWARM_PORTS = ("tcp dport { 2377, 7946 }", "udp dport { 4789, 7946 }")
 
 @dataclass(frozen=True)
 class Facts:
-    """What a machine has, as the script's `look` tells it. Versions are "" where there is nothing."""
+    """What a machine has, as the script's `look` tells it. Versions are "" where there is nothing.
+
+    `foreign`: a Docker that isn't the distribution's, as the name of its package or the path of its program.
+    """
 
     os_release: Mapping[str, str]
     systemd: bool = False
@@ -131,6 +134,12 @@ def needed(facts: Facts, wish: Wish, host: str) -> tuple[Step, ...]:
 
 
 def _engine_steps(facts: Facts, wish: Wish, host: str) -> Iterable[Step]:
+    if facts.foreign.startswith("/"):
+        raise PreflightError(
+            f"its Docker Engine {facts.engine} comes from no package: there is {facts.foreign}, and no dockerd",
+            where=host,
+            remedy="Save what runs in it, remove it there (a snap: sudo snap remove docker), then type the same again.",
+        )
     packages: list[str] = []
     files: list[str] = []
     if not (at_least(facts.installed, MINIMUM_ENGINE) and at_least(facts.compose, MINIMUM_COMPOSE)):

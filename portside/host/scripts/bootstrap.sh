@@ -5,14 +5,17 @@ firewall_unit=/etc/systemd/system/portside-firewall.service
 
 # look USER PUBLIC_KEY: what is there, one "name value" per line, read by portside/bootstrap.py. Changes nothing.
 look() {
-  local user="$1" key="$2" home
+  local user="$1" key="$2" home engine
   sed -n 's/^\(ID\|VERSION_ID\|PRETTY_NAME\)=/os_release &/p' /etc/os-release
   printf 'uid %s\n' "$(id -u)"
   ! systemd || printf 'systemd yes\n'
   ! dpkg-query -W -f '${Status}' docker-ce 2>/dev/null | grep -q 'ok installed' || printf 'foreign docker-ce\n'
   if has docker; then
     printf 'installed %s\n' "$(dockerd --version 2>/dev/null | sed -n 's/^Docker version \([^,]*\),.*/\1/p')"
-    printf 'engine %s\n' "$(timeout 15 docker version --format '{{.Server.Version}}' 2>/dev/null || true)"
+    engine=$(timeout 15 docker version --format '{{.Server.Version}}' 2>/dev/null || true)
+    printf 'engine %s\n' "$engine"
+    # A snap's, or Podman's.
+    [ -z "$engine" ] || has dockerd || printf 'foreign %s\n' "$(command -v docker)"
     printf 'compose %s\n' "$(docker compose version --short 2>/dev/null || true)"
     [ "$(timeout 15 docker info --format '{{.Swarm.LocalNodeState}}' 2>/dev/null)" != active ] || printf 'swarm yes\n'
   fi
@@ -20,7 +23,7 @@ look() {
   if home=$(home_of "$user") && [ -n "$home" ]; then
     printf 'user yes\n'
     case " $(id -nG "$user") " in *" docker "*) printf 'group yes\n' ;; esac
-    ! grep -qsF -- "$key" "$home/.ssh/authorized_keys" || printf 'key yes\n'
+    ! grep -sv '^[[:space:]]*#' "$home/.ssh/authorized_keys" | grep -F -- "$key" >/dev/null || printf 'key yes\n'
     [ "$(stat -c '%U %a' "$home/.portside" 2>/dev/null)" != "$user 700" ] || printf 'folder yes\n'
   fi
   # Where sshd listens, whatever port this connection came through.
@@ -33,7 +36,7 @@ look() {
   fi
   ! has nft || printf 'nft yes\n'
   if has nft && nft list table inet portside >/dev/null 2>&1 && [ -e "$firewall_file" ] &&
-    { ! systemd || grep -qs '^DefaultDependencies=no' "$firewall_unit"; }; then
+    { ! systemd || grep -qs '^After=.*nftables' "$firewall_unit"; }; then
     printf 'firewall %s\n' "$(sha256sum <"$firewall_file" | cut -d ' ' -f 1)"
   fi
 }
@@ -115,9 +118,9 @@ firewall_keep() {
 [Unit]
 Description=Ports that are open on this host (made by Portside)
 # As ufw and nftables do: with systemd's own dependencies it would come after cloud-init, which comes after the network,
-# and systemd leaves out one of what waits for each other.
+# and systemd leaves out one of what waits for each other. Whatever nftables.service loads begins with a flush of all.
 DefaultDependencies=no
-After=local-fs.target
+After=local-fs.target nftables.service
 Before=network-pre.target shutdown.target
 Wants=network-pre.target
 Conflicts=shutdown.target
