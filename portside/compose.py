@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from portside import compose_yaml
 from portside.config import Config, Environment
 from portside.errors import ConfigError
+from portside.interpolation import expanded, interpolated
 from portside.release import Role
 
 # Why each of these can't be in a release that runs beside the previous one.
@@ -30,7 +32,8 @@ DEEPEST = 50
 DEFAULT_GRACE = 10.0
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h)")
 UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
-VARIABLE = re.compile(r"\$(?:\$|\{(?P<braced>\w+)(?::?-(?P<default>[^}]*))?\}|(?P<plain>[A-Za-z_]\w*))")
+# Docker starts what has one of these at its own next start, even what was stopped: after a reboot, a retired release.
+ALWAYS = ("always", "any")
 
 
 class _Part(BaseModel):
@@ -53,7 +56,8 @@ class _Service(_Part):
     stop_grace_period: str | float | None = None
     deploy: _Deploy = _Deploy()
     volumes: list[str | dict[str, Any]] = []
-    labels: dict[str, str] | list[str] = {}
+    labels: dict[str, str | float | bool | None] | list[str] = {}
+    profiles: list[str] = []
 
 
 class ComposeFile(_Part):
@@ -64,10 +68,10 @@ class ComposeFile(_Part):
 def read_compose(path: Path) -> dict[str, Any]:
     """The YAML mapping in `path`; ConfigError when it isn't a Compose file."""
     try:
-        data = yaml.safe_load(path.read_text())
+        data = compose_yaml.load(path.read_text())
     except FileNotFoundError:
         raise ConfigError("not found", where=str(path), remedy="Correct service.compose in portside.toml.") from None
-    # Besides errors of YAML and UTF-8: 2026-13-99 is a date that there isn't, a file's name may hold a NUL.
+    # Besides errors of YAML and UTF-8: `!!int x` is no number, a file's name may hold a NUL.
     except (yaml.YAMLError, ValueError, TypeError, OSError, RecursionError) as error:
         raise ConfigError("not readable as YAML", where=str(path), why=str(error)) from None
     if _endless(data):
@@ -91,11 +95,13 @@ def _endless(data: Any, depth: int = 0) -> bool:
 def roles(data: Mapping[str, Any], config: Config, environment: Environment) -> tuple[Role, ...]:
     """The services of a release with this environment's replica counts."""
     where = str(config.service.compose)
-    services = ComposeFile.model_validate(data).services
+    parsed = ComposeFile.model_validate(data).services
+    services = {name: parsed[name] for name in active_services(data)}
     if config.service.web not in services:
         raise ConfigError(
             f"there is no service {config.service.web!r}",
             where=where,
+            why="One with `profiles` is left out of a release." if config.service.web in parsed else "",
             remedy="Name the service that gets traffic in service.web of portside.toml.",
         )
     unknown = sorted(set(environment.replicas) - set(services))
@@ -124,6 +130,11 @@ def roles(data: Mapping[str, Any], config: Config, environment: Environment) -> 
     return found
 
 
+def active_services(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that Compose starts without being asked for a profile."""
+    return {name: service for name, service in data["services"].items() if not (service or {}).get("profiles")}
+
+
 def _seconds(grace: str | float | None) -> float:
     """What a duration of the Compose specification is in seconds, 10 where there is none; Compose checks its form.
 
@@ -143,21 +154,20 @@ def render(
     image: str,
     release: str,
     variables: Mapping[str, str],
+    handed: Collection[str],
     configs: Mapping[str, str],
 ) -> str:
     """The Compose file of one release, complete: pinned image, env file, networks, labels, configs (name to file).
 
     `variables` are what `${NAME}` may stand for; secrets are not among them, because this text is not secret.
-    Raises ConfigError for whatever a release can't have.
+    `handed` are the names in the env file. Raises ConfigError for whatever a release can't have.
     """
-    where = str(config.service.compose)
-    refuse(data, where)
     site = config.site(environment)
     services: dict[str, Any] = {}
     counts = {role.name: role.replicas for role in roles(data, config, environment)}
-    for name, service in data["services"].items():
+    for name, service in released_services(data, variables, str(config.service.compose)).items():
         web = name == config.service.web
-        rendered = interpolated(service, variables, f"{where}: services.{name}")
+        rendered = _stays_stopped(without_handed(service, handed))
         rendered["image"] = rendered.get("image") or image
         rendered["pull_policy"] = "never"
         rendered["env_file"] = ["env"]
@@ -170,7 +180,7 @@ def render(
         }
         rendered["deploy"] = {**rendered.get("deploy", {}), "replicas": counts[name]}
         services[name] = rendered
-    return yaml.safe_dump(
+    return compose_yaml.dump(
         {
             "services": services,
             "networks": {
@@ -178,37 +188,57 @@ def render(
                 "portside": {"external": True},
             },
             **({"configs": {name: {"file": f"./{file}"} for name, file in configs.items()}} if configs else {}),
-        },
-        sort_keys=False,
-        width=110,
+        }
     )
 
 
-def images(data: Mapping[str, Any]) -> tuple[str, ...]:
-    """The images that a Compose file names itself."""
-    services = ComposeFile.model_validate(data).services.values()
-    return tuple(sorted({service.image for service in services if service.image}))
+def images(data: Mapping[str, Any], variables: Mapping[str, str], where: str) -> tuple[str, ...]:
+    """The images that a Compose file names itself, with `variables` put in."""
+    services = ComposeFile.model_validate(data).services
+    found = {
+        expanded(services[name].image or "", variables, f"{where}: services.{name}.image")
+        for name in active_services(data)
+    }
+    return tuple(sorted(found - {""}))
 
 
-def named_variables(data: Any) -> set[str]:
-    """The variables that a Compose file takes from outside: `${NAME}`, and `environment` keys without a value."""
-    if isinstance(data, str):
-        return {name for match in VARIABLE.finditer(data) if (name := match["braced"] or match["plain"])}
-    if isinstance(data, list):
-        return set().union(*map(named_variables, data)) if data else set()
-    if isinstance(data, dict):
-        names = set().union(*map(named_variables, data.values())) if data else set()
-        environment = data.get("environment")
-        if isinstance(environment, dict):
-            names |= {key for key, value in environment.items() if value is None}
-        elif isinstance(environment, list):
-            names |= {entry for entry in environment if isinstance(entry, str) and "=" not in entry}
-        return names
-    return set()
+def released_services(data: Mapping[str, Any], variables: Mapping[str, str], where: str) -> dict[str, Any]:
+    """The services of a release with `variables` put in; ConfigError for what none can have, whoever runs it."""
+    _refuse(data, where)
+    services = {
+        name: interpolated(service or {}, variables, f"{where}: services.{name}")
+        for name, service in active_services(data).items()
+    }
+    for name, service in services.items():
+        _refuse_volumes(service.get("volumes", []), f"{where}: services.{name}.volumes")
+    return services
 
 
-def refuse(data: Mapping[str, Any], where: str) -> None:
-    """Raise ConfigError for what no release can have, whoever runs its containers."""
+def without_handed(service: Mapping[str, Any], handed: Collection[str]) -> dict[str, Any]:
+    """`service` without the names in its `environment` that the env file has a value for, which they would hide."""
+    given = service.get("environment")
+    if isinstance(given, dict):
+        left: Any = {name: value for name, value in given.items() if value is not None or name not in handed}
+    elif isinstance(given, list):
+        left = [entry for entry in given if not isinstance(entry, str) or entry not in handed]
+    else:
+        return dict(service)
+    return {**service, "environment": left}
+
+
+def _stays_stopped(service: Mapping[str, Any]) -> dict[str, Any]:
+    """`service` with a restart policy that leaves what was stopped as it is."""
+    found = dict(service)
+    if found.get("restart") in ALWAYS:
+        found["restart"] = "unless-stopped"
+    policy = found.get("deploy", {}).get("restart_policy")
+    # Compose heeds this one before the other.
+    if isinstance(policy, dict) and policy.get("condition") in ALWAYS:
+        found["deploy"] = {**found["deploy"], "restart_policy": {**policy, "condition": "unless-stopped"}}
+    return found
+
+
+def _refuse(data: Mapping[str, Any], where: str) -> None:
     parsed = ComposeFile.model_validate(data)
     if parsed.volumes:
         raise ConfigError(
@@ -218,50 +248,32 @@ def refuse(data: Mapping[str, Any], where: str) -> None:
             "would be shared by both or lost with one.",
             remedy="Move the service that owns the data to the accessories file, or use tmpfs for scratch space.",
         )
-    for name, service in data["services"].items():
+    for name, service in active_services(data).items():
         for key, why in REFUSED.items():
             if service and key in service:
                 raise ConfigError(f"{key} is refused in a release", where=f"{where}: services.{name}", why=why)
-        for volume in parsed.services[name].volumes:
-            source = volume.split(":")[0] if isinstance(volume, str) else str(volume.get("source", ""))
-            kind = volume.get("type") if isinstance(volume, dict) else None
-            if kind != "tmpfs" and not source.startswith("/"):
-                raise ConfigError(
-                    f"volume {source!r} is refused in a release",
-                    where=f"{where}: services.{name}.volumes",
-                    why="Named volumes and relative paths don't survive the release that made them.",
-                    remedy="Mount an absolute path of the host, use tmpfs, or move the service to the accessories.",
-                )
 
 
-def named_labels(labels: dict[str, str] | list[str]) -> dict[str, str]:
+def _refuse_volumes(volumes: list[str | dict[str, Any]], where: str) -> None:
+    for volume in volumes:
+        if isinstance(volume, str):
+            # A container's path alone makes a volume without a name, which its container leaves behind.
+            source, between, _ = volume.partition(":")
+            kept = bool(between) and source.startswith("/")
+        else:
+            source = str(volume.get("source", ""))
+            kept = volume.get("type") == "tmpfs" or source.startswith("/")
+        if not kept:
+            raise ConfigError(
+                f"volume {source!r} is refused in a release",
+                where=where,
+                why="Volumes of Docker's and relative paths don't survive the release that made them.",
+                remedy="Mount an absolute path of the host, use tmpfs, or move the service to the accessories.",
+            )
+
+
+def named_labels(labels: dict[str, Any] | list[str]) -> dict[str, Any]:
     """A Compose file's labels by name, in whichever of the two ways they are written."""
     if isinstance(labels, dict):
         return dict(labels)
     return {name: value for name, _, value in (label.partition("=") for label in labels)}
-
-
-def interpolated(value: Any, variables: Mapping[str, str], where: str) -> Any:
-    """`value` with `${NAME}` replaced and every other dollar sign doubled, so that Compose takes it literally."""
-    if isinstance(value, dict):
-        return {key: interpolated(inner, variables, f"{where}.{key}") for key, inner in value.items()}
-    if isinstance(value, list):
-        return [interpolated(inner, variables, where) for inner in value]
-    if not isinstance(value, str):
-        return value
-
-    def replace(match: re.Match[str]) -> str:
-        name = match["braced"] or match["plain"]
-        if name is None:
-            return "$$"
-        text = variables.get(name, match["default"])
-        if text is None:
-            raise ConfigError(
-                f"${{{name}}} is not set",
-                where=where,
-                remedy="Set it in `env` of the environment. A secret can't be used here: the service finds it in "
-                "its environment under its own name.",
-            )
-        return text.replace("$", "$$")
-
-    return VARIABLE.sub(replace, value)

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from portside.compose import interpolated
 from portside.errors import ConfigError
+from portside.interpolation import expanded
 from portside.release import CONFIG
 
 # A Swarm takes 1000 kB, its store copies all of them to every manager: https://docs.docker.com/engine/swarm/configs/
@@ -64,8 +64,7 @@ def _text(name: object, entry: object, path: Path, variables: Mapping[str, str])
     if not isinstance(value, str):
         raise ConfigError("not text", where=f"{where}.{kind}")
     if kind == "content":
-        # A dollar is doubled there for Compose, which doesn't read this text.
-        text = str(interpolated(value, variables, f"{where}.content")).replace("$$", "$")
+        text = expanded(value, variables, f"{where}.content")
     else:
         text = _read(path.parent / value, f"{where}.file")
     if not text or len(text.encode()) > LARGEST:

@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from portside.compose import images, named_variables, read_compose, render, roles
+from portside import compose_yaml
+from portside.compose import images, read_compose, render, roles
 from portside.compose_configs import read_configs, shipped_name
 from portside.config import Config, Environment
 from portside.errors import ConfigError
+from portside.interpolation import named_variables
 from portside.proxy import proxy_compose
 from portside.release import (
     Image,
@@ -77,17 +77,20 @@ class Draft:
 
     def files(self, release: Release) -> dict[str, str]:
         """The files of the release's directory; the service is told which release of which environment it is."""
-        told = {
-            "APP_SERVICE": self.config.service.name,
-            "APP_ENV": self.environment.name,
-            "APP_RELEASE": release.id,
-            "APP_REVISION": release.commit,
-            "PORT": str(self.config.service.port),
-        }
+        told = self._told(release.id)
         if self.swarm_values is not None:
             return self._stack_files(release, told)
         configs = {shipped_name(name, text): text for name, text in self._configs.items()}
         return {**release_files(release, {**told, **self.values}), **configs}
+
+    def _told(self, identity: str) -> dict[str, str]:
+        return {
+            "APP_SERVICE": self.config.service.name,
+            "APP_ENV": self.environment.name,
+            "APP_RELEASE": identity,
+            "APP_REVISION": self.commit,
+            "PORT": str(self.config.service.port),
+        }
 
     def _stack_files(self, release: Release, told: Mapping[str, str]) -> dict[str, str]:
         """A Swarm has the secrets: on a host's disk there is none."""
@@ -105,7 +108,7 @@ class Draft:
     @property
     def sidecars(self) -> tuple[str, ...]:
         """Images that the Compose file names itself, beside the service's own."""
-        return images(self.data)
+        return images(self.data, plain_variables(self.environment), str(self.config.service.compose))
 
     @cached_property
     def _env_digest(self) -> str:
@@ -134,6 +137,7 @@ class Draft:
         return read_configs(self.data, path, plain_variables(self.environment))
 
     def _compose(self, identity: str) -> str:
+        handed = {*self._told(identity), *self.values}
         if self.swarm_values is not None:
             from portside.swarm.stack import render_stack  # noqa: PLC0415
 
@@ -144,6 +148,7 @@ class Draft:
                 image=self.image.reference,
                 release=identity,
                 variables=plain_variables(self.environment),
+                handed=handed,
                 secrets=self.swarm_values.objects,
                 configs=self.swarm_values.config_objects,
             )
@@ -154,6 +159,7 @@ class Draft:
             image=self.image.reference,
             release=identity,
             variables=plain_variables(self.environment),
+            handed=handed,
             configs={name: shipped_name(name, text) for name, text in self._configs.items()},
         )
 
@@ -188,20 +194,21 @@ async def read_accessories(config: Config, environment: Environment) -> Accessor
     for name, service in data["services"].items():
         if "build" in service or not service.get("image"):
             raise ConfigError("an accessory needs an image to be had elsewhere", where=f"{path}: services.{name}.image")
-    values = await accessory_values(environment, config.root, named_variables(data))
+    values = await accessory_values(environment, config.root, named_variables(data, str(path)))
     site = config.site(environment)
     data["networks"] = {"default": {"name": site, "external": True}}
     # Without the secrets: what containers read as files, others on the host can.
-    configs = read_configs(data, path, plain_variables(environment))
+    plain = plain_variables(environment)
+    configs = read_configs(data, path, plain)
     if configs:
         data["configs"] = {name: {"file": f"./{shipped_name(name, text)}"} for name, text in configs.items()}
     files = {
-        "compose.yaml": yaml.safe_dump(data, sort_keys=False),
+        "compose.yaml": compose_yaml.dump(data),
         "env": env_file(values),
         **{shipped_name(name, text): text for name, text in configs.items()},
     }
     fingerprint = hashlib.sha256(f"{files['compose.yaml']}{env_digest(values, site=site)}".encode()).hexdigest()[:16]
-    return Accessories(files, fingerprint, images(data))
+    return Accessories(files, fingerprint, images(data, plain, str(path)))
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,8 @@ async def ensure_surroundings(ground: Ground, reporter: Reporter, host_up: Await
 
 
 def accessory_images(config: Config) -> tuple[str, ...]:
-    return images(read_compose(config.root / config.service.accessories)) if config.service.accessories else ()
+    path = config.service.accessories
+    return images(read_compose(config.root / path), {}, str(path)) if path else ()
 
 
 def base_images(config: Config) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from portside import compose_yaml
 from portside.alerting.objectives import FILE as OBJECTIVES
 from portside.alerting.objectives import objectives
 from portside.compose import read_compose
@@ -107,7 +108,7 @@ def trimmed(data: Mapping[str, Any], components: Collection[str]) -> str:
         raise ConfigError(f"there is no service {', '.join(sorted(unknown))}", where=str(FOLDER / "compose.yaml"))
     services = {name: service for name, service in data["services"].items() if name in components}
     kept = {key: value for key, value in data.items() if not key.startswith("x-")}
-    return yaml.safe_dump({**kept, "services": services}, sort_keys=False, width=110)
+    return compose_yaml.dump({**kept, "services": services})
 
 
 def scraped(text: str, components: Collection[str]) -> str:

@@ -92,18 +92,21 @@ async def resolve_one(reference: str, root: Path, env: str, where: str) -> str:
     return answer
 
 
-async def accessory_values(environment: Environment, root: Path, names: set[str]) -> Mapping[str, str]:
-    """The values that the accessories' Compose file asks for by `names`: secrets and plain values."""
+async def accessory_values(environment: Environment, root: Path, names: Mapping[str, bool]) -> Mapping[str, str]:
+    """The values that the accessories' Compose file asks for: secrets and plain values.
+
+    `names` has each with whether it has to be there.
+    """
     everything = dict(await resolve(environment.model_copy(update={"env": {}}), root))
     everything |= plain_variables(environment)
-    missing = sorted(names - set(everything))
+    missing = sorted(name for name, needed in names.items() if needed and name not in everything)
     if missing:
         raise ConfigError(
             f"the accessories need {', '.join(missing)}",
             where=f"{FILE}: env.{environment.name}",
             remedy="Add them to `secrets` or `env` of the environment.",
         )
-    return {name: everything[name] for name in sorted(names)}
+    return {name: everything[name] for name in sorted(names) if name in everything}
 
 
 def plain_variables(environment: Environment) -> Mapping[str, str]:

@@ -7,12 +7,11 @@ variable PORTSIDE_SLOT, so that the text is the same wherever the release goes.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-import yaml
-
-from portside.compose import interpolated, named_labels, refuse, roles
+from portside import compose_yaml
+from portside.compose import named_labels, released_services, roles, without_handed
 from portside.config import Config, Environment
 from portside.errors import ConfigError
 from portside.release import Release
@@ -53,22 +52,22 @@ def render_stack(
     image: str,
     release: str,
     variables: Mapping[str, str],
+    handed: Collection[str],
     secrets: Mapping[str, str],
     configs: Mapping[str, str],
 ) -> str:
     """The stack's file of one release: pinned image, env file, network, labels, secrets and configs.
 
-    Of those two, `secrets` and `configs` have the Swarm object by name.
+    Of those two, `secrets` and `configs` have the Swarm object by name. `handed` are the names of all values.
 
     Raises ConfigError for whatever a release can't have.
     """
     where = str(config.service.compose)
-    refuse(data, where)
     site = config.site(environment)
     services: dict[str, Any] = {}
     counts = {role.name: role for role in roles(data, config, environment)}
-    for name, service in data["services"].items():
-        rendered = interpolated(service or {}, variables, f"{where}: services.{name}")
+    for name, service in released_services(data, variables, where).items():
+        rendered = without_handed(service, handed)
         _refuse(rendered, f"{where}: services.{name}")
         told = {
             "dev.portside.site": site,
@@ -99,28 +98,26 @@ def render_stack(
                 labels=told | {"dev.portside.replicas": str(counts[name].replicas)},
             ),
         }
-    return yaml.safe_dump(
+    return compose_yaml.dump(
         {
             "services": services,
             "networks": {"default": {"name": site, "external": True}},
             "secrets": _external(secrets),
             "configs": _external(configs),
-        },
-        sort_keys=False,
-        width=110,
+        }
     )
 
 
 def render_hook(release: Release, command: tuple[str, ...]) -> str:
     """The stack of the before-switch hook: the web service as a job that runs once, with the same secrets."""
-    stack = yaml.safe_load(release.compose)
+    stack = compose_yaml.load(release.compose)
     web = stack["services"][release.web]
     job = {key: value for key, value in web.items() if key not in ("labels", "healthcheck", "stop_grace_period")}
     job["command"] = [word.replace("$", "$$") for word in command]
     job["healthcheck"] = {"disable": True}
     kept = {key: value for key, value in web["deploy"].items() if key in ("resources", "placement")}
     job["deploy"] = {**kept, "mode": "replicated-job", "replicas": 1, "restart_policy": {"condition": "none"}}
-    return yaml.safe_dump({**stack, "services": {"hook": job}}, sort_keys=False, width=110)
+    return compose_yaml.dump({**stack, "services": {"hook": job}})
 
 
 def _external(objects: Mapping[str, str]) -> dict[str, dict[str, Any]]:

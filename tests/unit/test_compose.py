@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from portside.compose import named_variables, read_compose, render, roles
+from portside.compose import images, read_compose, render, roles
 from portside.errors import ConfigError
+from portside.interpolation import named_variables
 from tests.unit import builders
 
 WEB: dict[str, Any] = {"services": {"web": {}}}
@@ -18,7 +19,14 @@ WEB: dict[str, Any] = {"services": {"web": {}}}
 def rendered(data: dict[str, Any], variables: dict[str, str] | None = None, **environment: Any) -> dict[str, Any]:
     config = builders.config(**environment)
     text = render(
-        data, config, config.environment("prod"), image="links:1", release="r1", variables=variables or {}, configs={}
+        data,
+        config,
+        config.environment("prod"),
+        image="links:1",
+        release="r1",
+        variables=variables or {},
+        handed=("SECRET",),
+        configs={},
     )
     loaded: dict[str, Any] = yaml.safe_load(text)
     return loaded
@@ -82,6 +90,8 @@ def test_stop_first_roles_are_known() -> None:
         ({"build": "."}, "invoke build"),
         ({"volumes": ["data:/data"]}, "volume 'data'"),
         ({"volumes": ["./here:/data"]}, "volume './here'"),
+        ({"volumes": ["/data"]}, "volume '/data'"),
+        ({"volumes": ["${A:-data}:/data"]}, "volume 'data'"),
         ({"volumes": [{"type": "volume", "source": "data", "target": "/data"}]}, "volume 'data'"),
         ({"network_mode": "host"}, "network_mode"),
         ({"environment": {"A": "${NOT_THERE}"}}, "${NOT_THERE} is not set"),
@@ -105,22 +115,71 @@ def test_absolute_mounts_and_tmpfs_are_fine() -> None:
     rendered({"services": {"web": {"volumes": ["/etc/ssl:/etc/ssl:ro", {"type": "tmpfs", "target": "/x"}]}}})
 
 
+def test_a_volume_s_path_may_be_a_variable() -> None:
+    web = rendered({"services": {"web": {"volumes": ["${DIR}:/d"]}}}, {"DIR": "/srv"})["services"]["web"]
+    assert web["volumes"] == ["/srv:/d"]
+
+
+@pytest.mark.parametrize("policy", ["always", "unless-stopped", "on-failure:3", "no"])
+def test_what_is_stopped_stays_stopped_when_the_engine_starts_again(policy: str) -> None:
+    web = rendered({"services": {"web": {"restart": policy}}})["services"]["web"]
+    assert web["restart"] == ("unless-stopped" if policy == "always" else policy)
+
+
+@pytest.mark.parametrize(("condition", "meant"), [("any", "unless-stopped"), ("on-failure", "on-failure")])
+def test_a_restart_policy_in_deploy_leaves_what_is_stopped_as_well(condition: str, meant: str) -> None:
+    deploy = {"restart_policy": {"condition": condition, "max_attempts": 3}}
+    web = rendered({"services": {"web": {"deploy": deploy}}})["services"]["web"]
+    assert web["deploy"]["restart_policy"] == {"condition": meant, "max_attempts": 3}
+
+
+@pytest.mark.parametrize(
+    ("environment", "left"),
+    [({"SECRET": None, "OTHER": None, "A": "1"}, {"OTHER": None, "A": "1"}), (["SECRET", "OTHER"], ["OTHER"])],
+)
+def test_a_name_without_a_value_does_not_hide_the_env_file_s(environment: Any, left: Any) -> None:
+    web = rendered({"services": {"web": {"environment": environment}}})["services"]["web"]
+    assert web["environment"] == left
+
+
+def test_a_service_with_a_profile_is_no_part_of_a_release() -> None:
+    debug = {"profiles": ["debug"], "ports": ["9:9"], "image": "debugger"}
+    data = {"services": {"web": {}, "debug": debug, "worker": {"profiles": []}}}
+    config = builders.config()
+    assert [role.name for role in roles(data, config, config.environment("prod"))] == ["web", "worker"]
+    assert set(rendered(data)["services"]) == {"web", "worker"}
+    assert images(data, {}, "f") == ()
+    assert "`profiles`" in refused({"services": {"web": {"profiles": ["debug"]}, "worker": {}}})
+
+
+def test_the_images_that_a_file_names_have_their_variables_put_in() -> None:
+    data = {"services": {"web": {}, "nginx": {"image": "nginx:${NGINX}"}, "cache": {"image": "${CACHE:-redis}"}}}
+    assert images(data, {"NGINX": "1.27"}, "f") == ("nginx:1.27", "redis")
+    assert rendered(data, {"NGINX": "1.27"})["services"]["nginx"]["image"] == "nginx:1.27"
+
+
+def test_a_label_may_be_a_number(tmp_path: Path) -> None:
+    path = tmp_path / "app.yaml"
+    path.write_text("services: {web: {labels: {port: 8000, on: true}}}")
+    assert rendered(read_compose(path))["services"]["web"]["labels"]["port"] == 8000
+
+
 def test_variables_are_replaced_and_other_dollars_stay_literal() -> None:
     web = {"command": ["${A}", "$A", "${B:-fallback}", "$$x", "100$"]}
     command = rendered({"services": {"web": web}}, {"A": "a$b"})["services"]["web"]["command"]
-    assert command == ["a$$b", "a$$b", "fallback", "$$x", "100$"]
+    assert command == ["a$$b", "a$$b", "fallback", "$$x", "100$$"]
 
 
 def test_the_variables_that_a_file_asks_for_are_found() -> None:
     data = {"services": {"db": {"environment": {"PASSWORD": None, "USER": "x"}, "command": ["-c", "n=${N:-3}"]}}}
-    assert named_variables(data) == {"PASSWORD", "N"}
-    assert named_variables({"environment": ["A", "B=1"]}) == {"A"}
+    assert named_variables(data, "f") == {"PASSWORD": True, "N": False}
+    assert named_variables({"environment": ["A", "B=1"]}, "f") == {"A": True}
 
 
 def test_this_repository_s_own_files_are_fine() -> None:
     root = Path(__file__).parents[2] / "compose"
     assert rendered(read_compose(root / "app.yaml"))["services"]["web"]["read_only"]
-    assert named_variables(read_compose(root / "accessories.yaml")) == {"POSTGRES_PASSWORD"}
+    assert named_variables(read_compose(root / "accessories.yaml"), "f") == {"POSTGRES_PASSWORD": True}
 
 
 @pytest.mark.parametrize("text", ["", "[]", "services: {}", "services: 3", "a: b: c", "services: {web: []}"])

@@ -38,7 +38,7 @@ async def test_what_is_in_a_secret_is_left_as_it_is(tmp_path: Path, monkeypatch:
     made = environment(env={"URL": "x://u:${PW}@h/$${PW}", "SAID": "$${PW}"}, secrets={"PW": "env:OUTSIDE"})
     values = await resolve(made, tmp_path)
     assert values["URL"] == "x://u:a$${b}${PW}@h/${PW}"
-    assert await accessory_values(made, tmp_path, {"PW", "SAID"}) == {"PW": "a$${b}${PW}", "SAID": "${PW}"}
+    assert await accessory_values(made, tmp_path, {"PW": True, "SAID": True}) == {"PW": "a$${b}${PW}", "SAID": "${PW}"}
 
 
 async def test_a_dotenv_file_is_read_as_it_is(tmp_path: Path) -> None:
@@ -125,9 +125,9 @@ async def test_a_command_asks_for_a_value_once(tmp_path: Path, monkeypatch: pyte
 async def test_accessories_get_only_what_they_ask_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OUTSIDE", "s3cret")
     made = environment(secrets={"PW": "env:OUTSIDE", "MORE": "env:OUTSIDE"}, env={"SIZE": "1"})
-    assert await accessory_values(made, tmp_path, {"PW", "SIZE"}) == {"PW": "s3cret", "SIZE": "1"}
+    assert await accessory_values(made, tmp_path, {"PW": True, "SIZE": True}) == {"PW": "s3cret", "SIZE": "1"}
     with pytest.raises(ConfigError, match="NOT_ASKED_FOR"):
-        await accessory_values(made, tmp_path, {"NOT_ASKED_FOR"})
+        await accessory_values(made, tmp_path, {"NOT_ASKED_FOR": True})
 
 
 async def test_a_dotenv_file_that_git_would_commit_is_refused(tmp_path: Path) -> None:

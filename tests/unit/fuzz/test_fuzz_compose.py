@@ -11,9 +11,10 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from portside.compose import images, named_variables, read_compose, render, roles
+from portside.compose import images, read_compose, render, roles
 from portside.errors import ConfigError
 from portside.image.reference import parse_reference
+from portside.interpolation import named_variables
 from tests.unit import builders
 from tests.unit.fuzz.examples import FUZZED, HOSTILE_TEXT, damaged
 
@@ -47,8 +48,17 @@ def release_of(content: bytes) -> str | ConfigError:
         path.write_bytes(content)
         try:
             data = read_compose(path)
-            named_variables(data), images(data), roles(data, config, environment)
-            return render(data, config, environment, image="links:1", release="r1", variables={"A": "b"}, configs={})
+            named_variables(data, str(path)), images(data, {"A": "b"}, str(path)), roles(data, config, environment)
+            return render(
+                data,
+                config,
+                environment,
+                image="links:1",
+                release="r1",
+                variables={"A": "b"},
+                handed=("A",),
+                configs={},
+            )
         except ConfigError as error:
             assert error.where
             return error

@@ -139,7 +139,7 @@ def test_a_release_is_named_by_its_own_labels() -> None:
     environment = config.environment("prod")
     data: dict[str, Any] = {"services": {"web": {}}}
     rendered = yaml.safe_load(
-        render(data, config, environment, image="links:1", release="r1", variables={}, configs={})
+        render(data, config, environment, image="links:1", release="r1", variables={}, handed=(), configs={})
     )
     labels = rendered["services"]["web"]["labels"] | {"com.docker.compose.project": "links-prod-blue"}
 

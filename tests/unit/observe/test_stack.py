@@ -9,9 +9,10 @@ import pytest
 import yaml
 from dotenv import dotenv_values
 
-from portside.compose import named_variables, read_compose
+from portside.compose import read_compose
 from portside.config import Config
 from portside.errors import ConfigError
+from portside.interpolation import named_variables
 from portside.observe.stack import SOURCES, Stack, read_stack, wanted
 
 ROOT = Path(__file__).parents[3]
@@ -45,7 +46,7 @@ def variables(of: Stack, folder: Path) -> dict[str, str | None]:
 
 def test_every_variable_of_the_compose_file_is_set(tmp_path: Path) -> None:
     made = stack()
-    asked = named_variables(compose(made))
+    asked = set(named_variables(compose(made), "compose.yaml"))
     assert asked - set(variables(made, tmp_path)) == {"PORTSIDE_UID", "PORTSIDE_GID"}
 
 

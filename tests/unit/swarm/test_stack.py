@@ -24,6 +24,7 @@ def text(data: dict[str, Any], secrets: dict[str, str] | None = None, **environm
         image=IMAGE,
         release="r1",
         variables={},
+        handed=("SECRET",),
         secrets=secrets or {},
         configs={},
     )
@@ -109,6 +110,13 @@ def test_what_a_stack_can_t_have_is_refused_with_the_way_out(service: dict[str, 
     with pytest.raises(ConfigError) as caught:
         web(service)
     assert said in str(caught.value)
+
+
+def test_a_stack_has_neither_profiles_nor_names_without_a_value() -> None:
+    data = {"services": {"web": {"environment": ["SECRET", "A=1"]}, "debug": {"profiles": ["debug"]}}}
+    services = rendered(data)["services"]
+    assert list(services) == ["web"]
+    assert services["web"]["environment"] == {"A": "1"}
 
 
 def test_a_dollar_sign_stays_one() -> None:
