@@ -8,7 +8,8 @@ shift 9
 guard "$token"
 record "$begin"
 [ "$interim_route" = "-" ] || route "$interim_route"
-compose "$slot" "$release" up -d --no-build --pull never --remove-orphans --quiet-pull "$@" >"$site/up.log" 2>&1 || {
+# Nothing else that these depend on: a stop-first service waits for the switch. Among themselves they keep their order.
+compose "$slot" "$release" up -d --no-deps --no-build --pull never --remove-orphans --quiet-pull "$@" >"$site/up.log" 2>&1 || {
   tail -n 15 "$site/up.log" >&2
   find_containers "$slot" "$release" "$@"
   last_words "${ids[@]}" >&2
