@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from portside import compose_yaml
 from portside.compose import images, read_compose, render, roles
 from portside.compose_configs import read_configs, shipped_name
-from portside.config import Config, Environment
+from portside.config import FILE, Config, Environment
 from portside.errors import ConfigError
 from portside.interpolation import named_variables
-from portside.proxy import proxy_compose
+from portside.proxy import proxy_compose, tasks_of, upstreams
 from portside.release import (
     Image,
     Release,
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from portside.swarm.values import Values as SwarmValues
 
 IDENTITY = "<release>"
+# Of a name in DNS, between two dots: https://www.rfc-editor.org/rfc/rfc1035#section-2.3.4
+LONGEST_LABEL = 63
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,14 @@ class Draft:
         content = content_hash(image=self.image.reference, compose=self._compose(IDENTITY), env_digest=self._env_digest)
         identity = release_id(created, content)
         service = self.config.service
+        found = roles(self.data, self.config, self.environment)
+        self._check_names(next(role.replicas for role in found if role.name == service.web))
         return Release(
             id=identity,
             service=service.name,
             env=self.environment.name,
             image=self.image,
-            roles=roles(self.data, self.config, self.environment),
+            roles=found,
             web=service.web,
             port=service.port,
             readiness=service.readiness,
@@ -74,6 +78,22 @@ class Draft:
             previous=previous,
             compose=self._compose(identity),
         )
+
+    def _check_names(self, replicas: int) -> None:
+        """Raise ConfigError where the proxy couldn't look up a web container: by address, it would still be ready."""
+        site, web = self.config.site(self.environment), self.config.service.web
+        # "green" is the longer one of the slots, and the last container has the longest number.
+        if self.environment.swarm:
+            name = tasks_of(site, "green", web).partition(".")[2]
+        else:
+            name = upstreams(site, "green", web, replicas, self.config.service.port)[-1].partition(":")[0]
+        if len(name) > LONGEST_LABEL:
+            raise ConfigError(
+                f"a container of {web} would be called {name}, which is {len(name)} characters long; "
+                f"{LONGEST_LABEL} can be looked up",
+                where=f"{FILE}: service.name, env.{self.environment.name}, service.web",
+                remedy=f"Shorten one of the three names by {len(name) - LONGEST_LABEL}.",
+            )
 
     def files(self, release: Release) -> dict[str, str]:
         """The files of the release's directory; the service is told which release of which environment it is."""

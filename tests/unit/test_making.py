@@ -1,0 +1,52 @@
+"""What a release is made of has to fit together: here, names that the proxy can look up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from portside.errors import ConfigError
+from portside.making import Draft
+from portside.release import Image, Release
+from tests.unit import builders
+
+
+def made(env: str, *, service: str = "links", replicas: int = 2, **environment: Any) -> Release:
+    config = builders.config().model_validate(
+        {
+            "root": ".",
+            "service": {"name": service},
+            "env": {env: {"name": env, "replicas": {"web": replicas}, **environment}},
+        }
+    )
+    data: dict[str, Any] = {"services": {"web": {}, "a-worker-with-a-name-that-nobody-looks-up": {}}}
+    return Draft(config, config.environment(env), data, {}, Image(reference="links:1"), "", "dev").release(
+        previous=None, created=builders.NOW
+    )
+
+
+SWARM = {"hosts": ["a"], "orchestrator": "swarm", "registry": "registry.example.com/acme/links"}
+
+
+# service-env-green-web-9 has 63 characters; in a Swarm, service-env-green_web has two fewer.
+@pytest.mark.parametrize(
+    ("env", "replicas", "swarm"), [("e" * 23, 9, False), ("e" * 22, 64, False), ("e" * 25, 64, True)]
+)
+def test_a_name_of_63_characters_can_be_looked_up_and_one_more_is_refused(env: str, replicas: int, swarm: bool) -> None:
+    settings = SWARM if swarm else {}
+    service = "customer-notification-servi"
+    made(env, service=service, replicas=replicas, **settings)
+    with pytest.raises(ConfigError) as caught:
+        made(env, service=service + "c", replicas=replicas, **settings)
+    said = str(caught.value)
+    assert f"{service}c-{env}-green" in said
+    assert "64 characters long; 63 can be looked up" in said
+    assert f"service.name, env.{env}, service.web" in said
+    assert "by 1" in said
+
+
+def test_another_container_s_number_counts_as_well() -> None:
+    made("e" * 23, service="customer-notification-servi", replicas=9)
+    with pytest.raises(ConfigError, match="-green-web-10"):
+        made("e" * 23, service="customer-notification-servi", replicas=10)
