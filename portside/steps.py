@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -60,8 +61,13 @@ def prepare(release: Release, tar: bytes, *, proven: bool) -> Step:
     return Step("prepare", "prepare", arguments, 60 + GRACE, stdin=tar)
 
 
+def limit(seconds: float) -> str:
+    """Whole seconds for `timeout`, to which 0 is no limit at all."""
+    return str(max(1, math.ceil(seconds)))
+
+
 def before_switch(release: Release, command: tuple[str, ...], deadline: float) -> Step:
-    arguments = (release.id, release.web, f"{deadline:.0f}", *command)
+    arguments = (release.id, release.web, limit(deadline), *command)
     return Step("before-switch", "hook", arguments, deadline + GRACE)
 
 
@@ -180,7 +186,7 @@ def maintenance(on: bool) -> Step:
 
 
 def accessories(files: Mapping[str, str], fingerprint: str, deadline: float) -> Step:
-    arguments = (fingerprint, f"{deadline:.0f}")
+    arguments = (fingerprint, limit(deadline))
     return Step("accessories", "accessories", arguments, deadline + GRACE, stdin=archive(files))
 
 

@@ -29,7 +29,7 @@ def prepare(release: Release, tar: bytes, *, proven: bool) -> Step:
 def before_switch(release: Release, command: tuple[str, ...], deadline: float) -> Step:
     """`command` is in the release's hook.yaml already."""
     del command
-    return Step("before-switch", "swarm_hook", (release.id, f"{deadline:.0f}"), deadline + GRACE)
+    return Step("before-switch", "swarm_hook", (release.id, steps.limit(deadline)), deadline + GRACE)
 
 
 def start(target: Target, release: Release, deadline: float) -> Step:

@@ -90,3 +90,10 @@ def test_an_image_that_a_kept_release_uses_is_not_removed() -> None:
     new = builders.release(R3)
     target = Target(cast(Host, None), "links-prod", "1", state, operation(state, new.id))
     assert to_prune(target, new, keep=2) == {R1: None}
+
+
+def test_a_short_limit_is_a_second_and_never_none() -> None:
+    assert steps.before_switch(builders.release(R1), ("x",), 0.4).arguments[2] == "1"
+    assert steps.before_switch(builders.release(R1), ("x",), 0).arguments[2] == "1"
+    assert steps.before_switch(builders.release(R1), ("x",), 1800).arguments[2] == "1800"
+    assert steps.accessories({}, "f", 0.4).arguments == ("f", "1")
