@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,15 @@ from portside.cli import Terminal, project, run
 from portside.command import run_command, tail
 from portside.config import FILE, Config, Environment
 from portside.diagnosis import Finding, busy, file_findings, fleet_findings, site_findings
-from portside.engine import debian_mirror, engine_answers, installation_for, missing_tools, read_os_release
+from portside.engine import (
+    debian_mirror,
+    engine_answers,
+    installation_for,
+    missing_tools,
+    read_os_release,
+    refuse_other_docker,
+    refuse_other_engine,
+)
 from portside.errors import CommandError, ConfigError, PortsideError
 from portside.facts import STATE_DEADLINE, State
 from portside.fleet import reached, read_states
@@ -99,26 +108,39 @@ def text_of(found: Examination, env: str) -> str:
 
 async def _tools() -> list[Finding]:
     """The programs that every command needs on this machine."""
-    found = []
-    missing = list(await missing_tools())
-    if missing:
-        plan = installation_for(read_os_release(), debian_mirror(os.environ))
-        remedy = "Type:\n" + "\n".join(plan.commands()) if plan else "https://docs.docker.com/engine/install/"
-        found.append(Finding(HERE, f"not installed: {', '.join(missing)}", remedy))
-    if "docker" not in missing:
-        try:
-            if not await engine_answers():
-                found.append(Finding(HERE, "the Docker Engine doesn't answer", "sudo systemctl start docker"))
-        except PortsideError as error:
-            found.append(Finding.of(error, HERE))
-    if not {"docker", "docker compose"} & set(missing):
-        version = (await run_command(["docker", "compose", "version", "--short"], timeout=QUESTION_SECONDS)).text
-        if not at_least(version, MINIMUM_COMPOSE):
-            wanted = ".".join(map(str, MINIMUM_COMPOSE))
-            found.append(Finding(HERE, f"Docker Compose is {version}; {wanted} is needed", "Update it."))
+    found = [finding for look in (_plugins, _engine) for finding in await _looked(look)]
     if shutil.which("git") is None:
         found.append(Finding(HERE, "git isn't installed", "sudo apt-get install git"))
     return found
+
+
+async def _looked(look: Callable[[], Awaitable[list[Finding]]]) -> list[Finding]:
+    try:
+        return await look()
+    except PortsideError as error:
+        return [Finding.of(error, HERE)]
+
+
+async def _plugins() -> list[Finding]:
+    """Docker's programs; PortsideError where another Docker than the distribution's lacks some."""
+    if missing := await missing_tools():
+        plan = installation_for(read_os_release(), debian_mirror(os.environ))
+        if plan:
+            await refuse_other_docker()
+        remedy = "Type:\n" + "\n".join(plan.commands()) if plan else "https://docs.docker.com/engine/install/"
+        return [Finding(HERE, f"not installed: {', '.join(missing)}", remedy)]
+    version = (await run_command(["docker", "compose", "version", "--short"], timeout=QUESTION_SECONDS)).text
+    if not at_least(version, MINIMUM_COMPOSE):
+        wanted = ".".join(map(str, MINIMUM_COMPOSE))
+        return [Finding(HERE, f"Docker Compose is {version}; {wanted} is needed", "Update it.")]
+    return []
+
+
+async def _engine() -> list[Finding]:
+    if shutil.which("docker") and not await engine_answers():
+        await refuse_other_engine()
+        return [Finding(HERE, "the Docker Engine doesn't answer", "sudo systemctl start docker")]
+    return []
 
 
 async def _project(config: Config, environment: Environment) -> list[Finding]:

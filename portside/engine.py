@@ -23,6 +23,10 @@ APT_SECONDS = 600.0
 START_SECONDS = 60.0
 DEBIAN_MIRROR = "http://deb.debian.org/debian"
 DEBIAN_PACKAGES = ("docker.io", "docker-cli", "docker-buildx", "docker-compose")
+# From Docker's own repository; the distribution's packages would take their place.
+DOCKER_PACKAGES = ("docker-ce", "docker-ce-cli")
+DOCKER_PLUGINS = ("docker-compose-plugin", "docker-buildx-plugin")
+DEFAULT_CONTEXT = "default"
 PID_FILE = Path("/var/run/docker.pid")
 LOG_FILE = Path("/var/log/portside-dockerd.log")
 
@@ -92,7 +96,8 @@ async def ensure_engine(say: Say) -> None:
     """Return once `docker`, `docker compose` and `docker buildx` work on this machine.
 
     Starts an Engine that is installed and not running. Installs one where that needs no decision of the
-    user's (root on Debian or Ubuntu). Raises PortsideError with the commands to type everywhere else.
+    user's (root on Debian or Ubuntu, and no other Docker in use). Raises PortsideError with the commands to type
+    everywhere else.
     """
     if await missing_tools():
         await install_docker(say)
@@ -102,15 +107,38 @@ async def ensure_engine(say: Say) -> None:
 
 
 async def missing_tools() -> tuple[str, ...]:
-    """Which of the docker programs don't run here. Plugins count wherever the CLI finds them."""
+    """Which of the docker programs don't run here. Plugins count wherever the CLI finds them.
+
+    Raises CommandError where one doesn't answer in time: it is slow, or hangs, and isn't missing.
+    """
     if shutil.which("docker") is None:
         return ("docker",)
-    answers = await asyncio.gather(*(_ask("docker", plugin, "version") for plugin in ("compose", "buildx")))
-    return tuple(
-        f"docker {plugin}"
-        for plugin, answer in zip(("compose", "buildx"), answers, strict=True)
-        if answer is None or answer.exit_code != 0
-    )
+    questions = [("docker", plugin, "version") for plugin in ("compose", "buildx")]
+    answers = await asyncio.gather(*(run_command(question, timeout=QUESTION_SECONDS) for question in questions))
+    return tuple(" ".join(answer.argv[:2]) for answer in answers if answer.exit_code != 0)
+
+
+async def refuse_other_docker() -> None:
+    """Raise PortsideError where the distribution's packages would take the place of a Docker that is in use here.
+
+    A `docker` alone, without an Engine that it talks to, is none: the packages are installed beside it.
+    """
+    if shutil.which("docker") is None:
+        return
+    installed = await _installed("docker.io", *DOCKER_PACKAGES)
+    if not installed.isdisjoint(DOCKER_PACKAGES):
+        raise PortsideError(
+            "Docker from Docker's own repository lacks Compose v2 or buildx",
+            where="this machine",
+            remedy=f"Type `sudo apt-get install {' '.join(DOCKER_PLUGINS)}`.",
+        )
+    if "docker.io" not in installed and (engine := await _engine_in_use()):
+        raise PortsideError(
+            f"`docker` lacks Compose v2 or buildx, and {engine} isn't the distribution's",
+            where="this machine",
+            remedy=f"Install what is called {' and '.join(DOCKER_PLUGINS)} in Docker's own repository, "
+            "from where that Docker came: https://docs.docker.com/engine/install/",
+        )
 
 
 async def engine_answers() -> bool:
@@ -128,14 +156,26 @@ async def engine_answers() -> bool:
     return answer.exit_code == 0
 
 
-async def start_engine(say: Say) -> None:
-    """Start the Engine and wait until it answers, at most START_SECONDS."""
+async def refuse_other_engine() -> None:
+    """Raise PortsideError where the Engine that doesn't answer isn't the one this machine would start."""
     if os.environ.get("DOCKER_HOST"):
         raise PortsideError(
             "the Docker Engine that DOCKER_HOST names doesn't answer",
             where=os.environ["DOCKER_HOST"],
             remedy="Start it there, or unset DOCKER_HOST to use this machine's Engine.",
         )
+    if (context := await _context()) != DEFAULT_CONTEXT:
+        raise PortsideError(
+            f"the Docker Engine of the context {context!r} doesn't answer",
+            where="this machine",
+            remedy=f"Start it there, or type `docker context use {DEFAULT_CONTEXT}` (and unset DOCKER_CONTEXT) to use "
+            "this machine's Engine.",
+        )
+
+
+async def start_engine(say: Say) -> None:
+    """Start the Engine and wait until it answers, at most START_SECONDS."""
+    await refuse_other_engine()
     if platform.system() != "Linux":
         raise PortsideError("Docker isn't running", where="this machine", remedy="Start Docker Desktop.")
     systemd = _runs_systemd()
@@ -163,7 +203,7 @@ async def start_engine(say: Say) -> None:
 
 
 async def install_docker(say: Say) -> None:
-    """Install the distribution's Docker packages, or say what to type."""
+    """Install the distribution's Docker packages, or say what to type. Another Docker is left as it is."""
     plan = installation_for(read_os_release(), debian_mirror(os.environ))
     if plan is None:
         raise PortsideError(
@@ -171,6 +211,7 @@ async def install_docker(say: Say) -> None:
             where="this machine",
             remedy="Install Docker Engine 25 or newer: https://docs.docker.com/engine/install/",
         )
+    await refuse_other_docker()
     if os.geteuid() != 0:
         raise PortsideError(
             "Docker with Compose v2 and buildx isn't installed, and only root may install it",
@@ -206,13 +247,18 @@ async def _ensure_package(need: str, package: str, say: Say) -> None:
 
 
 async def apt_install(packages: tuple[str, ...]) -> None:
-    """Install packages after refreshing the lists: a fresh machine has none, an old one wrong ones."""
+    """Install packages after refreshing the lists: a fresh machine has none, an old one wrong ones.
+
+    None is removed for them: what is in their way is somebody's.
+    """
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
     # Another apt may be at work (unattended-upgrades at boot): wait for its lock, not for ever.
     apt = ["apt-get", "--quiet", "--option", "DPkg::Lock::Timeout=120", "--option", "Acquire::Retries=3"]
     update = await run_command([*apt, "update"], timeout=APT_SECONDS, env=quiet)
     install = await run_command(
-        [*apt, "install", "--yes", "--no-install-recommends", *packages], timeout=APT_SECONDS, env=quiet
+        [*apt, "install", "--yes", "--no-remove", "--no-install-recommends", *packages],
+        timeout=APT_SECONDS,
+        env=quiet,
     )
     if install.exit_code != 0:
         # A list that couldn't be fetched explains a package that wasn't found.
@@ -251,6 +297,31 @@ def _start_in_background() -> None:
     with LOG_FILE.open("ab") as log:
         # A session of its own: Ctrl-C in this terminal is not for the Engine.
         subprocess.Popen(["dockerd"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+
+
+async def _installed(*packages: str) -> frozenset[str]:
+    """Which of these packages dpkg has installed."""
+    shown = "${Package} ${db:Status-Status}\n"
+    listed = await run_command(["dpkg-query", "--show", "--showformat", shown, *packages], timeout=QUESTION_SECONDS)
+    pairs = (line.split(" ") for line in listed.text.splitlines())
+    return frozenset(package for package, status in pairs if status == "installed")
+
+
+async def _engine_in_use() -> str:
+    """The Engine that `docker` is for, in words; "" where it is for none."""
+    if os.environ.get("DOCKER_HOST"):
+        return "the Engine that DOCKER_HOST names"
+    if (context := await _context()) != DEFAULT_CONTEXT:
+        return f"the Engine of the context {context!r}"
+    if daemon := shutil.which("dockerd"):
+        return daemon
+    return "the Engine that answers it" if await engine_answers() else ""
+
+
+async def _context() -> str:
+    """The Docker context in use; a docker that knows of none has the default one."""
+    answer = await _ask("docker", "context", "show")
+    return (answer.text if answer else "") or DEFAULT_CONTEXT
 
 
 async def _ask(*argv: str) -> Result | None:
