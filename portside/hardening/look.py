@@ -36,7 +36,10 @@ async def examine(host: Host, environment: Environment) -> tuple[list[Finding], 
         peers=tuple(map(str, environment.swarm_networks)),
         reboot=reboot_time(environment.reboot_at, environment.hosts.index(host.name)),
         offered=await offered_methods(
-            host.name, ssh_config=environment.ssh_config, deadline=environment.connect_deadline
+            host.name,
+            ssh_config=environment.ssh_config,
+            known_hosts=environment.known_hosts,
+            deadline=environment.connect_deadline,
         ),
     )
     return hardening_findings(host.name, await look(host, user, sudo=False, swarm=environment.swarm), expected)

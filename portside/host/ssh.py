@@ -1,4 +1,4 @@
-"""A host over SSH: one asyncssh connection, its key verified, everything else a channel on it.
+"""A host over SSH: one asyncssh connection, its key verified (dialling.py), everything else a channel on it.
 
 `~/.ssh/config`, agents and certificates work as with OpenSSH, because asyncssh reads them itself.
 """
@@ -11,33 +11,14 @@ import shlex
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from portside.command import Result, shown
 from portside.errors import HostError, PortsideError
 from portside.host.base import Channel, Input, Traffic, answered
+from portside.host.dialling import Destination, Dialler
 from portside.host.local import LINE_LIMIT, SEND_SECONDS
 from portside.host.quick import asyncssh
-
-# Notice within this many seconds that the other side is gone: three unanswered keep-alives.
-KEEPALIVE_SECONDS = 5
-
-
-@dataclass(frozen=True)
-class Destination:
-    """Where and as whom: `[user@]host[:port]`, the rest from the SSH configuration."""
-
-    host: str
-    user: str | None = None
-    port: int | None = None
-
-    @classmethod
-    def parse(cls, text: str) -> Destination:
-        user, _, rest = text.rpartition("@")
-        host, _, port = rest.partition(":")
-        return cls(host, user or None, int(port) if port else None)
 
 
 class SSHChannel:
@@ -200,13 +181,9 @@ def login_name(name: str, ssh_config: Path | None) -> str:
     """As whom a connection to `name` logs in: as the destination says, else the SSH configuration, else as we do."""
     destination = Destination.parse(name)
     options = asyncssh.SSHClientConnectionOptions(
-        host=destination.host, config=[str(ssh_config)] if ssh_config else (), **_given(destination)
+        host=destination.host, config=[str(ssh_config)] if ssh_config else (), **destination.given
     )
     return str(options.username)
-
-
-def _given(destination: Destination) -> dict[str, Any]:
-    return {"username": destination.user} if destination.user else {}
 
 
 async def connect(name: str, *, ssh_config: Path | None, known_hosts: Path | None, deadline: float) -> SSHHost:
@@ -214,28 +191,12 @@ async def connect(name: str, *, ssh_config: Path | None, known_hosts: Path | Non
 
     Raises HostError: not reachable, key unknown or changed (with its fingerprint and how to pin it), not allowed in.
     """
-    destination = Destination.parse(name)
-    config = [str(ssh_config)] if ssh_config else ()
-    options: dict[str, Any] = {}
-    if destination.user:
-        options["username"] = destination.user
-    if destination.port:
-        options["port"] = destination.port
-    if known_hosts:
-        options["known_hosts"] = str(known_hosts)
     try:
         async with asyncio.timeout(deadline):
-            connection = await asyncssh.connect(
-                destination.host,
-                config=config,
-                keepalive_interval=KEEPALIVE_SECONDS,
-                keepalive_count_max=3,
-                connect_timeout=deadline,
-                compression_algs=None,
-                **options,
-            )
-    except asyncssh.HostKeyNotVerifiable as error:
-        raise await _untrusted(name, destination, options, config, str(error)) from None
+            connection = await Dialler(ssh_config, known_hosts, deadline).dial(Destination.parse(name))
+    except HostError as error:
+        error.where = name
+        raise
     except asyncssh.PermissionDenied as error:
         raise HostError(
             "not allowed to log in",
@@ -245,44 +206,32 @@ async def connect(name: str, *, ssh_config: Path | None, known_hosts: Path | Non
         ) from None
     except TimeoutError:
         raise HostError(f"no answer within {deadline:g} s", where=name, remedy=f"Try `ssh {name}`.") from None
-    # A ValueError is one of ssh_config, known_hosts, a key file, or a name that can be no host's.
-    except (asyncssh.Error, OSError, ValueError, OverflowError) as error:
+    # A ValueError is one of ssh_config, known_hosts, a key file, or a name that can be no host's; a RecursionError one
+    # of hosts that are each other's ProxyJump.
+    except (asyncssh.Error, OSError, ValueError, OverflowError, RecursionError) as error:
         raise HostError("can't connect", where=name, why=str(error), remedy=f"Try `ssh {name}`.") from None
     return SSHHost(name, connection)
 
 
-async def offered_methods(name: str, *, ssh_config: Path | None, deadline: float) -> frozenset[str] | None:
-    """How the sshd of `name` would let its user in, as it says itself; None where it doesn't say."""
-    destination = Destination.parse(name)
-    given: dict[str, Any] = {**_given(destination), **({"port": destination.port} if destination.port else {})}
+async def offered_methods(
+    name: str, *, ssh_config: Path | None, known_hosts: Path | None, deadline: float
+) -> frozenset[str] | None:
+    """How the sshd of `name` would let its user in, as it says itself; None where it doesn't say.
+
+    It is asked and told nothing, so its key isn't looked at; jump hosts' are.
+    """
+    dialler, destination = Dialler(ssh_config, known_hosts, deadline), Destination.parse(name)
     try:
         async with asyncio.timeout(deadline):
-            return frozenset(
-                await asyncssh.get_server_auth_methods(
-                    destination.host, config=[str(ssh_config)] if ssh_config else (), **given
+            via = await dialler.jump(destination, await dialler.options(destination))
+            try:
+                return frozenset(
+                    await asyncssh.get_server_auth_methods(
+                        destination.host, config=dialler.config, tunnel=via, **destination.given
+                    )
                 )
-            )
-    except (asyncssh.Error, OSError, TimeoutError):
+            finally:
+                if via:
+                    via.close()
+    except (HostError, asyncssh.Error, OSError, TimeoutError):
         return None
-
-
-async def _untrusted(
-    name: str, destination: Destination, options: dict[str, Any], config: Sequence[str], why: str
-) -> HostError:
-    fingerprint = "unknown"
-    port = options.get("port")
-    where: dict[str, Any] = {"port": port} if port else {}
-    with contextlib.suppress(asyncssh.Error, OSError, TimeoutError):
-        async with asyncio.timeout(5):
-            key = await asyncssh.get_server_host_key(destination.host, config=config, **where)
-        if key is not None:
-            fingerprint = f"{key.get_algorithm()} {key.get_fingerprint()}"
-    pin = f"-p {port} " if port else ""
-    known = options.get("known_hosts", "~/.ssh/known_hosts")
-    return HostError(
-        "its host key isn't known here, or isn't the one that is known",
-        where=name,
-        why=f"It presents {fingerprint}. ({why})",
-        remedy="Compare that with `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on the machine's console; if it "
-        f"is the same: ssh-keyscan -t ed25519 {pin}{destination.host} >> {known}",
-    )

@@ -1,0 +1,151 @@
+"""Open an SSH connection: jump hosts first, and to no host whose key isn't known."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from portside.errors import HostError
+from portside.host.quick import asyncssh
+
+# Notice within this many seconds that the other side is gone: three unanswered keep-alives.
+KEEPALIVE_SECONDS = 5
+SSH_PORT = 22
+KNOWN_HOSTS = "~/.ssh/known_hosts"
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where and as whom: `[user@]host[:port]`, the rest from the SSH configuration."""
+
+    host: str
+    user: str | None = None
+    port: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Destination:
+        user, _, rest = text.rpartition("@")
+        host, _, port = rest.partition(":")
+        return cls(host, user or None, int(port) if port else None)
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """What asyncssh is told of it besides the host; what isn't given is the SSH configuration's."""
+        return {
+            **({"username": self.user} if self.user else {}),
+            **({"port": self.port} if self.port else {}),
+        }
+
+
+@dataclass(frozen=True)
+class Dialler:
+    """How connections are opened: by this SSH configuration, to the hosts that these files know (None: the user's)."""
+
+    ssh_config: Path | None
+    known_hosts: Path | None
+    deadline: float
+
+    @property
+    def config(self) -> Sequence[str]:
+        return [str(self.ssh_config)] if self.ssh_config else ()
+
+    async def dial(
+        self, destination: Destination, via: asyncssh.SSHClientConnection | None = None, *, role: str = "its"
+    ) -> asyncssh.SSHClientConnection:
+        """Connect, through `via` or what ProxyJump names; that connection ends with this one, also where there is none.
+
+        Raises HostError, without `where`, when a key isn't known, naming it as `role`; all else is asyncssh's to raise.
+        """
+        with contextlib.ExitStack() as unless_connected:
+            if via:
+                unless_connected.callback(via.close)
+            options = await self.options(destination)
+            if via is None and (via := await self.jump(destination, options)):
+                unless_connected.callback(via.close)
+            try:
+                connection = await asyncssh.connect(
+                    destination.host,
+                    config=self.config,
+                    tunnel=via,
+                    known_hosts=self._known(options),
+                    keepalive_interval=KEEPALIVE_SECONDS,
+                    keepalive_count_max=3,
+                    connect_timeout=self.deadline,
+                    compression_algs=None,
+                    **destination.given,
+                )
+            except asyncssh.HostKeyNotVerifiable as error:
+                raise await self._untrusted(destination, options, via, role, str(error)) from None
+            if via:
+                connection.set_tunnel(via)
+            unless_connected.pop_all()
+            return connection
+
+    async def jump(
+        self, destination: Destination, options: asyncssh.SSHClientConnectionOptions
+    ) -> asyncssh.SSHClientConnection | None:
+        """A connection to the last of the jump hosts of `destination`; None where it has none.
+
+        Not left to asyncssh, which would trust for them what the user's own known_hosts has, and nothing else.
+        """
+        named = options.tunnel
+        hops = [Destination.parse(hop) for hop in named.split(",")] if isinstance(named, str) else []
+        # `Host *` means the jump host too, and OpenSSH then goes straight to it.
+        if any(hop.host == destination.host for hop in hops):
+            return None
+        via = None
+        for hop in hops:
+            via = await self.dial(hop, via, role=f"its jump host {hop.host}'s")
+        return via
+
+    async def options(self, destination: Destination) -> asyncssh.SSHClientConnectionOptions:
+        """What the SSH configuration makes of `destination`."""
+        options: asyncssh.SSHClientConnectionOptions = await asyncssh.SSHClientConnectionOptions.construct(
+            None, host=destination.host, config=self.config, **destination.given
+        )
+        if options.config.has_match_final():
+            options.update(host=options.host, reload=True, final=True)
+        return options
+
+    def _known(self, options: asyncssh.SSHClientConnectionOptions) -> Any:
+        if self.known_hosts:
+            return str(self.known_hosts)
+        # `UserKnownHostsFile none`: OpenSSH then knows nobody, and asyncssh would believe anybody.
+        return asyncssh.import_known_hosts("") if options.known_hosts is None else options.known_hosts
+
+    async def _untrusted(
+        self,
+        destination: Destination,
+        options: asyncssh.SSHClientConnectionOptions,
+        via: asyncssh.SSHClientConnection | None,
+        role: str,
+        why: str,
+    ) -> HostError:
+        key = None
+        with contextlib.suppress(asyncssh.Error, OSError, TimeoutError):
+            async with asyncio.timeout(5):
+                key = await asyncssh.get_server_host_key(
+                    destination.host, destination.port or (), config=self.config, tunnel=via
+                )
+        fingerprint = f"{key.get_algorithm()} {key.get_fingerprint()}" if key else "unknown"
+        return HostError(
+            f"{role} host key isn't known here, or isn't the one that is known",
+            why=f"It presents {fingerprint}. ({why})",
+            remedy="Compare that with `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on the machine's console; "
+            f"if it is the same: {self._pin(options, key, through=via is not None)}",
+        )
+
+    def _pin(self, options: asyncssh.SSHClientConnectionOptions, key: asyncssh.SSHKey | None, *, through: bool) -> str:
+        """What to type so that the key is known. ssh-keyscan knows nothing of jump hosts."""
+        if options.known_hosts is None and not self.known_hosts:
+            return "name a file that has it; the SSH configuration says `UserKnownHostsFile none`, which knows no host."
+        file = self.known_hosts or next(iter(cast(list[str], options.known_hosts)), KNOWN_HOSTS)
+        host, port = options.host, options.port
+        if through and key:
+            named = host if port == SSH_PORT else f"[{host}]:{port}"
+            return f"echo '{named} {key.export_public_key().decode().strip()}' >> {file}"
+        return f"ssh-keyscan -t ed25519 {'' if port == SSH_PORT else f'-p {port} '}{host} >> {file}"

@@ -1,0 +1,149 @@
+"""Whom an SSH connection trusts: the hosts that known_hosts has, jump hosts among them, and nobody else."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from portside.errors import HostError
+from portside.host.quick import asyncssh
+from portside.host.ssh import connect, offered_methods
+
+DEADLINE = 10.0
+
+
+class Doorman(asyncssh.SSHServer):
+    """Lets everybody in, and through."""
+
+    def __init__(self, visits: list[str], name: str) -> None:
+        self._visits, self._name = visits, name
+
+    def begin_auth(self, username: str) -> bool:
+        self._visits.append(self._name)
+        return False
+
+    def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
+class Machine:
+    """An sshd on this machine: `name` is what the ssh_config calls it."""
+
+    name: str
+    port: int
+    key: asyncssh.SSHKey
+
+    @property
+    def known(self) -> str:
+        return f"[127.0.0.1]:{self.port} {self.key.export_public_key().decode()}"
+
+    def block(self, *lines: str) -> str:
+        return "\n  ".join([f"Host {self.name}", "HostName 127.0.0.1", f"Port {self.port}", *lines]) + "\n"
+
+
+@dataclass
+class Place:
+    """Machines `web`, `bastion` and `gate`, and the names of those that were logged in to."""
+
+    web: Machine
+    bastion: Machine
+    gate: Machine
+    folder: Path
+    visits: list[str]
+
+    async def connect(self, config: Iterable[str], known: Iterable[Machine] | None) -> None:
+        host = await connect("web", ssh_config=self.config(config), known_hosts=self.known(known), deadline=DEADLINE)
+        await host.close()
+
+    def config(self, blocks: Iterable[str]) -> Path:
+        (self.folder / "ssh_config").write_text("".join(blocks))
+        return self.folder / "ssh_config"
+
+    def known(self, machines: Iterable[Machine] | None) -> Path | None:
+        if machines is None:
+            return None
+        (self.folder / "known_hosts").write_text("".join(machine.known for machine in machines))
+        return self.folder / "known_hosts"
+
+
+@pytest.fixture
+async def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Place]:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    visits: list[str] = []
+
+    def doorman(name: str) -> Callable[[], Doorman]:
+        return lambda: Doorman(visits, name)
+
+    async with AsyncExitStack() as stack:
+        machines = {}
+        for name in ("web", "bastion", "gate"):
+            key = asyncssh.generate_private_key("ssh-ed25519")
+            server = await stack.enter_async_context(
+                asyncssh.listen("127.0.0.1", 0, server_factory=doorman(name), server_host_keys=[key])
+            )
+            machines[name] = Machine(name, server.get_port(), key)
+        yield Place(**machines, folder=tmp_path, visits=visits)
+
+
+async def test_a_jump_host_that_is_pinned_is_trusted(place: Place) -> None:
+    await place.connect([place.web.block("ProxyJump bastion"), place.bastion.block()], [place.web, place.bastion])
+    assert place.visits == ["bastion", "web"]
+
+
+async def test_jump_hosts_are_gone_through_in_their_order(place: Place) -> None:
+    blocks = [place.web.block("ProxyJump gate,bastion"), place.gate.block(), place.bastion.block()]
+    await place.connect(blocks, [place.web, place.bastion, place.gate])
+    assert place.visits == ["gate", "bastion", "web"]
+
+
+async def test_a_jump_host_for_all_hosts_is_none_for_itself(place: Place) -> None:
+    blocks = [place.web.block(), place.bastion.block(), "Host *\n  ProxyJump bastion\n"]
+    await place.connect(blocks, [place.web, place.bastion])
+    assert place.visits == ["bastion", "web"]
+
+
+async def test_a_jump_host_that_isn_t_pinned_is_what_the_error_is_about(place: Place) -> None:
+    with pytest.raises(HostError) as caught:
+        await place.connect([place.web.block("ProxyJump bastion"), place.bastion.block()], [place.web])
+    assert caught.value.where == "web"
+    assert caught.value.what.startswith("its jump host bastion's host key isn't known")
+    assert place.bastion.key.get_fingerprint() in caught.value.why
+    assert f"ssh-keyscan -t ed25519 -p {place.bastion.port} 127.0.0.1 >> {place.folder}" in caught.value.remedy
+    assert place.visits == []
+
+
+async def test_a_host_behind_a_jump_host_is_pinned_by_the_key_it_presents(place: Place) -> None:
+    with pytest.raises(HostError) as caught:
+        await place.connect([place.web.block("ProxyJump bastion"), place.bastion.block()], [place.bastion])
+    assert place.web.key.get_fingerprint() in caught.value.why
+    assert f"echo '{place.web.known.strip()}' >> {place.folder}" in caught.value.remedy
+
+
+@pytest.mark.parametrize("lines", ["Host *\n  UserKnownHostsFile none\n", "Match final\n  UserKnownHostsFile none\n"])
+async def test_no_setting_makes_an_unknown_host_a_trusted_one(place: Place, lines: str) -> None:
+    with pytest.raises(HostError, match="host key isn't known") as caught:
+        await place.connect([place.web.block(), lines], None)
+    assert "`UserKnownHostsFile none`" in caught.value.remedy
+    assert place.visits == []
+
+
+async def test_the_file_that_ssh_config_names_is_the_one_to_add_a_key_to(place: Place) -> None:
+    (place.folder / "other").touch()
+    with pytest.raises(HostError) as caught:
+        await place.connect([place.web.block(f"UserKnownHostsFile {place.folder}/other")], None)
+    assert caught.value.remedy.endswith(f"-p {place.web.port} 127.0.0.1 >> {place.folder}/other")
+
+
+async def test_how_one_may_log_in_is_asked_through_a_pinned_jump_host_alone(place: Place) -> None:
+    config = place.config([place.web.block("ProxyJump bastion"), place.bastion.block()])
+
+    async def offered(known: list[Machine]) -> frozenset[str] | None:
+        return await offered_methods("web", ssh_config=config, known_hosts=place.known(known), deadline=DEADLINE)
+
+    assert await offered([place.bastion]) is not None
+    assert await offered([]) is None
