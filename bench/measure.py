@@ -61,11 +61,11 @@ def machine() -> str:
 async def _lab(config: Config, reporter: Reporter) -> AsyncIterator[Lab]:
     await stop_hosts(NAME)
     try:
-        yield await start_hosts(3, name=NAME, state_dir=state_dir(config, NAME), say=reporter.say)
+        yield await start_hosts(3, name=NAME, state_dir=state_dir(config.root, NAME), say=reporter.say)
     finally:
         await stop_hosts(NAME)
         await remove_tags()
-        forget(config, NAME, ENV)
+        forget(config.root, NAME, ENV)
 
 
 async def _list(results: Results, scratch: Path) -> None:
@@ -136,13 +136,13 @@ async def _real_service(
     references = []
     for tree in (config, changed_tree(config, scratch / "changed")):
         references.append((await build(tree, reporter)).reference)
-    settings = environment_settings(lab) | {
+    settings = environment_settings(config, lab) | {
         "hosts": [lab.hosts[0].name],
         "accessory_hosts": [lab.hosts[0].name],
         "domain": "real.example.com",
         "bake": 0,
     }
-    write_environment(lab, environment_file(config, ENV), ENV, settings)
+    write_environment(lab, environment_file(config.root, ENV), ENV, settings)
     try:
         for name, reference in zip("ab", references, strict=True):
             first = await invoke("deploy", "--env", ENV, "--image", reference, project=config.root)
@@ -157,7 +157,7 @@ async def _real_service(
             deploys.append(await invoke("deploy", "--env", ENV, "--image", reference, project=config.root))
             reporter.say(f"the real service: deploy {deploys[-1].seconds:.2f} s, bare Compose {ups[-1]:.2f} s")
     finally:
-        forget_environment(config, ENV)
+        forget_environment(config.root, ENV)
     results.figures.append(
         Figure(
             "warm deploy of the real service, 1 host",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from portside.cli import Terminal, project, run
-from portside.config import GENERATED, Config
+from portside.config import GENERATED, Config, project_root
 from portside.engine import ensure_engine
 from portside.errors import ConfigError
 from portside.lab.hosts import running_labs, start_hosts, stop_hosts
@@ -19,30 +19,34 @@ NAME = "lab"
 ENV = "lab"
 LABS = Path(".portside/labs")
 MOST_HOSTS = 20
+# What a lab has of its own, and a table that may have lists of tables in it.
+NOT_COPIED = {"name", "hosts", "ssh_config", "known_hosts", "observe"}
 
 
-def state_dir(config: Config, name: str) -> Path:
+def state_dir(root: Path, name: str) -> Path:
     """Where a lab keeps its key, its ssh_config and its list of hosts."""
-    return config.root / LABS / name
+    return root / LABS / name
 
 
-def environment_file(config: Config, env: str) -> Path:
-    return config.root / GENERATED / f"{env}.toml"
+def environment_file(root: Path, env: str) -> Path:
+    return root / GENERATED / f"{env}.toml"
 
 
-def secrets_file(config: Config, env: str) -> Path:
+def secrets_file(root: Path, env: str) -> Path:
     """What `generated:` secrets of an environment are kept in (portside/secrets/generated.py)."""
-    return config.root / ".portside" / "secrets" / f"{env}.json"
+    return root / ".portside" / "secrets" / f"{env}.json"
 
 
-def environment_settings(lab: Lab) -> dict[str, object]:
-    """The keys of an environment on lab hosts, over those of `local`.
+def environment_settings(config: Config, lab: Lab) -> dict[str, object]:
+    """The keys of an environment on lab hosts, over those that `local` has now, where there is one.
 
-    Lab hosts share no database: each runs the accessories itself, and knows only what was written through it. They
-    end with the lab and are reached from this machine alone, so nobody hardens them.
+    They are copied: with a reference to `local`, nothing could be read any more once that is gone. Lab hosts share no
+    database: each runs the accessories itself, and knows only what was written through it. They end with the lab and
+    are reached from this machine alone, so nobody hardens them.
     """
-    return {
-        "extends": "local",
+    local = config.env.get("local")
+    copied = local.model_dump(mode="json", exclude_unset=True, exclude_none=True, exclude=NOT_COPIED) if local else {}
+    return copied | {
         "http": "0.0.0.0:80",
         "accessory_hosts": [host.name for host in lab.hosts],
         "harden": False,
@@ -56,9 +60,10 @@ def lab_up_command(*, hosts: int, machine: bool) -> None:
             raise ConfigError(f"a lab has 1 to {MOST_HOSTS} hosts, not {hosts}", where="--hosts")
         await ensure_engine(terminal.reporter.say)
         with timed(terminal.reporter, "this machine", "lab"):
-            lab = await start_hosts(hosts, name=NAME, state_dir=state_dir(config, NAME), say=terminal.reporter.say)
+            where = state_dir(config.root, NAME)
+            lab = await start_hosts(hosts, name=NAME, state_dir=where, say=terminal.reporter.say)
         try:
-            write_environment(lab, environment_file(config, ENV), ENV, environment_settings(lab))
+            write_environment(lab, environment_file(config.root, ENV), ENV, environment_settings(config, lab))
         except BaseException:
             await stop_hosts(NAME)
             raise
@@ -69,10 +74,10 @@ def lab_up_command(*, hosts: int, machine: bool) -> None:
 
 def lab_down_command(*, machine: bool) -> None:
     async def act(terminal: Terminal) -> None:
-        config = project()
+        root = project_root(Path.cwd())
         there = NAME in await running_labs()
         await stop_hosts(NAME)
-        forget(config, NAME, ENV)
+        forget(root, NAME, ENV)
         terminal.result(
             {"removed": there},
             "✓ The lab is gone. Its hosts' image stays, so that the next lab is up in seconds."
@@ -83,15 +88,15 @@ def lab_down_command(*, machine: bool) -> None:
     run(act, machine=machine)
 
 
-def forget(config: Config, name: str, env: str) -> None:
+def forget(root: Path, name: str, env: str) -> None:
     """Remove the files of a lab that is gone, and of its environment."""
-    forget_environment(config, env)
-    shutil.rmtree(state_dir(config, name), ignore_errors=True)
+    forget_environment(root, env)
+    shutil.rmtree(state_dir(root, name), ignore_errors=True)
 
 
-def forget_environment(config: Config, env: str) -> None:
-    environment_file(config, env).unlink(missing_ok=True)
-    secrets_file(config, env).unlink(missing_ok=True)
+def forget_environment(root: Path, env: str) -> None:
+    environment_file(root, env).unlink(missing_ok=True)
+    secrets_file(root, env).unlink(missing_ok=True)
 
 
 def lab_data(lab: Lab) -> dict[str, Any]:

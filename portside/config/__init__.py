@@ -3,7 +3,7 @@
 from portside.config.base import FILE
 from portside.config.environment import Environment
 from portside.config.judge import Judge
-from portside.config.load import GENERATED, load_config
+from portside.config.load import GENERATED, load_config, project_root
 from portside.config.notify import NOTIFIER_KEYS, NewsKind, Notifier
 from portside.config.observe import RECEIVER_KEYS, STACK, Observe, Receiver, Slo
 from portside.config.scan import Ignore, Scan, Severity
@@ -33,4 +33,5 @@ __all__ = [
     "Signing",
     "Slo",
     "load_config",
+    "project_root",
 ]

@@ -15,23 +15,36 @@ from portside.errors import ConfigError
 
 # Environments that a command made for itself (`invoke lab-up`, `invoke demo`) are kept beside the cache.
 GENERATED = Path(".portside/environments")
+GONE = "A command made that file; `invoke lab-down` and `invoke demo --down` remove theirs."
+
+
+def project_root(folder: Path) -> Path:
+    """`folder`, if it is a project's, whatever its portside.toml says. Raises ConfigError."""
+    if not (folder / FILE).is_file():
+        raise ConfigError(
+            "not found", where=str(folder / FILE), remedy="Run invoke in the folder that holds portside.toml."
+        )
+    return folder
 
 
 def load_config(root: Path) -> Config:
     """Read portside.toml in `root`, and the environments that commands generated beside it."""
-    data = _read(root / FILE)
+    data = _read(project_root(root) / FILE)
     if "root" in data:
         raise ConfigError("no such key", where=f"{FILE}: root", remedy="All keys: docs/configuration.md")
     defaults = _table(data, "defaults", root / FILE)
     data.pop("defaults", None)
     environments = dict(_table(data, "env", root / FILE))
+    files: dict[str, str] = {}
     for generated in sorted((root / GENERATED).glob("*.toml")):
-        environments |= _table(_read(generated), "env", generated)
-    data["env"] = {name: _resolved(name, environments, defaults) for name in environments}
+        found = _table(_read(generated), "env", generated)
+        environments |= found
+        files |= dict.fromkeys(found, str(GENERATED / generated.name))
+    data["env"] = {name: _resolved(name, environments, defaults, files.get(name, FILE)) for name in environments}
     try:
         config = Config.model_validate({"root": root, **data})
     except ValidationError as error:
-        raise _explained(error) from None
+        raise _explained(error, files) from None
     chosen = {f"observe.receivers.{name}": receiver.envs for name, receiver in config.observe.receivers.items()}
     chosen |= {f"notify.{name}": notifier.envs for name, notifier in config.notify.items()}
     for where, envs in chosen.items():
@@ -79,8 +92,8 @@ def _refuse_swarm(environment: Environment) -> None:
         )
 
 
-def _resolved(name: str, environments: dict[str, Any], defaults: dict[str, Any]) -> Any:
-    """One environment over the one it extends, over the defaults."""
+def _resolved(name: str, environments: dict[str, Any], defaults: dict[str, Any], file: str) -> Any:
+    """One environment, which is in `file`, over the one it extends, over the defaults."""
     table = environments[name]
     if not isinstance(table, dict):
         return table
@@ -92,8 +105,8 @@ def _resolved(name: str, environments: dict[str, Any], defaults: dict[str, Any])
     if not isinstance(parent_table, dict) or "extends" in parent_table:
         raise ConfigError(
             f"{parent!r} can't be extended",
-            where=f"{FILE}: env.{name}.extends",
-            remedy="Name an environment of this file that doesn't extend another itself.",
+            where=f"{file}: env.{name}.extends",
+            remedy="Name an environment of this file that doesn't extend another itself." if file == FILE else GONE,
         )
     return _merged(_merged(defaults, parent_table), table) | {"name": name}
 
@@ -112,10 +125,6 @@ def _merged(defaults: dict[str, Any], table: dict[str, Any]) -> dict[str, Any]:
 def _read(path: Path) -> dict[str, Any]:
     try:
         data = tomllib.loads(path.read_text())
-    except FileNotFoundError:
-        raise ConfigError(
-            "not found", where=str(path), remedy="Run invoke in the folder that holds portside.toml."
-        ) from None
     # Besides errors of TOML and UTF-8, a number with thousands of digits; then arrays in arrays in arrays.
     except (ValueError, OSError, RecursionError) as error:
         raise ConfigError("not readable as TOML", where=str(path), why=str(error)) from None
@@ -146,10 +155,14 @@ def _table(data: dict[str, Any], key: str, path: Path) -> dict[str, Any]:
     return table
 
 
-def _explained(error: ValidationError) -> ConfigError:
+def _explained(error: ValidationError, files: dict[str, str]) -> ConfigError:
+    """What is wrong, and in which file: `files` has those of environments that aren't in portside.toml."""
     lines = []
+    wrong = set()
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"])
+        env = str(problem["loc"][1]) if problem["loc"][0] == "env" and problem["loc"][1:] else ""
+        wrong.add(files.get(env, FILE))
         value = problem["input"]
         # env.<environment>.env and .secrets, and a receiver's, may hold what nobody should read in a CI log.
         private = (
@@ -163,7 +176,7 @@ def _explained(error: ValidationError) -> ConfigError:
         lines.append(f"{key}: {message}{shown}")
     return ConfigError(
         "a setting is wrong" if len(lines) == 1 else f"{len(lines)} settings are wrong",
-        where=FILE,
+        where=", ".join(sorted(wrong)),
         why="\n".join(lines),
-        remedy="All keys with their types and defaults: docs/configuration.md",
+        remedy="All keys with their types and defaults: docs/configuration.md" if FILE in wrong else GONE,
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from portside.command import run_command
 from portside.compose import images, read_compose
-from portside.config import Config, Environment, load_config
+from portside.config import Config, Environment, load_config, project_root
 from portside.delivery import Delivery
 from portside.errors import ConfigError, PortsideError
 from portside.fleet import connected, everywhere
@@ -52,26 +52,26 @@ class Ground:
 async def ensure_host(ground: Ground, reporter: Reporter) -> Lab:
     """The host of the last demo when it is well, else a new one; and the environment that names it."""
     config = ground.config
-    lab = await _revived(ground, config)
+    lab = await _revived(ground)
     if lab is None:
         await stop_hosts(ground.name)
-        forget(config, ground.name, ENV)
-        lab = await start_hosts(1, name=ground.name, state_dir=state_dir(config, ground.name), say=reporter.say)
+        forget(ground.root, ground.name, ENV)
+        lab = await start_hosts(1, name=ground.name, state_dir=state_dir(ground.root, ground.name), say=reporter.say)
     else:
         reporter.say(f"{lab.hosts[0].name} is there from the last demo")
     host = lab.hosts[0]
     # The host's own address: this machine alone has a way to it.
     opened = {f"observe.{name}": f"{host.address}:{port}" for name, port in MONITORING.items()}
     observe = {"observe.host": host.name, "observe.ssh_config": str(lab.ssh_config), **opened}
-    settings = environment_settings(lab) | {"bake": BAKE_SECONDS} | observe
-    write_environment(lab, environment_file(config, ENV), ENV, settings)
+    settings = environment_settings(config, lab) | {"bake": BAKE_SECONDS} | observe
+    write_environment(lab, environment_file(ground.root, ENV), ENV, settings)
     return lab
 
 
-async def _revived(ground: Ground, config: Config) -> Lab | None:
+async def _revived(ground: Ground) -> Lab | None:
     """The lab of the last demo, started where it was stopped; None unless it is what its files say."""
     try:
-        lab = load_lab(state_dir(config, ground.name))
+        lab = load_lab(state_dir(ground.root, ground.name))
         host = lab.hosts[0]
         question = ["docker", "container", "inspect", "--format", "{{.Config.Image}}", host.name]
         made_from = await run_command(question, timeout=QUESTION_SECONDS)
@@ -144,10 +144,10 @@ def remember_images(ground: Ground, images: Sequence[str]) -> None:
 
 async def clear(ground: Ground) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Remove the host, its files, and the images that demos made; images removed, and images still in use."""
-    config = load_config(ground.root)
+    root = project_root(ground.root)
     if ground.name in await running_labs():
         await stop_hosts(ground.name)
-    forget(config, ground.name, ENV)
+    forget(root, ground.name, ENV)
     removed: list[str] = []
     kept: list[str] = []
     for image in sorted(made_images(ground) & await local_images()):

@@ -113,8 +113,16 @@ def write_environment(lab: Lab, path: Path, env: str, settings: Mapping[str, obj
         "ssh_config": str(lab.ssh_config),
         **(settings or {}),
     }
-    # TOML's strings, numbers, booleans and lists of them are written as JSON writes them.
-    lines = ["# Written by the lab; gone with it.", f"[env.{env}]"]
-    lines += [f"{key} = {json.dumps(value)}" for key, value in keys.items()]
+    lines = ["# Written by the lab; gone with it.", f"[env.{env}]", *_assignments(keys)]
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(lines) + "\n")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _assignments(keys: Mapping[str, object], within: str = "") -> Iterable[str]:
+    for key, value in keys.items():
+        if isinstance(value, Mapping):
+            yield from _assignments(value, f"{within}{key}.")
+        else:
+            # TOML's strings, numbers, booleans and lists of them are written as JSON writes them, but for a character
+            # that TOML wants escaped, and the halves in which JSON escapes those that are beyond 16 bits.
+            yield f"{within}{key} = {json.dumps(value, ensure_ascii=False)}".replace("\x7f", "\\u007f")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +15,7 @@ from portside.demo.report import DemoReport, Expectation, ReleaseReport, last_wo
 from portside.demo.variants import broken_tree, changed_tree
 from portside.demo.watch import Chapter, Sightings
 from portside.errors import ConfigError
-from portside.lab.values import Lab, LabHost, write_environment
 from portside.load import Latency
-from portside.playground import environment_settings
 
 REPORT = DemoReport(
     address="http://192.0.2.11",
@@ -129,14 +126,3 @@ def test_without_the_entry_point_that_it_changes_the_demo_says_so(tree: Config, 
     (tree.root / "app/asgi.py").unlink()
     with pytest.raises(ConfigError, match=r"app/asgi\.py"):
         changed_tree(tree, tmp_path / "copy")
-
-
-def test_a_labs_environment_extends_local_and_keeps_a_database_on_each_host(tmp_path: Path) -> None:
-    hosts = tuple(LabHost(name=f"lab-{n}", address=f"192.0.2.{n}", public_key="ssh-ed25519 AAAA") for n in (1, 2))
-    lab = Lab(name="lab", network="lab", subnet="192.0.2.0/24", gateway="192.0.2.1", hosts=hosts, state_dir=tmp_path)
-    write_environment(lab, tmp_path / "lab.toml", "lab", environment_settings(lab) | {"bake": 5})
-    written = tomllib.loads((tmp_path / "lab.toml").read_text())["env"]["lab"]
-    assert written["extends"] == "local"
-    assert written["hosts"] == written["accessory_hosts"] == ["lab-1", "lab-2"]
-    assert written["http"] == "0.0.0.0:80"
-    assert written["bake"] == 5

@@ -1,0 +1,78 @@
+"""The environment that a lab makes: what `local` was, on the lab's hosts, and nobody's trouble once `local` is gone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from portside.config import GENERATED, load_config
+from portside.errors import ConfigError
+from portside.lab.values import Lab, LabHost, write_environment
+from portside.playground import environment_file, environment_settings, lab_down_command
+
+SERVICE = '[service]\nname = "links"\n'
+PROD = '[env.prod]\nhosts = ["web-1"]\n'
+LOCAL = """
+[env.local]
+bake = 2
+ssh_config = "mine"
+env = { GREETING = "grüße \U0001f600", URL = "postgresql://links:${PASSWORD}@db" }
+secrets = { PASSWORD = "generated:PASSWORD" }
+"""
+
+
+def write_lab(root: Path) -> None:
+    hosts = tuple(LabHost(name=f"lab-{n}", address=f"192.0.2.{n}", public_key="ssh-ed25519 AAAA") for n in (1, 2))
+    lab = Lab(name="lab", network="lab", subnet="192.0.2.0/24", gateway="192.0.2.1", hosts=hosts, state_dir=root)
+    settings = environment_settings(load_config(root), lab) | {"keep": 7, "observe.host": "lab-1"}
+    write_environment(lab, environment_file(root, "lab"), "lab", settings)
+
+
+def test_it_is_what_local_was_on_its_own_hosts_with_a_database_on_each(tmp_path: Path) -> None:
+    (tmp_path / "portside.toml").write_text(SERVICE + LOCAL)
+    write_lab(tmp_path)
+    config = load_config(tmp_path)
+    lab, local = config.environment("lab"), config.environment("local")
+    assert (lab.env, lab.secrets, lab.bake) == (local.env, local.secrets, local.bake)
+    assert (lab.hosts, lab.accessory_hosts) == (("lab-1", "lab-2"), ("lab-1", "lab-2"))
+    assert (lab.http, lab.keep, lab.ssh_config) == ("0.0.0.0:80", 7, tmp_path / "ssh_config")
+
+
+@pytest.mark.parametrize("then", [PROD, PROD + '[env.local]\nextends = "prod"\n'])
+def test_no_environment_is_locked_out_when_local_is_gone_or_another_one(tmp_path: Path, then: str) -> None:
+    (tmp_path / "portside.toml").write_text(SERVICE + LOCAL)
+    write_lab(tmp_path)
+    (tmp_path / "portside.toml").write_text(SERVICE + then)
+    assert load_config(tmp_path).environment("prod").hosts == ("web-1",)
+
+
+@pytest.mark.parametrize("then", [PROD, PROD + '[env.local]\nextends = "prod"\n'])
+def test_a_project_without_such_a_local_may_have_a_lab(tmp_path: Path, then: str) -> None:
+    (tmp_path / "portside.toml").write_text(SERVICE + then)
+    write_lab(tmp_path)
+    assert load_config(tmp_path).environment("lab").hosts == ("lab-1", "lab-2")
+
+
+@pytest.mark.parametrize("mistake", ["keep = 1", 'extends = "nobody"'])
+def test_what_is_wrong_in_its_file_is_said_of_its_file(tmp_path: Path, mistake: str) -> None:
+    (tmp_path / "portside.toml").write_text(SERVICE + PROD)
+    (tmp_path / GENERATED).mkdir(parents=True)
+    (tmp_path / GENERATED / "lab.toml").write_text(f"[env.lab]\n{mistake}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(tmp_path)
+    assert caught.value.where.startswith(str(GENERATED / "lab.toml"))
+    assert "invoke lab-down" in caught.value.remedy
+
+
+def test_a_lab_is_removed_whatever_portside_toml_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text("#!/bin/sh\n")
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "portside.toml").write_text(SERVICE + PROD)
+    write_lab(tmp_path)
+    (tmp_path / "portside.toml").write_text("keep = ")
+    lab_down_command(machine=True)
+    assert not environment_file(tmp_path, "lab").exists()
