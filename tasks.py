@@ -17,7 +17,9 @@ if sys.dont_write_bytecode:
 # Imports leave hardly any garbage: looking for it meanwhile is a tenth of a quick command. `cli.run` begins again.
 gc.disable()
 
+# Numbers come in as they were typed: what Invoke itself can't convert, it answers with a traceback.
 ENV = {"env": "the environment of portside.toml (default: local)"}
+PROD = {"env": "the environment of portside.toml (default: prod)"}
 JSON = {"json": "one JSON object on standard output, progress on standard error"}
 HOST = {"host": "only this host of the environment; the lock is taken on all"}
 YES = {"yes": "don't ask, where the environment says confirm = true"}
@@ -101,7 +103,7 @@ def logs(
     host: str | None = None,
     service: str | None = None,
     follow: bool = False,
-    tail: int = 100,
+    tail: str = "100",
     since: str | None = None,
     previous: bool = False,
 ) -> None:
@@ -123,7 +125,7 @@ def exec_(_: Context, command: str, env: str = "local", host: str | None = None,
 
 
 @task(help={**ENV, "message": "shown to whoever is kept out", "minutes": "it ends by itself after that", **JSON})
-def lock(_: Context, env: str = "local", message: str = "", minutes: int = 60, json: bool = False) -> None:
+def lock(_: Context, env: str = "local", message: str = "", minutes: str = "60", json: bool = False) -> None:
     """Keep everybody from releasing for a while. Example: invoke lock --env prod --message "database upgrade" """
     from portside.guarding import lock_command
 
@@ -164,7 +166,7 @@ def build(_: Context, json: bool = False) -> None:
     build_command(machine=json)
 
 
-@task(help={**ENV, **IMAGE, **JSON})
+@task(help={**PROD, **IMAGE, **JSON})
 def push(_: Context, env: str = "prod", image: str | None = None, json: bool = False) -> None:
     """Push the image to the environment's registry; prints its digest. Example: invoke push --env prod"""
     from portside.releasing import push_command
@@ -198,7 +200,7 @@ def scan(
 @task(
     name="host-bootstrap",
     help={
-        **ENV,
+        **PROD,
         "host": "only this host of the environment",
         "user": "who to log in as: root, or somebody with sudo",
         "key": "the public key to let in (default: the SSH agent's first, else the first of ~/.ssh/*.pub)",
@@ -254,7 +256,7 @@ def observe(
     observe_command(env, down=down, volumes=volumes, status=status, browser=open, machine=json)
 
 
-@task(name="notify-test", help={**ENV, **JSON})
+@task(name="notify-test", help={**PROD, **JSON})
 def notify_test(_: Context, env: str = "prod", json: bool = False) -> None:
     """Send a test message to whoever is told of releases. Example: invoke notify-test --env prod"""
     from portside.notifying import notify_test_command
@@ -271,7 +273,7 @@ def doctor(_: Context, env: str = "local", json: bool = False) -> None:
 
 
 @task(help={"port": "where it listens, on 127.0.0.1"})
-def dev(_: Context, port: int = 8000) -> None:
+def dev(_: Context, port: str = "8000") -> None:
     """The service on this machine, reloaded when a file changes, on SQLite. Example: invoke dev"""
     from portside.dev import dev_command
 
@@ -287,7 +289,7 @@ def demo(_: Context, down: bool = False, json: bool = False) -> None:
 
 
 @task(name="lab-up", help={"hosts": "how many", **JSON})
-def lab_up(_: Context, hosts: int = 3, json: bool = False) -> None:
+def lab_up(_: Context, hosts: str = "3", json: bool = False) -> None:
     """Hosts in containers to practise on, as the environment `lab`. Example: invoke lab-up --hosts 3"""
     from portside.playground import lab_up_command
 
@@ -309,7 +311,7 @@ def lab_down(_: Context, json: bool = False) -> None:
         **JSON,
     }
 )
-def bench(_: Context, rounds: int = 5, only: str | None = None, json: bool = False) -> None:
+def bench(_: Context, rounds: str = "5", only: str | None = None, json: bool = False) -> None:
     """Portside against what it replaces, as ratios. Example: invoke bench --only serving"""
     from bench.command import bench_command
 

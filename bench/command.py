@@ -13,7 +13,7 @@ from bench.measure import measure
 from bench.serving.measure import measure_serving
 from bench.serving.report import rendered as rendered_serving
 from bench.values import Results
-from portside.cli import Terminal, project, run
+from portside.cli import Terminal, number, project, run
 from portside.engine import ensure_engine
 from portside.errors import ConfigError
 
@@ -21,33 +21,33 @@ from portside.errors import ConfigError
 # scale, are simulated.
 USUAL = ("serving", "releases")
 PARTS = (*USUAL, "judge", "paging", "scale")
+MOST_ROUNDS = 1000
 
 # What a part found: for machines, and for people.
 Found = tuple[Any, RenderableType]
 
 
-def bench_command(*, rounds: int, only: str | None, machine: bool) -> None:
+def bench_command(*, rounds: str, only: str | None, machine: bool) -> None:
     async def act(terminal: Terminal) -> None:
-        if rounds < 1:
-            raise ConfigError("nothing is measured in less than one round", where="--rounds")
+        count = number(rounds, "--rounds", 1, MOST_ROUNDS)
         if only not in (None, *PARTS):
             raise ConfigError(f"there is no such part: {only}", where="--only", remedy=f"one of {', '.join(PARTS)}")
         found: dict[str, Any] = {}
         if only in (None, "serving"):
             # In a thread: wrk and the servers are waited for, and Ctrl-C reaches them by itself.
-            serving = await asyncio.to_thread(measure_serving, terminal.reporter, rounds=rounds)
+            serving = await asyncio.to_thread(measure_serving, terminal.reporter, rounds=count)
             found["serving"] = serving.as_dict()
             if not terminal.machine:
                 terminal.out.print(rendered_serving(serving))
         if only in (None, "releases"):
             config = project()
             await ensure_engine(terminal.reporter.say)
-            releases = await measure(config, terminal.reporter, rounds=rounds)
+            releases = await measure(config, terminal.reporter, rounds=count)
             found |= releases.as_dict()
             if not terminal.machine:
                 terminal.out.print(rendered(releases))
         if only in OTHERS:
-            data, shown = await OTHERS[only](terminal, rounds)
+            data, shown = await OTHERS[only](terminal, count)
             found[only] = data
             if not terminal.machine:
                 terminal.out.print(shown)

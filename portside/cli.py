@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import os
 import signal
 import sys
 import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from rich.console import Console
 
@@ -21,6 +22,8 @@ from portside.secrets.fetching import kept
 from portside.secrets.scrub import learn_credentials, scrub, scrubbed_streams
 
 INTERRUPTED = 130
+# As a shell says it of a program that SIGPIPE ended.
+UNREAD = 141
 CRASH_FILE = Path(".portside/crash.txt")
 
 
@@ -39,7 +42,7 @@ class Terminal:
     def result(self, data: dict[str, Any], text: str) -> None:
         """The outcome: `data` for machines or `text` for people."""
         if self.machine:
-            print(json.dumps(data, default=str))
+            _print_object(data)
         else:
             self.out.print(text)
 
@@ -65,7 +68,7 @@ class Terminal:
     def error(self, error: PortsideError, data: dict[str, Any] | None) -> None:
         """What went wrong, where, why, and what to type next; with `data` None on standard error alone."""
         if self.machine and data is not None:
-            print(json.dumps({**data, **as_data(error)}, default=str))
+            _print_object({**data, **as_data(error)})
         head = f"{error.where}: {error.what}" if error.where else error.what
         self.err.print(f"✗ {head}", style="bold red")
         if error.why:
@@ -97,21 +100,48 @@ def _known(error: BaseException) -> PortsideError | None:
 
 def _unexpected(error: Exception) -> PortsideError:
     """A mistake of Portside's own: the traceback goes into a file for whoever mends it."""
-    CRASH_FILE.parent.mkdir(exist_ok=True)
-    CRASH_FILE.touch(0o600)
-    CRASH_FILE.chmod(0o600)
-    CRASH_FILE.write_text(scrub("".join(traceback.format_exception(error))))
+    details = f"{CRASH_FILE} has its details"
+    try:
+        CRASH_FILE.parent.mkdir(exist_ok=True)
+        CRASH_FILE.touch(0o600)
+        CRASH_FILE.chmod(0o600)
+        CRASH_FILE.write_text(scrub("".join(traceback.format_exception(error))))
+    except OSError as unwritten:
+        details = f"{CRASH_FILE} can't be written ({unwritten.strerror})"
     return UnexpectedError(
         f"something unexpected happened: {type(error).__name__}",
         why=scrub(str(error))[:300],  # in this order: what is left of a value that is cut is not known any more
-        remedy=f"This is a mistake in Portside; {CRASH_FILE} has its details. What was begun on hosts is finished or "
+        remedy=f"This is a mistake in Portside; {details}. What was begun on hosts is finished or "
         "undone by the next command.",
     )
 
 
+class _Console(Console):
+    """Rich's, which outlives its reader: a release isn't over because nobody looks on."""
+
+    def on_broken_pipe(self) -> None:
+        unread(self.file)
+
+
+def unread(stream: IO[str]) -> None:
+    """Whoever read `stream` is gone: what is written to it from now on goes nowhere, and fails no more."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+def _print_object(data: dict[str, Any]) -> None:
+    try:
+        print(json.dumps(data, default=str), flush=True)
+    except BrokenPipeError:
+        unread(sys.stdout)
+
+
 def _console(*, stderr: bool) -> Console:
-    console = Console(stderr=stderr, soft_wrap=True, highlight=False, markup=False)
-    if not console.is_terminal:
+    # Emoji: `fd00:a:b::1` is an address.
+    console = _Console(stderr=stderr, soft_wrap=True, highlight=False, markup=False, emoji=False)
+    # Not rich's is_terminal, which FORCE_COLOR makes true of a CI's log.
+    if not console.file.isatty():
         # Whoever reads a pipe or a CI log wants whole ids, not what fits 80 columns.
         console.width = 200
     return console
@@ -133,6 +163,17 @@ def project(env: str | None = None) -> Config:
     return config if env is None else config.seen_from(env)
 
 
+def number(text: str, argument: str, least: int, most: int) -> int:
+    """The whole number that was typed as `argument`. Raises ConfigError."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = least - 1
+    if not least <= value <= most:
+        raise ConfigError(f"it takes a whole number from {least} to {most}, not {text!r}", where=argument)
+    return value
+
+
 def run(
     act: Callable[[Terminal], Awaitable[int | None]],
     *,
@@ -147,7 +188,10 @@ def run(
     learn_credentials()
     with scrubbed_streams(), kept():
         code = _run(act, machine, failed)
-        sys.stdout.flush()
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            unread(sys.stdout)
     if code:
         sys.exit(code)
 

@@ -6,7 +6,7 @@ import asyncio
 import shlex
 import sys
 
-from portside.cli import Terminal, project, run
+from portside.cli import UNREAD, Terminal, number, project, run, unread
 from portside.config import Config, Environment
 from portside.errors import CommandError, ConfigError
 from portside.fleet import connected, everywhere, read_states
@@ -15,16 +15,18 @@ from portside.host.base import Host
 # A log that is followed may be silent for long; this only bounds how long a dead connection goes unnoticed.
 SILENCE_SECONDS = 24 * 3600
 EXEC_SECONDS = 3600
+MOST_LINES = 1_000_000
 # Compose writes this before every line, asked for colours or not.
 ERASE_LINE = b"\x1b[2K"
 
 
 def logs_command(
-    env: str, *, host: str | None, service: str | None, follow: bool, tail: int, since: str | None, previous: bool
+    env: str, *, host: str | None, service: str | None, follow: bool, tail: str, since: str | None, previous: bool
 ) -> None:
-    async def act(terminal: Terminal) -> None:
+    async def act(terminal: Terminal) -> int:
         config = project(env)
         environment = config.environment(env)
+        lines = str(number(tail, "--tail", 0, MOST_LINES))
         async with connected(environment, _only(environment, host)) as hosts:
             states = await read_states(hosts, config.site(environment), full=False)
 
@@ -46,7 +48,7 @@ def logs_command(
                 options = ["--follow"] if follow else []
                 options += ["--since", since] if since else []
                 argv = ["docker", "compose", "--ansi", "never", "-p", f"{config.site(environment)}-{slot}", "logs"]
-                argv += ["--no-color", "--tail", str(tail), *options, *([service] if service else [])]
+                argv += ["--no-color", "--tail", lines, *options, *([service] if service else [])]
                 await _pass_on(each, argv, f"{each.name} " if len(hosts) > 1 else "")
 
             async def tasks(each: Host) -> None:
@@ -64,22 +66,28 @@ def logs_command(
                     found,
                     lambda container: _pass_on(
                         each,
-                        ["docker", "logs", "--tail", str(tail), *options, container.id],
+                        ["docker", "logs", "--tail", lines, *options, container.id],
                         f"{each.name} {container.name.rpartition('.')[0]}  | ",
                     ),
                 )
 
-            await everywhere(hosts, stream)
+            try:
+                await everywhere(hosts, stream)
+            except BrokenPipeError:
+                unread(sys.stdout)
+                return UNREAD
+        return 0
 
     run(act, machine=True)
 
 
 async def _pass_on(host: Host, argv: list[str], prefix: str) -> None:
+    """Print what a command says while it says it. Raises CommandError when it fails, BrokenPipeError unread."""
     channel = await host.open(argv, stderr_to_stdout=True)
     while text := await channel.readline(SILENCE_SECONDS):
         sys.stdout.write(prefix + text.replace(ERASE_LINE, b"").decode(errors="replace"))
         sys.stdout.flush()
-    await channel.close()
+    (await channel.close()).check()
 
 
 def exec_command(env: str, *, command: str, host: str | None, service: str | None) -> None:
@@ -110,7 +118,10 @@ async def _exec(config: Config, environment: Environment, host: Host, service: s
     if not running:
         raise CommandError(f"no container of {service} is running", where=host.name)
     result = await host.run(["docker", "exec", running[0].id, *argv], timeout=EXEC_SECONDS)
-    await asyncio.to_thread(sys.stdout.buffer.write, result.stdout)
+    try:
+        await asyncio.to_thread(sys.stdout.buffer.write, result.stdout)
+    except BrokenPipeError:
+        unread(sys.stdout)
     sys.stderr.buffer.write(result.stderr)
     return result.exit_code
 

@@ -8,19 +8,19 @@ import socket
 import sys
 from pathlib import Path
 
-from portside.cli import Terminal, project, run
+from portside.cli import Terminal, number, project, run
 from portside.errors import ConfigError
 
 ADDRESS = "127.0.0.1"
 DATABASE = Path(".portside/dev.db")
 
 
-def dev_command(port: int) -> None:
+def dev_command(port: str) -> None:
     """Become uvicorn: Ctrl-C is then its own, and it ends as it does in production."""
 
     async def act(terminal: Terminal) -> None:
         root = project().root
-        _ready(port)
+        _ready(number(port, "--port", 1, 65_535))
         (root / DATABASE).parent.mkdir(exist_ok=True)
         where = f"http://{ADDRESS}:{port}/docs"
         terminal.err.print(f"→ {where}, data in {DATABASE}; Ctrl-C ends it")
@@ -29,7 +29,7 @@ def dev_command(port: int) -> None:
     root = Path.cwd()
     # Always SQLite: a DATABASE_URL that happens to be set is somebody's real database.
     environment = {**os.environ, "DATABASE_URL": f"sqlite:///{root / DATABASE}"}
-    os.execve(sys.executable, argv(root, port), environment)  # noqa: S606 - an argument list, no shell
+    os.execve(sys.executable, argv(root, int(port)), environment)  # noqa: S606 - an argument list, no shell
 
 
 def argv(root: Path, port: int) -> list[str]:
@@ -41,8 +41,6 @@ def argv(root: Path, port: int) -> list[str]:
 
 
 def _ready(port: int) -> None:
-    if not 1 <= port <= 65_535:
-        raise ConfigError(f"{port} is no port", where="--port", remedy="Use one between 1024 and 65535.")
     if importlib.util.find_spec("uvicorn") is None:
         raise ConfigError("uvicorn isn't installed", where=sys.executable, remedy="uv sync")
     with socket.socket() as probe:

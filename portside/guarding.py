@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from portside import steps
-from portside.cli import Terminal, project, run
+from portside.cli import Terminal, number, project, run
 from portside.delivery import Delivery
 from portside.errors import ConfigError
 from portside.facts import NONSENSE, parse_holder
@@ -20,19 +20,20 @@ from portside.site import opened, operation_id
 from portside.steps import Target
 from portside.surroundings import Surroundings
 
+MOST_MINUTES = 7 * 24 * 60
 
-def lock_command(env: str, *, message: str, minutes: int, machine: bool) -> None:
+
+def lock_command(env: str, *, message: str, minutes: str, machine: bool) -> None:
     async def act(terminal: Terminal) -> None:
         config = project(env)
         environment = config.environment(env)
-        if not 1 <= minutes <= 7 * 24 * 60:
-            raise ConfigError(f"{minutes} is not between 1 and {7 * 24 * 60}", where="--minutes")
-        claim = Claim(env, operator(), "invoke lock", minutes * 60, message=message, leave=True)
+        length = number(minutes, "--minutes", 1, MOST_MINUTES)
+        claim = Claim(env, operator(), "invoke lock", length * 60, message=message, leave=True)
         async with connected(environment) as hosts, locked(hosts, config.site(environment), claim, full=False):
             pass
         terminal.result(
-            {"env": env, "locked": True, "minutes": minutes},
-            f"{env} is locked for {minutes} min. Free it: invoke unlock --env {env}",
+            {"env": env, "locked": True, "minutes": length},
+            f"{env} is locked for {length} min. Free it: invoke unlock --env {env}",
         )
 
     run(act, machine=machine)

@@ -7,10 +7,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from portside.cli import Terminal, project, run
+from portside.cli import Terminal, number, project, run
 from portside.config import GENERATED, Config, project_root
 from portside.engine import ensure_engine
-from portside.errors import ConfigError
 from portside.lab.hosts import running_labs, start_hosts, stop_hosts
 from portside.lab.values import Lab, write_environment
 from portside.report import timed
@@ -53,15 +52,14 @@ def environment_settings(config: Config, lab: Lab) -> dict[str, object]:
     }
 
 
-def lab_up_command(*, hosts: int, machine: bool) -> None:
+def lab_up_command(*, hosts: str, machine: bool) -> None:
     async def act(terminal: Terminal) -> None:
         config = project()
-        if not 1 <= hosts <= MOST_HOSTS:
-            raise ConfigError(f"a lab has 1 to {MOST_HOSTS} hosts, not {hosts}", where="--hosts")
+        count = number(hosts, "--hosts", 1, MOST_HOSTS)
         await ensure_engine(terminal.reporter.say)
         with timed(terminal.reporter, "this machine", "lab"):
             where = state_dir(config.root, NAME)
-            lab = await start_hosts(hosts, name=NAME, state_dir=where, say=terminal.reporter.say)
+            lab = await start_hosts(count, name=NAME, state_dir=where, say=terminal.reporter.say)
         try:
             write_environment(lab, environment_file(config.root, ENV), ENV, environment_settings(config, lab))
         except BaseException:

@@ -131,8 +131,8 @@ def divided(cells: Mapping[str, Mapping[str, Text]], room: int) -> tuple[list[st
 
 
 def progress(console: Console) -> Lines | LiveTable:
-    """What suits the console: a live table at a terminal, lines in a pipe or in CI."""
-    return LiveTable(console) if console.is_terminal else Lines(console)
+    """What suits the console: a live table at a terminal, lines in a pipe or in CI, coloured or not."""
+    return LiveTable(console) if console.is_terminal and console.file.isatty() else Lines(console)
 
 
 @asynccontextmanager
