@@ -4,18 +4,38 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 FILE = "portside.toml"
+
+
+def _port(address: str) -> str:
+    """`address`, if its port is one; ValueError otherwise."""
+    if not 1 <= int(address.rpartition(":")[2]) <= 65_535:
+        raise ValueError("ports go from 1 to 65535")
+    return address
+
+
+def _own_address(address: str) -> str:
+    """`address`, if its host is an IP address; ValueError otherwise."""
+    ip_address(address.rpartition(":")[0].strip("[]"))
+    return address
+
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
 EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
-Listen = Annotated[str, StringConstraints(pattern=r"^(\d{1,3}(\.\d{1,3}){3}|\[[0-9a-fA-F:]+\]):\d{1,5}$")]
-Address = Annotated[str, StringConstraints(pattern=r"^([\w.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}$")]
+Listen = Annotated[
+    str,
+    StringConstraints(pattern=r"^(\d{1,3}(\.\d{1,3}){3}|\[[0-9a-fA-F:]+\]):\d{1,5}$"),
+    AfterValidator(_port),
+    AfterValidator(_own_address),
+]
+Address = Annotated[str, StringConstraints(pattern=r"^([\w.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}$"), AfterValidator(_port)]
 Mail = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$")]
 Retention = Annotated[str, StringConstraints(pattern=r"^[1-9]\d{0,3}[hdwy]$")]
 Percent = Annotated[float, Field(gt=0, lt=100)]

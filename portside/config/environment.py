@@ -95,6 +95,16 @@ class Environment(Model):
             raise ValueError("canary needs a bake: each step is judged for that long")
         return self
 
+    @model_validator(mode="after")
+    def _within(self) -> Environment:
+        for host in self.accessory_hosts or ():
+            if host not in self.hosts:
+                written = ", ".join(self.hosts) or "none, which is this machine: leave accessory_hosts out, or say []"
+                raise ValueError(f"accessory_hosts: {host!r} is none of its hosts as they are written ({written})")
+        if self.https and not self.domain:
+            raise ValueError("https needs a domain: that is the name of its certificate")
+        return self
+
     def label(self, host: str) -> str:
         """A host as monitoring calls it: without user and port, unless it shares its name with another one."""
         named = host.rpartition("@")[2]
