@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,28 @@ def test_gates_are_the_sessions_that_nox_runs_by_default_and_the_long_ones() -> 
     strategy = WORKFLOWS["ci.yml"].jobs["gates"].strategy
     assert strategy is not None
     assert strategy.matrix == {"session": [*re.findall(r'"(\w+)"', listed), "monitoring", "swarm"]}
+
+
+def test_gates_are_what_the_ruleset_demands_of_a_pull_request() -> None:
+    strategy = WORKFLOWS["ci.yml"].jobs["gates"].strategy
+    assert strategy is not None
+    demanded = re.findall(r'\{"context": "(\w+)"\}', (ROOT / "docs/pipeline.md").read_text())
+    assert demanded == strategy.matrix["session"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ".github/workflows/ship.yml", "tasks.py", "pyproject.toml", "uv.lock", "portside.toml", "portside/cli.py",
+        "compose/app.yaml", "observability/agent.yaml", "Dockerfile", "a_new_module.py",
+    ],
+)  # fmt: skip
+def test_what_jobs_with_credentials_execute_is_the_platform_team_s(path: str) -> None:
+    lines = [line.split() for line in (ROOT / ".github/CODEOWNERS").read_text().splitlines() if line[0] != "#"]
+    # A pattern that begins with a slash is one of the whole path, a folder's of all that is in it.
+    patterns = [(f"{pattern}*" if pattern.endswith("/") else pattern, owner) for pattern, owner in lines]
+    owners = [owner for pattern, owner in patterns if fnmatch(f"/{path}", pattern)]
+    assert owners[-1] == "@acme/platform"
 
 
 def test_secrets_of_the_environment_reach_the_steps_that_read_them() -> None:
