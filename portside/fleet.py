@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import platform
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 
-from portside.config import Environment
-from portside.errors import HostError, PortsideError
+from portside.config import FILE, Environment
+from portside.errors import ConfigError, HostError, PortsideError
 from portside.facts import STATE_DEADLINE, State, asked, parse_state
 from portside.host.base import Host
 from portside.host.local import LocalHost
@@ -26,6 +27,16 @@ def unwatched(host: str) -> contextlib.AbstractContextManager[None]:
     return contextlib.nullcontext()
 
 
+def insist_linux(environment: Environment) -> None:
+    """This machine is a host like any other: its steps take Linux' own tools. Raises ConfigError."""
+    if (system := platform.system()) != "Linux":
+        raise ConfigError(
+            f"{system} can't be released to: a host is a Linux machine",
+            where=f"{FILE}: env.{environment.name}.hosts",
+            remedy="Name a host there that is reached over SSH, or type this in a virtual machine with Linux.",
+        )
+
+
 async def ready_to_connect(environment: Environment) -> None:
     """Load what connecting takes, in a thread: most of what a command waits for beside it is other programs."""
     if not environment.local:
@@ -38,6 +49,7 @@ async def reached(
 ) -> AsyncIterator[tuple[list[Host], dict[str, BaseException]]]:
     """Connections to `names` (all hosts of the environment when None), and the errors of those that failed, by name."""
     if environment.local:
+        insist_linux(environment)
         yield [LocalHost()], {}
         return
     from portside.host.ssh import connect  # noqa: PLC0415 - asyncssh is only loaded where SSH is used

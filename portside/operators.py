@@ -14,7 +14,14 @@ from portside.errors import CommandError
 def operator() -> str:
     """The person or job at work, as journals and locks show it: user@machine, or the CI job's actor."""
     actor = os.environ.get("GITHUB_ACTOR")
-    return f"{actor} (GitHub Actions)" if actor else f"{getpass.getuser()}@{socket.gethostname()}"
+    return f"{actor} (GitHub Actions)" if actor else f"{_user()}@{socket.gethostname()}"
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # in a container that was told to run as a number; OSError from Python 3.13 on
+        return f"uid {os.getuid()}"
 
 
 def job() -> str:

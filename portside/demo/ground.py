@@ -62,7 +62,8 @@ async def ensure_host(ground: Ground, reporter: Reporter) -> Lab:
     host = lab.hosts[0]
     # The host's own address: this machine alone has a way to it.
     opened = {f"observe.{name}": f"{host.address}:{port}" for name, port in MONITORING.items()}
-    observe = {"observe.host": host.name, "observe.ssh_config": str(lab.ssh_config), **opened}
+    reached = {"observe.ssh_config": str(lab.ssh_config), "observe.known_hosts": str(lab.known_hosts)}
+    observe = {"observe.host": host.name, **reached, **opened}
     settings = environment_settings(config, lab) | {"bake": BAKE_SECONDS} | observe
     write_environment(lab, environment_file(ground.root, ENV), ENV, settings)
     return lab
@@ -163,5 +164,5 @@ def insist_linux(system: str) -> None:
         raise ConfigError(
             f"on {system} a container has no address that this machine could reach",
             where="invoke demo",
-            remedy="Run the demo on Linux, in a virtual machine for instance; `invoke deploy` works here.",
+            remedy="Run the demo on Linux, in a virtual machine for instance; releasing to hosts over SSH works here.",
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -112,7 +113,13 @@ def plan_build(spec: BuildSpec, source: Source, *, revision: str, version: str) 
 
 
 async def read_source(context: Path) -> Source:
-    """Revision (`<sha>-dirty` with uncommitted changes), time and origin of the tree at `context`."""
+    """Revision (`<sha>-dirty` with uncommitted changes), time and origin of the tree at `context`.
+
+    Without git they are as unknown as those of a tree that is no repository.
+    """
+    unknown = Source("unknown", 0, "")
+    if shutil.which("git") is None:
+        return unknown
 
     async def git(*argv: str) -> str:
         result = await run_command(["git", "-C", str(context), *argv], timeout=QUESTION_SECONDS)
@@ -125,7 +132,7 @@ async def read_source(context: Path) -> Source:
         git("config", "--get", "remote.origin.url"),
     )
     if not head:
-        return Source("unknown", 0, "")
+        return unknown
     sha, seconds = head.split()
     return Source(f"{sha}-dirty" if changes else sha, int(seconds), without_credentials(url))
 

@@ -97,13 +97,18 @@ def _ssh_config_entry(lab: Lab, host: LabHost) -> str:
         "HostName": host.address,
         "Port": host.port,
         "User": host.user,
-        "IdentityFile": f'"{lab.key}"',
+        "IdentityFile": _quoted(lab.key),
         "IdentitiesOnly": "yes",
-        "UserKnownHostsFile": f'"{lab.known_hosts}"',
+        "UserKnownHostsFile": _quoted(lab.known_hosts),
         "GlobalKnownHostsFile": "/dev/null",
         "StrictHostKeyChecking": "yes",
     }
     return f"Host {host.name}\n" + "".join(f"  {name} {value}\n" for name, value in options.items())
+
+
+def _quoted(path: Path) -> str:
+    """A path in ssh_config, where a % begins a token."""
+    return '"{}"'.format(str(path).replace("%", "%%"))
 
 
 def write_environment(lab: Lab, path: Path, env: str, settings: Mapping[str, object] | None = None) -> None:
@@ -111,6 +116,8 @@ def write_environment(lab: Lab, path: Path, env: str, settings: Mapping[str, obj
     keys: dict[str, object] = {
         "hosts": [host.name for host in lab.hosts],
         "ssh_config": str(lab.ssh_config),
+        # The same that ssh_config names, whose tokens asyncssh takes for what they are in this one.
+        "known_hosts": str(lab.known_hosts),
         **(settings or {}),
     }
     lines = ["# Written by the lab; gone with it.", f"[env.{env}]", *_assignments(keys)]

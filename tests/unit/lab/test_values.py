@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from portside.errors import ConfigError
+from portside.host.quick import asyncssh
+from portside.host.ssh import login_name
 from portside.lab.image import RECIPE, lab_image
 from portside.lab.values import (
     Lab,
@@ -65,11 +67,20 @@ def test_ssh_config_is_strict_and_quotes_paths() -> None:
     assert config.count('IdentityFile "/home/a b/lab/id_ed25519"') == 2
 
 
+def test_a_percent_sign_in_a_path_is_one_to_ssh(tmp_path: Path) -> None:
+    lab = a_lab(new_state_dir(tmp_path / "100%d"))
+    lab.write()
+    asyncssh.generate_private_key("ssh-ed25519").write_private_key(lab.key)
+    assert login_name("lab-1", lab.ssh_config) == "deploy"
+    assert lab.ssh_config.read_text().count("/100%%d/") == 2 * len(lab.hosts)
+
+
 def test_the_environment_is_toml_that_names_hosts_and_ssh_config(tmp_path: Path) -> None:
     lab = a_lab(Path('/home/a "b"/lab'))
     write_environment(lab, tmp_path / "new" / "lab.toml", "lab")
+    files = {name: f'/home/a "b"/lab/{name}' for name in ("ssh_config", "known_hosts")}
     assert tomllib.loads((tmp_path / "new" / "lab.toml").read_text()) == {
-        "env": {"lab": {"hosts": ["lab-1", "lab-2"], "ssh_config": '/home/a "b"/lab/ssh_config'}}
+        "env": {"lab": {"hosts": ["lab-1", "lab-2"], **files}}
     }
 
 
