@@ -124,7 +124,7 @@ def _merged(defaults: dict[str, Any], table: dict[str, Any]) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        data = tomllib.loads(path.read_text())
+        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     # Besides errors of TOML and UTF-8, a number with thousands of digits; then arrays in arrays in arrays.
     except (ValueError, OSError, RecursionError) as error:
         raise ConfigError("not readable as TOML", where=str(path), why=str(error)) from None
@@ -172,7 +172,8 @@ def _explained(error: ValidationError, files: dict[str, str]) -> ConfigError:
         shown = "" if isinstance(value, dict) or private else f" (it is {value!r})"
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
-            message = "no such key"
+            # Of a key that nobody knows nobody knows whether its value may be read, either.
+            message, shown = "no such key", ""
         lines.append(f"{key}: {message}{shown}")
     return ConfigError(
         "a setting is wrong" if len(lines) == 1 else f"{len(lines)} settings are wrong",

@@ -91,6 +91,17 @@ def test_a_wrong_secret_is_refused_without_showing_it(tmp_path: Path) -> None:
     assert "hunter2" not in refused(tmp_path, MINIMAL + 'secrets = { A = "hunter2" }')
 
 
+def test_a_key_that_there_isn_t_is_refused_without_showing_what_may_be_a_secret(tmp_path: Path) -> None:
+    said = refused(tmp_path, MINIMAL + '[notify.team]\nkind = "slack"\nurl = "https://hooks.slack.com/hunter2"\n')
+    assert "notify.team.url: no such key" in said
+    assert "hunter2" not in said
+
+
+def test_a_file_that_windows_wrote_is_read(tmp_path: Path) -> None:
+    (tmp_path / "portside.toml").write_text(MINIMAL, encoding="utf-8-sig")
+    assert load_config(tmp_path).environment("local").local
+
+
 def test_an_unknown_environment_names_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="local"):
         load_config(write(tmp_path, MINIMAL)).environment("prod")

@@ -25,6 +25,7 @@ from portside.config import (
     Slo,
 )
 from portside.errors import PortsideError
+from portside.image.registry import PASSWORD, USERNAME
 from portside.secrets import SOURCES
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -90,3 +91,14 @@ def test_exit_codes_are_those_of_the_errors() -> None:
             assert kind.__doc__ == meaning
     named = [row for row in documented.values() if row[0].startswith("`")]
     assert len(named) == len(kinds)
+
+
+def test_the_keys_of_the_demo_s_object_are_documented() -> None:
+    keys = {name for cell in rows("demo.md", "For scripts") for name in re.findall(r"\w+", cell)}
+    object_of_it = (DOCS.parent / "portside/demo/report.py").read_text().split("def as_dict")[1].split("\n    def ")[0]
+    assert set(re.findall(r'^ {12}"(\w+)":', object_of_it, re.MULTILINE)) <= keys
+
+
+def test_the_variables_that_log_in_to_a_registry_are_documented() -> None:
+    documented = "".join(rows("configuration.md", "Environment variables"))
+    assert USERNAME in documented and PASSWORD in documented
