@@ -45,11 +45,11 @@ packages() {
   local log
   log=$(mktemp)
   # A list that can't be had explains a package that isn't found, but doesn't stop what needs no new list. Whoever is not
-  # waited for any more must not leave a package half installed.
+  # waited for any more must not leave a package half installed. Nothing is removed for it: that is somebody's.
   (
     trap '' HUP INT TERM
     quiet_apt update >"$log" 2>&1 || true
-    quiet_apt install --yes --no-install-recommends "${wanted[@]}" >>"$log" 2>&1
+    quiet_apt install --yes --no-remove --no-install-recommends "${wanted[@]}" >>"$log" 2>&1
   ) || {
     tail -n 15 "$log" >&2
     fail "apt-get could not install ${wanted[*]}"
