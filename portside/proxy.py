@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from portside.config import Config, Environment
-from portside.errors import ConfigError
+from portside.errors import ConfigError, PreflightError
 from portside.release import Release, Slot, other
 
 # Where the routes folder is inside the container (compose/proxy.yaml).
@@ -29,6 +29,8 @@ METRICS_PORT = 2020
 # two looks: one in 17 switches from green to blue lost a request that way, at 2,400 a second.
 ROUTE_VARIABLE = "portside_route"
 HEALTH_INTERVAL = "200ms"
+# What the id of a site's second route ends with, where it has one.
+REDIRECT = "-redirect"
 # Half a second of failed checks at least: a busy host's readiness may flap for less, on all replicas at once.
 # Caddy counts them for a container, whichever of a slot's two handlers asked.
 # A container that is gone needs no check: the first refused connection tells.
@@ -296,20 +298,23 @@ def _measured(data: dict[str, Any]) -> None:
 
 
 def with_site(present: str, config: Config, environment: Environment, replicas: int, doors: Mapping[Slot, Door]) -> str:
-    """The proxy configuration `present` (JSON text, or "") with this site's route in its place."""
+    """The proxy configuration `present` (JSON text, or "") with this site's route in its place.
+
+    Raises PreflightError where another site on the host takes the same requests.
+    """
     data: dict[str, Any] = json.loads(present) if present.strip() else empty_config()
     _measured(data)
     site = config.site(environment)
     servers = data["apps"]["http"]["servers"]
     for server in servers.values():
-        server["routes"] = [route for route in server["routes"] if route.get("@id") not in (site, f"{site}-redirect")]
+        server["routes"] = [route for route in server["routes"] if route.get("@id") not in (site, f"{site}{REDIRECT}")]
     route = site_route(config, environment, replicas, doors)
     if environment.domain and environment.https:
-        _add(servers["https"], route)
-        _add(servers["http"], _redirect(site, environment.domain))
+        _add(servers["https"], route, environment)
+        _add(servers["http"], _redirect(site, environment.domain), environment)
         _certify(data, environment.domain, environment.tls)
     else:
-        _add(servers["http"], route)
+        _add(servers["http"], route, environment)
     return written(data)
 
 
@@ -326,14 +331,31 @@ def _certify(data: dict[str, Any], domain: str, tls: str) -> None:
     automation["policies"] = policies
 
 
-def _add(server: dict[str, Any], route: dict[str, Any]) -> None:
-    """Routes with a host come before the one that takes every host."""
+def _add(server: dict[str, Any], route: dict[str, Any], environment: Environment) -> None:
+    """Routes with a host come before the one that takes every host.
+
+    Raises PreflightError for a route that takes what another one does: one of the two would never be asked.
+    """
+    rival = next((each["@id"] for each in server["routes"] if each.get("match") == route.get("match")), None)
+    if rival is not None:
+        taken = f"the host name {environment.domain}" if environment.domain else "every host name"
+        raise PreflightError(
+            f"{_site_of(route['@id'])} and {_site_of(rival)} are on one host, and both take the requests for {taken}",
+            where=f"portside.toml: env.{environment.name}.domain",
+            remedy="Give one of the two a domain of its own: "
+            f'domain = "{_site_of(route["@id"])}.example.com" in [env.{environment.name}], for instance.',
+        )
     server["routes"] = sorted([*server["routes"], route], key=lambda each: ("match" not in each, each["@id"]))
+
+
+def _site_of(identity: str) -> str:
+    """The site that a route is of, by its id."""
+    return identity.removesuffix(REDIRECT)
 
 
 def _redirect(site: str, domain: str) -> dict[str, Any]:
     return {
-        "@id": f"{site}-redirect",
+        "@id": f"{site}{REDIRECT}",
         "match": [{"host": [domain]}],
         "handle": [
             {

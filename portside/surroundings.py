@@ -12,7 +12,7 @@ from portside.command import Result
 from portside.config import Config, Environment
 from portside.delivery import Delivery
 from portside.doors import doors_of, upstreams_of, with_doors
-from portside.errors import ReleaseError
+from portside.errors import PortsideError, ReleaseError
 from portside.facts import State
 from portside.fleet import everywhere
 from portside.host.script import script_argv
@@ -196,7 +196,12 @@ async def reload(target: Target, configuration: str, make: Callable[[State], str
         if overtaken is None:
             break
         # By a release of another site. What was just loaded is without it; this is with both.
-        target, configuration = overtaken, make(overtaken.state)
+        target = overtaken
+        try:
+            configuration = make(target.state)
+        except PortsideError:
+            await admin.load(target.state.proxy_config)
+            raise
     else:
         await admin.load(target.state.proxy_config)
     result.check("the proxy's configuration could not be kept")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from portside.doors import doors_of, upstreams_of, with_doors
+from portside.errors import PreflightError
 from portside.host.script import script_text
 from portside.proxy import (
     Door,
@@ -53,6 +54,24 @@ def test_a_domain_moves_the_site_to_https_and_leaves_a_redirect() -> None:
     secure = configuration(plain, domain="links.example.com", https="0.0.0.0:443")
     assert sites(secure) == {"http": ["links-prod-redirect"], "https": ["links-prod"]}
     assert sites(configuration(secure)) == {"http": ["links-prod"], "https": []}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "taken"),
+    [
+        ({}, {}, "every host name"),
+        ({"domain": "a.example.com"}, {"domain": "a.example.com"}, "a.example.com"),
+        ({"domain": "a.example.com", "https": "0.0.0.0:443"}, {"domain": "a.example.com"}, "a.example.com"),
+    ],
+)
+def test_two_sites_that_would_take_the_same_requests_are_refused(
+    first: dict[str, str], second: dict[str, str], taken: str
+) -> None:
+    with pytest.raises(PreflightError) as caught:
+        configuration(configuration(**first), "api", **second)
+    assert "api-prod and links-prod are on one host" in caught.value.what
+    assert taken in caught.value.what
+    assert caught.value.where == "portside.toml: env.prod.domain"
 
 
 def test_upstreams_are_the_names_that_compose_gives() -> None:
