@@ -95,6 +95,7 @@ def switch(operation: Operation, release: Release, deadline: float) -> Step:
         operation.slot,
         release.id,
         f"{deadline:.0f}",
+        " ".join(operation.previous_stop_first),
         *release.stop_first,
     )
     return Step("switch", "switch", arguments, deadline + operation.grace + GRACE)
@@ -103,9 +104,8 @@ def switch(operation: Operation, release: Release, deadline: float) -> Step:
 def canary(operation: Operation, release: Release, share: float, deadline: float) -> Step:
     """Some of the traffic to the new release. Stop-first services stay where they are: there is never more than one."""
     route = canary_route(operation.previous_slot or other(operation.slot), operation.slot, share)
-    return Step(
-        "switch", "switch", (route, NONE, NONE, operation.slot, release.id, f"{deadline:.0f}"), deadline + GRACE
-    )
+    arguments = (route, NONE, NONE, operation.slot, release.id, f"{deadline:.0f}", "")
+    return Step("switch", "switch", arguments, deadline + GRACE)
 
 
 def bake(operation: Operation, release: Release, seconds: float, stdin: Input | None = None) -> Step:
@@ -210,6 +210,8 @@ def operation_for(state: State, release: Release, *, kind: str, identity: str, o
         if known
         else {container.service for container in state.containers if container.release == previous}
     )
+    # A role may be new, gone, renamed, or have been of another kind.
+    one_at_a_time = dict.fromkeys((*release.stop_first, *(known.stop_first if known else ())))
     return Operation(
         id=identity,
         kind=kind,
@@ -220,8 +222,7 @@ def operation_for(state: State, release: Release, *, kind: str, identity: str, o
         previous_slot=serving,
         route=state.route if warm else (serving or ""),
         stop_first=release.stop_first,
-        # The switch stops what the new release says; the old one may have said otherwise.
-        previous_stop_first=tuple(name for name in release.stop_first if name in before),
+        previous_stop_first=tuple(name for name in one_at_a_time if name in before),
         grace=max(release.grace, known.grace if known else 0),
         warm=warm,
         fresh=fresh,

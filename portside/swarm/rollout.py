@@ -57,7 +57,7 @@ class SwarmRollout(Rollout):
 
     async def _switch(self, share: float | None = None) -> None:
         await super()._switch(share)
-        if share is None and self._release.stop_first:
+        if share is None and (self._release.stop_first or self._targets[0].operation.previous_stop_first):
             deadline = self._environment.start_deadline
             await self._phase(
                 "switch",

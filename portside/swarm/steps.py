@@ -59,6 +59,7 @@ def switch(operation: Operation, release: Release, deadline: float) -> Step:
         operation.slot,
         release.id,
         f"{deadline:.0f}",
+        "",
     )
     return Step("switch", "switch", arguments, deadline + GRACE)
 
@@ -71,6 +72,7 @@ def handover(operation: Operation, release: Release, deadline: float) -> Step:
         operation.slot,
         release.id,
         f"{deadline + operation.grace:.0f}",
+        " ".join(_names(operation.previous_stop_first)),
         *_counts(role for role in release.roles if role.name in release.stop_first),
     )
     return Step("switch", "swarm_switch", arguments, deadline + operation.grace + GRACE)
@@ -109,7 +111,7 @@ def withdraw(operation: Operation, reason: str, *, grace: float) -> Step | None:
         operation.release,
         operation.id,
         f"{operation.grace + grace:.0f}",
-        *(named.partition("=")[0] for named in operation.previous_stop_first),
+        *dict.fromkeys((*_names(operation.previous_stop_first), *operation.stop_first)),
     )
     return Step("undo", "swarm_withdraw", arguments, operation.grace + grace + GRACE, reason=reason)
 
@@ -133,7 +135,7 @@ def undo(operation: Operation, reason: str, *, grace: float, local: bool = False
 def operation_in_swarm(operation: Operation, previous: Release | None, *, acts: bool) -> Operation:
     """The operation of a Compose host as a node's. Whether a release is warm, no node can say by itself; what an undo
     brings back, it brings back for all nodes, hence the numbers."""
-    handed = tuple(role for role in previous.roles if role.name in operation.stop_first) if previous else ()
+    handed = tuple(role for role in previous.roles if role.name in operation.previous_stop_first) if previous else ()
     return operation.model_copy(
         update={
             "swarm": "acts" if acts else "follows",
@@ -146,6 +148,10 @@ def operation_in_swarm(operation: Operation, previous: Release | None, *, acts: 
 
 def _starting_first(release: Release) -> Iterable[Role]:
     return (role for role in release.roles if not role.stop_first)
+
+
+def _names(counts: Iterable[str]) -> list[str]:
+    return [named.partition("=")[0] for named in counts]
 
 
 def _counts(roles: Iterable[Role]) -> tuple[str, ...]:

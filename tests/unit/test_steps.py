@@ -46,7 +46,7 @@ def test_a_canary_leaves_the_old_release_serving_and_its_worker_alone() -> None:
     state = serving(R1, "blue")
     found = operation(state, R2)
     step = steps.canary(found, builders.release(R2), 5.0, 60)
-    assert step.arguments == ("blue+green:5", "-", "-", "green", R2, "60"), "nothing is stopped, nothing handed over"
+    assert step.arguments == ("blue+green:5", "-", "-", "green", R2, "60", ""), "nothing is handed over"
     assert serving(R1, "blue", "blue+green:5").serving == "blue"
 
 

@@ -1,19 +1,20 @@
 # shellcheck shell=bash
 # Hand over stop-first services, once traffic has moved: the old one's containers end, then the new one's start.
 # Arguments: token, begin, end, old slot, old release ("-" when none), new slot, new release, deadline in seconds,
-# services as <service>=<containers> …
+# services of the old release to stop as one word, services of the new one as <service>=<containers> …
 token="$1" begin="$2" end="$3" old_slot="$4" old_release="$5" slot="$6" release="$7" deadline=$((SECONDS + $8))
-shift 8
+read -r -a stopping <<<"$9"
+shift 9
 guard "$token"
 record "$begin"
 
-if [ "$old_release" != "-" ]; then
+if [ "${#stopping[@]}" -gt 0 ]; then
   find_services "$old_slot" "$old_release"
   ending=()
-  for wanted in "$@"; do
-    name="$site_name-${old_slot}_${wanted%=*}"
+  for service in "${stopping[@]}"; do
+    name="$site_name-${old_slot}_$service"
     case " ${services[*]} " in *" $name "*) ;; *) continue ;; esac
-    alive=$(live "$old_slot" "$old_release" "${wanted%=*}") || exit "$?"
+    alive=$(live "$old_slot" "$old_release" "$service") || exit "$?"
     read -r -a tasks_of_it <<<"$alive"
     scale "$name" 0
     ending+=("${tasks_of_it[@]}")
