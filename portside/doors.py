@@ -1,4 +1,4 @@
-"""What a proxy's configuration says of a site's slots: read from it, and written into it."""
+"""What a proxy's configuration says of a site, its slots above all: read from it, and written into it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from portside.proxy import Door, dialled, tasks_of, written
+from portside.proxy import Address, Door, dialled, tasks_of, written
 from portside.release import Slot
 
 
@@ -16,6 +16,26 @@ def upstreams_of(present: str, site: str) -> int:
     """How many containers of a slot the proxy configuration `present` (JSON text, or "") knows for `site`."""
     found = re.findall(rf'"{re.escape(site)}-(?:blue|green)-[^":]+-(\d+):\d+"', present)
     return max(map(int, found), default=0)
+
+
+@lru_cache(maxsize=16)
+def address_of(present: str, site: str) -> Address | None:
+    """What the proxy configuration `present` (JSON text, or "") has `site` asked by; None where it doesn't know it."""
+    apps = json.loads(present)["apps"] if present.strip() else {"http": {"servers": {}}}
+    for name, server in apps["http"]["servers"].items():
+        for route in server["routes"]:
+            if route.get("@id") != site:
+                continue
+            domain = route["match"][0]["host"][0] if "match" in route else None
+            own = any(policy["subjects"] == [domain] for policy in _policies(apps))
+            return Address(domain, "" if name == "http" else "internal" if own else "acme")
+    return None
+
+
+def _policies(apps: dict[str, Any]) -> list[dict[str, Any]]:
+    """Those for certificates of the proxy's own."""
+    policies: list[dict[str, Any]] = apps.get("tls", {}).get("automation", {}).get("policies", [])
+    return policies
 
 
 @lru_cache(maxsize=16)

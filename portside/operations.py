@@ -84,6 +84,7 @@ async def deploy(
             )
             ending.outcome = rollout.outcome
             outcome = await _finished(rollout, site)
+        await surroundings.move(site, targets, release)
         await watch.announce(outcome)
         return outcome
 

@@ -29,6 +29,9 @@ METRICS_PORT = 2020
 # two looks: one in 17 switches from green to blue lost a request that way, at 2,400 a second.
 ROUTE_VARIABLE = "portside_route"
 HEALTH_INTERVAL = "200ms"
+# The route of what is no site's. Without one Caddy would answer with an empty 200. Over HTTPS nobody has a certificate
+# for that; and a name that only a Host header has would become a label of its own there, for everyone who makes one up.
+NOBODY = "portside-nobody"
 # What the id of a site's second route ends with, where it has one.
 REDIRECT = "-redirect"
 # Half a second of failed checks at least: a busy host's readiness may flap for less, on all replicas at once.
@@ -67,8 +70,22 @@ class Door:
         return cls(release.web, release.port, release.readiness)
 
 
-def site_route(config: Config, environment: Environment, replicas: int, doors: Mapping[Slot, Door]) -> dict[str, Any]:
-    """The Caddy route of one environment of the service, with `replicas` upstreams in each slot."""
+@dataclass(frozen=True)
+class Address:
+    """What a site is asked by: its domain, None for every host name; `tls` says whose certificate it has, "" none."""
+
+    domain: str | None
+    tls: str = ""
+
+    @classmethod
+    def of(cls, environment: Environment) -> Address:
+        return cls(environment.domain, environment.tls if environment.domain and environment.https else "")
+
+
+def site_route(
+    config: Config, environment: Environment, replicas: int, doors: Mapping[Slot, Door], domain: str | None
+) -> dict[str, Any]:
+    """The Caddy route of one environment of the service at `domain`, with `replicas` upstreams in each slot."""
     site = config.site(environment)
     service = config.service
     route_file = f"{{file.{ROUTES}/{site}/route}}"
@@ -132,8 +149,8 @@ def site_route(config: Config, environment: Environment, replicas: int, doors: M
         "handle": [{"handler": "subroute", "routes": routes}],
         "terminal": True,
     }
-    if environment.domain:
-        route["match"] = [{"host": [environment.domain]}]
+    if domain:
+        route["match"] = [{"host": [domain]}]
     return route
 
 
@@ -297,24 +314,37 @@ def _measured(data: dict[str, Any]) -> None:
     }
 
 
-def with_site(present: str, config: Config, environment: Environment, replicas: int, doors: Mapping[Slot, Door]) -> str:
+def with_site(
+    present: str,
+    config: Config,
+    environment: Environment,
+    replicas: int,
+    doors: Mapping[Slot, Door],
+    *,
+    kept: Address | None = None,
+) -> str:
     """The proxy configuration `present` (JSON text, or "") with this site's route in its place.
 
-    Raises PreflightError where another site on the host takes the same requests.
+    `kept`: the address that it has there, where that isn't to become the environment's. Raises PreflightError where
+    another site on the host takes the same requests.
     """
     data: dict[str, Any] = json.loads(present) if present.strip() else empty_config()
     _measured(data)
     site = config.site(environment)
+    address = kept or Address.of(environment)
     servers = data["apps"]["http"]["servers"]
     for server in servers.values():
-        server["routes"] = [route for route in server["routes"] if route.get("@id") not in (site, f"{site}{REDIRECT}")]
-    route = site_route(config, environment, replicas, doors)
-    if environment.domain and environment.https:
-        _add(servers["https"], route, environment)
-        _add(servers["http"], _redirect(site, environment.domain), environment)
-        _certify(data, environment.domain, environment.tls)
-    else:
-        _add(servers["http"], route, environment)
+        mine = (site, f"{site}{REDIRECT}", NOBODY)
+        server["routes"] = [route for route in server["routes"] if route.get("@id") not in mine]
+    added = {"http": site_route(config, environment, replicas, doors, address.domain)}
+    if address.domain and address.tls:
+        added = {"https": added["http"], "http": _redirect(site, address.domain)}
+        _certify(data, address.domain, address.tls)
+    for name, route in added.items():
+        if kept is None:
+            _refuse_rival(servers[name], route, environment)
+        _add(servers[name], route)
+    servers["http"]["routes"].append(_misdirected())
     return written(data)
 
 
@@ -331,26 +361,39 @@ def _certify(data: dict[str, Any], domain: str, tls: str) -> None:
     automation["policies"] = policies
 
 
-def _add(server: dict[str, Any], route: dict[str, Any], environment: Environment) -> None:
-    """Routes with a host come before the one that takes every host.
-
-    Raises PreflightError for a route that takes what another one does: one of the two would never be asked.
-    """
-    rival = next((each["@id"] for each in server["routes"] if each.get("match") == route.get("match")), None)
-    if rival is not None:
-        taken = f"the host name {environment.domain}" if environment.domain else "every host name"
-        raise PreflightError(
-            f"{_site_of(route['@id'])} and {_site_of(rival)} are on one host, and both take the requests for {taken}",
-            where=f"portside.toml: env.{environment.name}.domain",
-            remedy="Give one of the two a domain of its own: "
-            f'domain = "{_site_of(route["@id"])}.example.com" in [env.{environment.name}], for instance.',
-        )
+def _add(server: dict[str, Any], route: dict[str, Any]) -> None:
+    """Routes with a host come before the one that takes every host."""
     server["routes"] = sorted([*server["routes"], route], key=lambda each: ("match" not in each, each["@id"]))
 
 
-def _site_of(identity: str) -> str:
-    """The site that a route is of, by its id."""
-    return identity.removesuffix(REDIRECT)
+def _refuse_rival(server: dict[str, Any], route: dict[str, Any], environment: Environment) -> None:
+    """Raise PreflightError for a route that takes what another one does: one of the two would never be asked."""
+    rival = next((each["@id"] for each in server["routes"] if each.get("match") == route.get("match")), None)
+    if rival is None:
+        return
+    site, other_site = (identity.removesuffix(REDIRECT) for identity in (route["@id"], rival))
+    taken = f"the host name {environment.domain}" if environment.domain else "every host name"
+    raise PreflightError(
+        f"{site} and {other_site} are on one host, and both take the requests for {taken}",
+        where=f"portside.toml: env.{environment.name}.domain",
+        remedy="Give one of the two a domain of its own, for instance: "
+        f'domain = "{site}.example.com" in [env.{environment.name}].',
+    )
+
+
+def _misdirected() -> dict[str, Any]:
+    return {
+        "@id": NOBODY,
+        "handle": [
+            {
+                "handler": "static_response",
+                "status_code": 421,
+                "headers": {"Content-Type": ["text/plain; charset=utf-8"]},
+                "body": "No service on this host has this name.\n",
+            }
+        ],
+        "terminal": True,
+    }
 
 
 def _redirect(site: str, domain: str) -> dict[str, Any]:

@@ -11,22 +11,23 @@ from portside import steps
 from portside.command import Result
 from portside.config import Config, Environment
 from portside.delivery import Delivery
-from portside.doors import doors_of, upstreams_of, with_doors
-from portside.errors import PortsideError, ReleaseError
+from portside.doors import address_of, doors_of, upstreams_of, with_doors
+from portside.errors import PortsideError, ReleaseError, UnfinishedError
 from portside.facts import State
-from portside.fleet import everywhere
+from portside.fleet import everywhere, read_states, settle
 from portside.host.script import script_argv
 from portside.journal import Operation
 from portside.making import Accessories, ProxyFiles, read_accessories, read_proxy
 from portside.operators import operator
 from portside.orders import run_step
 from portside.plan import Desired
-from portside.proxy import Door, digest, with_site
+from portside.proxy import Address, Door, digest, with_site
 from portside.proxy_admin import ADMIN_SOCKET, Admin
 from portside.release import Release, Slot
 from portside.report import timed
 from portside.site import Site, operation_id
 from portside.steps import Target
+from portside.undoing import by_host
 
 PROXY_DEADLINE = 30
 # What proxy.sh and proxy_config.sh end with when the file is another one by now; they print it.
@@ -56,7 +57,7 @@ class Surroundings:
         return Desired(
             release,
             self.proxy.fingerprint,
-            {name: self._configuration(state, release, None) for name, state in site.states.items()},
+            {name: self._configuration(state, release, None, None) for name, state in site.states.items()},
             dict.fromkeys(self._accessory_hosts(site), self.accessories.fingerprint) if self.accessories else {},
         )
 
@@ -81,6 +82,30 @@ class Surroundings:
             await self._ensure_network(targets[0])
         await everywhere(targets, one, at_once=self.environment.max_parallel)
 
+    async def move(self, site: Site, targets: Sequence[Target], release: Release) -> None:
+        """Once `release` is committed: have it asked by what the environment says, where that was something else.
+
+        Raises UnfinishedError naming the hosts where that failed.
+        """
+        wanted = Address.of(self.environment)
+        moving = [target for target in targets if (self._answered(target.state) or wanted) != wanted]
+
+        async def one(target: Target) -> None:
+            states = await read_states([target.host], target.site, full=False)
+            now = replace(target, state=states[target.host.name])
+            make = partial(self._configuration, release=release, taken=None, kept=None)
+            with timed(site.reporter, target.host.name, "proxy"):
+                await reload(now, make(now.state), make)
+
+        failures = by_host(await settle(moving, one))
+        if failures:
+            raise UnfinishedError(
+                f"{release.id} serves, but on {', '.join(failures)} not yet by its new domain",
+                where=self.environment.name,
+                why="\n".join(map(str, failures.values())),
+                remedy=f"Mend the cause and type: invoke deploy --env {self.environment.name}",
+            )
+
     async def ensure_accessories(self, site: Site, targets: Sequence[Target], delivery: Delivery) -> list[str]:
         """Bring the accessories to what their file says, where they run; the hosts on which that changed something."""
         mine = [target for target in targets if target.host.name in self._accessory_hosts(site)]
@@ -103,16 +128,24 @@ class Surroundings:
             return list(self.environment.hosts[:1]) or [site.hosts[0].name]
         return list(configured)
 
-    def _configuration(self, state: State, release: Release, taken: Slot | None) -> str:
-        """The proxy's file for a host, where `release` is about to take the slot `taken`, if any."""
+    def _answered(self, state: State) -> Address | None:
+        """What the site is asked by while a release goes out; None where nothing serves yet.
+
+        What serves has to be found where it was, until the commit and after an undo, which leaves the proxy as it is.
+        """
+        return address_of(state.proxy_config, self.config.site(self.environment)) if state.current else None
+
+    def _configuration(self, state: State, release: Release, taken: Slot | None, kept: Address | None) -> str:
+        """The proxy's file for a host, where `release` is about to take the slot `taken`, if any; `kept`: with_site."""
         site = self.config.site(self.environment)
         # Never fewer than the proxy knows already: a release that is pruned is no reason to reload it.
         known = upstreams_of(state.proxy_config, site)
         replicas = max(known, release.replicas, *(other.replicas for other in state.releases.values()))
         doors = self._doors(state, release, taken)
-        alike = (state.proxy_config, replicas, *sorted(doors.items()))
+        alike = (state.proxy_config, replicas, kept, *sorted(doors.items()))
         if alike not in self._made:
-            self._made[alike] = with_site(state.proxy_config, self.config, self.environment, replicas, doors)
+            made = with_site(state.proxy_config, self.config, self.environment, replicas, doors, kept=kept)
+            self._made[alike] = made
         return self._made[alike]
 
     def _doors(self, state: State, release: Release, taken: Slot | None) -> dict[Slot, Door]:
@@ -128,7 +161,9 @@ class Surroundings:
 
     async def _ensure_proxy(self, target: Target, release: Release, delivery: Delivery, apply: bool) -> None:
         state = target.state
-        make = partial(self._configuration, release=release, taken=None if apply else target.operation.slot)
+        taken = None if apply else target.operation.slot
+        kept = None if apply else self._answered(state)
+        make = partial(self._configuration, release=release, taken=taken, kept=kept)
         configuration = make(state)
         running = state.proxy is not None and state.proxy.running
         if not running or (apply and state.proxy and state.proxy.fingerprint != self.proxy.fingerprint):

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from portside.doors import doors_of, upstreams_of, with_doors
+from portside.doors import address_of, doors_of, upstreams_of, with_doors
 from portside.errors import PreflightError
 from portside.host.script import script_text
 from portside.proxy import (
+    NOBODY,
+    Address,
     Door,
     canary_route,
     digest,
@@ -30,7 +32,11 @@ ROOT = Path(__file__).parents[2]
 
 def sites(text: str) -> dict[str, list[str]]:
     servers = json.loads(text)["apps"]["http"]["servers"]
-    return {name: [route["@id"] for route in server["routes"]] for name, server in servers.items() if name != "metrics"}
+    return {
+        name: [route["@id"] for route in server["routes"] if route["@id"] != NOBODY]
+        for name, server in servers.items()
+        if name != "metrics"
+    }
 
 
 def configuration(present: str = "", service: str = "links", **environment: Any) -> str:
@@ -72,6 +78,46 @@ def test_two_sites_that_would_take_the_same_requests_are_refused(
     assert "api-prod and links-prod are on one host" in caught.value.what
     assert taken in caught.value.what
     assert caught.value.where == "portside.toml: env.prod.domain"
+
+
+def test_sites_that_were_on_one_host_before_may_go_on_until_one_is_told_apart() -> None:
+    present = json.loads(configuration(domain="a.example.com"))
+    present["apps"]["http"]["servers"]["http"]["routes"][0].pop("match")
+    config = builders.config(domain="b.example.com")
+    environment = config.environment("prod")
+    config = config.model_copy(update={"service": config.service.model_copy(update={"name": "api"})})
+    doors: dict[Slot, Door] = {"blue": WEB, "green": WEB}
+    both = with_site(json.dumps(present), config, environment, 2, doors, kept=Address(None))
+    assert sites(both)["http"] == ["api-prod", "links-prod"]
+    assert sites(with_site(both, config, environment, 2, doors))["http"] == ["api-prod", "links-prod"]
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {},
+        {"domain": "a.example.com"},
+        {"domain": "a.example.com", "https": "0.0.0.0:443"},
+        {"domain": "a.example.com", "https": "0.0.0.0:443", "tls": "internal"},
+    ],
+)
+def test_what_a_site_is_asked_by_is_read_back(environment: dict[str, str]) -> None:
+    others = configuration(service="other", domain="b.example.com", https="0.0.0.0:443", tls="internal")
+    present = configuration(others, **environment)
+    assert address_of(present, "links-prod") == Address.of(builders.environment(**environment))
+    assert address_of(present, "links") is address_of("", "links-prod") is None
+    config = builders.config(domain="c.example.com")
+    kept = address_of(present, "links-prod")
+    doors: dict[Slot, Door] = {"blue": WEB, "green": WEB}
+    assert with_site(present, config, config.environment("prod"), 2, doors, kept=kept) == present
+
+
+def test_what_is_no_site_s_is_answered_with_421_after_everything_else() -> None:
+    present = configuration(configuration(service="zoo", domain="a.example.com", https="0.0.0.0:443"))
+    servers = json.loads(present)["apps"]["http"]["servers"]
+    last = servers["http"]["routes"][-1]
+    assert (last["@id"], last["handle"][0]["status_code"]) == (NOBODY, 421)
+    assert present.count(NOBODY) == 1
 
 
 def test_upstreams_are_the_names_that_compose_gives() -> None:

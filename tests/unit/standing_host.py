@@ -1,0 +1,100 @@
+"""This machine as a host with a proxy: the real scripts in a home folder of their own. Docker is a stand-in, and so is
+Caddy's admin API, which keeps what it is told to load."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from portside.fleet import read_states
+from portside.host.local import LocalHost
+from portside.proxy_admin import ADMIN_SOCKET
+from portside.release import Release
+from portside.steps import Target
+from tests.unit import builders
+
+SITE = "links-prod"
+ENGINE = """#!/bin/sh
+[ "$1 $2" != "ps -a" ] || cat "$HOME/containers"
+"""
+
+
+class Said:
+    """Who is told what happens: keeps it."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def phase(self, host: str, phase: str, outcome: str, seconds: float = 0, note: str = "") -> None: ...
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
+class StandingHost:
+    """`loaded` has the configurations that the proxy was told to load; it refuses them all with `refuses`."""
+
+    def __init__(self, home: Path) -> None:
+        self.host = LocalHost()
+        self.base = home / ".portside"
+        self.loaded: list[str] = []
+        self.refuses = False
+        self.site = self.base / "sites" / SITE
+        (self.site / "lock").mkdir(parents=True)
+        (self.site / "releases").mkdir()
+        (self.site / "lock/token").write_text("1\n")
+        (self.site / "lock/holder.json").write_text('{"owner":"me","operation":"deploy","since":1}\n')
+        (self.base / ADMIN_SOCKET).parent.mkdir(parents=True)
+        (home / "bin").mkdir()
+        (home / "bin/docker").write_text(ENGINE)
+        (home / "bin/docker").chmod(0o755)
+        (home / "containers").write_text("")
+        self._containers = home / "containers"
+
+    def runs_proxy(self, configuration: str, compose: str = "") -> None:
+        self._containers.write_text("|proxy|portside-proxy||caddy|p1|id|running|portside-proxy-caddy-1|caddy:2|Up\n")
+        (self.base / "proxy/config").mkdir(exist_ok=True)
+        (self.base / "proxy/config/caddy.json").write_text(configuration)
+        (self.base / "proxy/compose.yaml").write_text(compose)
+
+    def serves(self, release: Release) -> None:
+        folder = self.site / "releases" / release.id
+        folder.mkdir()
+        (folder / "release.json").write_text(release.model_dump_json() + "\n")
+        (self.site / "current.json").write_text(builders.current(release.id).model_dump_json() + "\n")
+        (self.base / "proxy/routes" / SITE).mkdir(parents=True)
+        (self.base / "proxy/routes" / SITE / "route").write_text("blue\n")
+
+    @property
+    def kept(self) -> str:
+        return (self.base / "proxy/config/caddy.json").read_text()
+
+    async def target(self) -> Target:
+        states = await read_states([self.host], SITE, full=False)
+        operation = builders.operation(slot="green", previous_slot="blue")
+        return Target(self.host, SITE, "1", states[self.host.name], operation)
+
+    @contextlib.asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        async with await asyncio.start_unix_server(self._answer, self.base / ADMIN_SOCKET):
+            yield
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        length = int(head.partition("Content-Length: ")[2].partition("\r\n")[0])
+        body = (await reader.readexactly(length)).decode()
+        if not self.refuses:
+            self.loaded.append(body)
+        status = "400 Bad Request" if self.refuses else "200 OK"
+        writer.write(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+        await writer.drain()
+        writer.close()
+
+
+def domains(configuration: str) -> list[str]:
+    """What the sites of a proxy's configuration are asked by, of plain HTTP."""
+    routes = json.loads(configuration)["apps"]["http"]["servers"]["http"]["routes"]
+    return [route["match"][0]["host"][0] for route in routes if "match" in route]

@@ -1,0 +1,96 @@
+"""What a release does to the proxy of a host, and when."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from portside.config import Config
+from portside.delivery import Delivery
+from portside.errors import UnfinishedError
+from portside.making import read_proxy
+from portside.proxy import Door, with_site
+from portside.site import Site
+from portside.steps import Target
+from portside.surroundings import Surroundings
+from tests.unit import builders
+from tests.unit.standing_host import Said, StandingHost, domains
+
+ROOT = Path(__file__).parents[2]
+R1, R2 = builders.release("r1"), builders.release("r2")
+OLD, NEW = "old.example.com", "new.example.com"
+
+
+@pytest.fixture
+async def host(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[StandingHost]:
+    # A socket's path may have 107 characters.
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("PATH", f"{home}/bin:/usr/bin:/bin")
+    made = StandingHost(home)
+    async with made.listening():
+        yield made
+
+
+def configured(**environment: Any) -> Config:
+    return builders.config(ROOT, **environment)
+
+
+def routed(config: Config, present: str = "") -> str:
+    door = Door.of(R1)
+    return with_site(present, config, config.environment("prod"), 2, {"blue": door, "green": door})
+
+
+def around(config: Config, target: Target) -> tuple[Surroundings, Site, Delivery]:
+    environment = config.environment("prod")
+    surroundings = Surroundings(config, environment, read_proxy(config, environment), None)
+    site = Site(config, environment, [target.host], {}, {target.host.name: target.state}, Said())
+    return surroundings, site, Delivery(config, environment, Said(), [target.host])
+
+
+async def test_a_site_is_asked_by_its_new_domain_from_the_commit_on(host: StandingHost) -> None:
+    before, config = routed(configured(domain=OLD)), configured(domain=NEW)
+    host.runs_proxy(before)
+    host.serves(R1)
+    target = await host.target()
+    surroundings, site, delivery = around(config, target)
+    await surroundings.ensure(site, [target], R2, delivery)
+    assert (host.kept, host.loaded) == (before, []), "an undo finds the proxy as it was"
+    await surroundings.move(site, [target], R2)
+    assert domains(host.kept) == [NEW]
+    assert host.loaded == [host.kept]
+
+
+async def test_a_site_that_is_asked_as_before_is_left_alone_after_the_commit(host: StandingHost) -> None:
+    config = configured(domain=OLD)
+    host.runs_proxy(routed(config))
+    host.serves(R1)
+    target = await host.target()
+    surroundings, site, _ = around(config, target)
+    await surroundings.move(site, [target], R2)
+    assert host.loaded == []
+
+
+async def test_where_nothing_serves_yet_the_domain_is_the_new_one_at_once(host: StandingHost) -> None:
+    host.runs_proxy(routed(configured(domain=OLD)))
+    target = await host.target()
+    surroundings, site, delivery = around(configured(domain=NEW), target)
+    await surroundings.ensure(site, [target], R1, delivery)
+    assert domains(host.kept) == [NEW]
+
+
+async def test_a_domain_that_can_t_be_loaded_is_said_of_a_release_that_serves(host: StandingHost) -> None:
+    before = routed(configured(domain=OLD))
+    host.runs_proxy(before)
+    host.serves(R1)
+    target = await host.target()
+    surroundings, site, _ = around(configured(domain=NEW), target)
+    host.refuses = True
+    with pytest.raises(UnfinishedError, match="r2 serves, but on localhost not yet by its new domain"):
+        await surroundings.move(site, [target], R2)
+    assert host.kept == before
