@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from portside.proxy import Address, Door, dialled, tasks_of, written
+from portside.proxy import NOBODY, REDIRECT, Address, Door, dialled, tasks_of, written
 from portside.release import Slot
 
 
@@ -36,6 +36,14 @@ def _policies(apps: dict[str, Any]) -> list[dict[str, Any]]:
     """Those for certificates of the proxy's own."""
     policies: list[dict[str, Any]] = apps.get("tls", {}).get("automation", {}).get("policies", [])
     return policies
+
+
+@lru_cache(maxsize=16)
+def alone(present: str, site: str) -> bool:
+    """Whether the proxy configuration `present` (JSON text, or "") is of no site but `site`."""
+    servers = json.loads(present)["apps"]["http"]["servers"] if present.strip() else {}
+    routes = [route.get("@id") for name in ("http", "https") if name in servers for route in servers[name]["routes"]]
+    return set(routes) <= {site, f"{site}{REDIRECT}", NOBODY}
 
 
 @lru_cache(maxsize=16)

@@ -100,6 +100,7 @@ class State:
     machine: Machine | None = None
     images: tuple[HostImage, ...] = field(default=())
     agent: Agent | None = None
+    proxy_compose: str = ""
 
     @property
     def serving(self) -> Slot | None:
@@ -171,6 +172,7 @@ def _parse(sections: dict[str, list[str]]) -> State:
         machine=_machine(sections["machine"]) if "machine" in sections else None,
         images=tuple(map(_image, sections.get("images", []))),
         agent=_agent(sections["agent"]),
+        proxy_compose="\n".join(sections.get("proxy_compose", [])),
     )
 
 

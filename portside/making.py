@@ -15,7 +15,7 @@ from portside.compose_configs import read_configs, shipped_name
 from portside.config import FILE, Config, Environment
 from portside.errors import ConfigError
 from portside.interpolation import named_variables
-from portside.proxy import proxy_compose, tasks_of, upstreams
+from portside.proxy import proxy_compose, published, tasks_of, upstreams
 from portside.release import (
     Image,
     Release,
@@ -242,6 +242,8 @@ class ProxyFiles:
         return archive({"compose.yaml": self.compose, "config/caddy.json": configuration})
 
 
-def read_proxy(config: Config, environment: Environment) -> ProxyFiles:
-    compose = proxy_compose(config.root / "compose/proxy.yaml", environment, config.images.proxy)
+def read_proxy(config: Config, environment: Environment, present: str = "") -> ProxyFiles:
+    """`present`: the Compose file that publishes what other sites on the host need; "" where there are none."""
+    ports = published(environment, present)
+    compose = proxy_compose(config.root / "compose/proxy.yaml", config.images.proxy, ports)
     return ProxyFiles(compose, hashlib.sha256(compose.encode()).hexdigest()[:16])

@@ -224,7 +224,7 @@ def rollback_plan(release: Release, states: Mapping[str, State]) -> Plan:
     """A rollback's plan leaves proxy and accessories as they are."""
     desired = Desired(
         release,
-        "",
+        {},
         {name: state.proxy_config for name, state in states.items()},
         {},
     )

@@ -39,7 +39,7 @@ class Desired:
     """What there should be: the release, and fingerprints of what stands around it on a host."""
 
     release: Release
-    proxy_fingerprint: str
+    proxy_fingerprint: Mapping[str, str]
     proxy_config: Mapping[str, str]
     accessories_fingerprint: Mapping[str, str]
 
@@ -76,7 +76,7 @@ def _changes(desired: Desired, host: str, state: State) -> list[Change]:
         found.append(Change("proxy", "none", "would be started"))
     elif not state.proxy.running:
         found.append(Change("proxy", "stopped", "would be started"))
-    elif state.proxy.fingerprint != desired.proxy_fingerprint:
+    elif state.proxy.fingerprint != desired.proxy_fingerprint.get(host):
         found.append(Change("proxy", "another image, port or setting", "by `invoke host-bootstrap`, not by a release"))
     wanted = desired.proxy_config[host]
     if state.proxy is not None and state.proxy_config != wanted.rstrip("\n"):

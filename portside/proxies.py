@@ -16,7 +16,7 @@ from portside.fleet import connected, everywhere, read_states
 from portside.host.base import Host
 from portside.journal import Operation
 from portside.lock import Claim, locked
-from portside.making import Draft, read_proxy
+from portside.making import Draft
 from portside.operators import operator
 from portside.plan import Plan, make_plan
 from portside.recovery import left_behind
@@ -97,7 +97,7 @@ async def _may_use_docker(host: Host) -> None:
 
 def _surroundings(config: Config, environment: Environment) -> Surroundings:
     """The proxy alone: a bootstrap never touches a database."""
-    return Surroundings(config, environment, read_proxy(config, environment), None)
+    return Surroundings(config, environment, None)
 
 
 def placeholder(config: Config, environment: Environment) -> Release:

@@ -11,7 +11,7 @@ from portside import steps
 from portside.command import Result
 from portside.config import Config, Environment
 from portside.delivery import Delivery
-from portside.doors import address_of, doors_of, upstreams_of, with_doors
+from portside.doors import address_of, alone, doors_of, upstreams_of, with_doors
 from portside.errors import PortsideError, ReleaseError, UnfinishedError
 from portside.facts import State
 from portside.fleet import everywhere, read_states, settle
@@ -43,20 +43,20 @@ class Surroundings:
 
     config: Config
     environment: Environment
-    proxy: ProxyFiles
     accessories: Accessories | None
     # What hosts that are alike are told is made once: each of them twice costs a hundred hosts a second.
     _made: dict[tuple[Any, ...], str] = field(default_factory=dict, repr=False, compare=False)
+    _proxies: dict[str, ProxyFiles] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     async def read(cls, config: Config, environment: Environment) -> Surroundings:
         accessories = await read_accessories(config, environment)
-        return cls(config, environment, read_proxy(config, environment), accessories)
+        return cls(config, environment, accessories)
 
     def desired(self, release: Release, site: Site) -> Desired:
         return Desired(
             release,
-            self.proxy.fingerprint,
+            {name: self._proxy(state).fingerprint for name, state in site.states.items()},
             {name: self._configuration(state, release, None, None) for name, state in site.states.items()},
             dict.fromkeys(self._accessory_hosts(site), self.accessories.fingerprint) if self.accessories else {},
         )
@@ -128,6 +128,13 @@ class Surroundings:
             return list(self.environment.hosts[:1]) or [site.hosts[0].name]
         return list(configured)
 
+    def _proxy(self, state: State) -> ProxyFiles:
+        """Where other sites share the host's proxy, what is published stays so."""
+        present = "" if alone(state.proxy_config, self.config.site(self.environment)) else state.proxy_compose
+        if present not in self._proxies:
+            self._proxies[present] = read_proxy(self.config, self.environment, present)
+        return self._proxies[present]
+
     def _answered(self, state: State) -> Address | None:
         """What the site is asked by while a release goes out; None where nothing serves yet.
 
@@ -166,7 +173,7 @@ class Surroundings:
         make = partial(self._configuration, release=release, taken=taken, kept=kept)
         configuration = make(state)
         running = state.proxy is not None and state.proxy.running
-        if not running or (apply and state.proxy and state.proxy.fingerprint != self.proxy.fingerprint):
+        if not running or (apply and state.proxy and state.proxy.fingerprint != self._proxy(state).fingerprint):
             await delivery.provide_named(target.host, self.config.images.proxy)
             with timed(delivery.reporter, target.host.name, "proxy"):
                 await self._start_proxy(target, configuration, make)
@@ -175,14 +182,17 @@ class Surroundings:
 
     async def _start_proxy(self, target: Target, configuration: str, make: Callable[[State], str]) -> None:
         for _ in range(OVERTAKEN):
-            arguments = (self.proxy.fingerprint, str(PROXY_DEADLINE), digest(target.state.proxy_config))
+            proxy = self._proxy(target.state)
+            arguments = (proxy.fingerprint, str(PROXY_DEADLINE), digest(target.state.proxy_config))
             argv = script_argv("proxy", target.site, target.token, *arguments)
-            files = self.proxy.archive(configuration)
+            files = proxy.archive(configuration)
             result = await target.host.run(argv, stdin=files, timeout=PROXY_DEADLINE + steps.GRACE)
-            overtaken = _overtaken(target, result)
-            if overtaken is None:
+            if _overtaken(target, result) is None:
                 break
-            target, configuration = overtaken, make(overtaken.state)
+            # By another site's release, which may have published ports of its own, too.
+            states = await read_states([target.host], target.site, full=False)
+            target = replace(target, state=states[target.host.name])
+            configuration = make(target.state)
         if result.exit_code != 0:
             raise ReleaseError(
                 "the proxy did not start",

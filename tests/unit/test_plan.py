@@ -14,7 +14,7 @@ ID = "20261123-154501-aaaaaa"
 
 
 def desired(release: Release) -> Desired:
-    return Desired(release, "p1", {"a": "{}"}, {"a": "x1"})
+    return Desired(release, {"a": "p1"}, {"a": "{}"}, {"a": "x1"})
 
 
 def settled(release: Release) -> State:

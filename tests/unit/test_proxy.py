@@ -19,6 +19,7 @@ from portside.proxy import (
     canary_route,
     digest,
     proxy_compose,
+    published,
     upstreams,
     with_site,
 )
@@ -137,7 +138,7 @@ def test_metrics_have_a_port_of_their_own_that_is_not_published() -> None:
     http = json.loads(configuration())["apps"]["http"]
     assert http["servers"]["metrics"]["listen"] == [":2020"]
     assert http["metrics"] == {"per_host": True}
-    compose = proxy_compose(ROOT / "compose/proxy.yaml", builders.environment(), "caddy:2.11.7")
+    compose = proxy_compose(ROOT / "compose/proxy.yaml", "caddy:2.11.7", published(builders.environment(), ""))
     assert "2020" not in compose
 
 

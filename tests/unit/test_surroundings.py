@@ -48,7 +48,7 @@ def routed(config: Config, present: str = "") -> str:
 
 def around(config: Config, target: Target) -> tuple[Surroundings, Site, Delivery]:
     environment = config.environment("prod")
-    surroundings = Surroundings(config, environment, read_proxy(config, environment), None)
+    surroundings = Surroundings(config, environment, None)
     site = Site(config, environment, [target.host], {}, {target.host.name: target.state}, Said())
     return surroundings, site, Delivery(config, environment, Said(), [target.host])
 
@@ -64,6 +64,19 @@ async def test_a_site_is_asked_by_its_new_domain_from_the_commit_on(host: Standi
     await surroundings.move(site, [target], R2)
     assert domains(host.kept) == [NEW]
     assert host.loaded == [host.kept]
+
+
+async def test_what_is_published_for_another_site_of_the_host_stays_so(host: StandingHost) -> None:
+    first = configured(http="0.0.0.0:80", https="0.0.0.0:443", domain=OLD)
+    proxy = read_proxy(first, first.environment("prod"))
+    host.runs_proxy(routed(first).replace("links-prod", "links-staging"), proxy.compose)
+    second = configured(http="0.0.0.0:80", domain=NEW)
+    surroundings, site, _ = around(second, await host.target())
+    assert surroundings.desired(R2, site).proxy_fingerprint == {"localhost": proxy.fingerprint}
+    host.runs_proxy(routed(first), proxy.compose)
+    alone, site, _ = around(second, await host.target())
+    only_http = read_proxy(second, second.environment("prod"))
+    assert alone.desired(R2, site).proxy_fingerprint == {"localhost": only_http.fingerprint}, "its own may go"
 
 
 async def test_a_site_that_is_asked_as_before_is_left_alone_after_the_commit(host: StandingHost) -> None:

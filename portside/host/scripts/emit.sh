@@ -13,6 +13,8 @@ emit_state() {
   show "$base/proxy/routes/$site_name/maintenance"
   printf '@@proxy_config\n'
   show "$base/proxy/config/caddy.json"
+  printf '\n@@proxy_compose\n'
+  show "$base/proxy/compose.yaml"
   printf '\n@@lock\n'
   if [ -e "$site/lock/holder.json" ]; then
     expires=$(show "$site/lock/expires")

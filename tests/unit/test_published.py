@@ -1,0 +1,51 @@
+"""What a proxy publishes on a host that sites share: what one needs, no other takes away."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from portside.errors import ConfigError, PreflightError
+from portside.proxy import published
+from tests.unit import builders
+
+
+def ports(present: list[str], **own: str) -> list[str]:
+    compose = f"services:\n  caddy:\n    ports: {json.dumps(present)}\n" if present else ""
+    return published(builders.environment(**own), compose)
+
+
+@pytest.mark.parametrize(
+    ("present", "own", "together"),
+    [
+        ([], {"http": "0.0.0.0:80"}, ["0.0.0.0:80:80"]),
+        (["0.0.0.0:80:80", "0.0.0.0:443:443"], {"http": "0.0.0.0:80"}, ["0.0.0.0:80:80", "0.0.0.0:443:443"]),
+        (
+            ["0.0.0.0:80:80"],
+            {"http": "0.0.0.0:80", "https": "0.0.0.0:443"},
+            ["0.0.0.0:80:80", "0.0.0.0:443:443"],
+        ),
+        (["127.0.0.1:8080:80"], {"http": "0.0.0.0:8080"}, ["0.0.0.0:8080:80"]),
+        (["0.0.0.0:8080:80"], {"http": "127.0.0.1:8080"}, ["0.0.0.0:8080:80"]),
+        (["10.0.0.1:80:80"], {"http": "127.0.0.1:80"}, ["10.0.0.1:80:80", "127.0.0.1:80:80"]),
+        (["0.0.0.0:80:80"], {"http": "[::]:80"}, ["0.0.0.0:80:80", "[::]:80:80"]),
+        (["[::]:80:80", "9000:9000"], {"http": "[::1]:80"}, ["[::]:80:80"]),
+    ],
+)
+def test_what_is_published_for_others_stays_beside_what_is_wanted(
+    present: list[str], own: dict[str, str], together: list[str]
+) -> None:
+    assert ports(present, **own) == together
+    assert ports(together, **own) == together, "and it is settled then"
+
+
+def test_one_port_can_t_be_two() -> None:
+    with pytest.raises(PreflightError, match=r"0\.0\.0\.0:80:443 can't be published: .* 0\.0\.0\.0:80:80"):
+        ports(["0.0.0.0:80:80"], http="0.0.0.0:8080", https="0.0.0.0:80")
+
+
+@pytest.mark.parametrize("text", ["services: [", "services: 1", "- x"])
+def test_a_file_that_says_nothing_is_no_file_that_publishes_nothing(text: str) -> None:
+    with pytest.raises(ConfigError, match="nobody knows what it publishes"):
+        published(builders.environment(), text)
