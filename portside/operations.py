@@ -56,7 +56,8 @@ async def deploy(
         release = draft.release(previous=common_release(site.states), created=datetime.now(UTC))
         chosen = {name: site.states[name] for name in names}
         plan = make_plan(surroundings.desired(release, site), chosen)
-        if not plan.changes and not force:
+        if not plan.releases and not force:
+            _say_left(plan, reporter)
             await refreshed(site, names)
             return None
         preflight.check(chosen, environment, draft.image)
@@ -87,6 +88,13 @@ async def deploy(
         await surroundings.move(site, targets, release)
         await watch.announce(outcome)
         return outcome
+
+
+def _say_left(plan: Plan, reporter: Reporter) -> None:
+    """Where a release would change nothing: what differs all the same, and whose it is to change."""
+    for host, changes in plan.hosts.items():
+        for change in changes:
+            reporter.say(f"{host}: {change.what}: {change.before} → {change.after}")
 
 
 async def _provide(delivery: Delivery, image: str, target: Target) -> None:
@@ -231,5 +239,5 @@ def rollback_plan(release: Release, states: Mapping[str, State]) -> Plan:
     plan = make_plan(desired, states)
     return Plan(
         release.id,
-        {host: tuple(change for change in changes if change.what != "proxy") for host, changes in plan.hosts.items()},
+        {host: tuple(change for change in changes if change.released) for host, changes in plan.hosts.items()},
     )

@@ -14,12 +14,14 @@ from portside.release import Release
 class Change:
     """One thing that would be different.
 
-    `what` is image, compose, env, web, port, readiness, proxy, proxy route, accessories or release.
+    `what` is image, compose, env, web, port, readiness, proxy, proxy route, accessories or release. `released`: a
+    release makes it; else `after` names the command that does.
     """
 
     what: str
     before: str
     after: str
+    released: bool = True
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,11 @@ class Plan:
     @property
     def changes(self) -> bool:
         return any(self.hosts.values())
+
+    @property
+    def releases(self) -> bool:
+        """Whether a release would change anything."""
+        return any(change.released for changes in self.hosts.values() for change in changes)
 
 
 @dataclass(frozen=True)
@@ -77,7 +84,8 @@ def _changes(desired: Desired, host: str, state: State) -> list[Change]:
     elif not state.proxy.running:
         found.append(Change("proxy", "stopped", "would be started"))
     elif state.proxy.fingerprint != desired.proxy_fingerprint.get(host):
-        found.append(Change("proxy", "another image, port or setting", "by `invoke host-bootstrap`, not by a release"))
+        how = "by `invoke host-bootstrap`, not by a release"
+        found.append(Change("proxy", "another image, port or setting", how, released=False))
     wanted = desired.proxy_config[host]
     if state.proxy is not None and state.proxy_config != wanted.rstrip("\n"):
         found.append(Change("proxy route", "", "would be changed, which closes idle keep-alive connections"))
@@ -85,7 +93,8 @@ def _changes(desired: Desired, host: str, state: State) -> list[Change]:
     if fingerprint and not state.accessories_fingerprint:
         found.append(Change("accessories", "none", "would be started"))
     elif fingerprint and fingerprint != state.accessories_fingerprint:
-        found.append(Change("accessories", "another file or value", "by `invoke accessories`, not by a release"))
+        how = "by `invoke accessories`, not by a release"
+        found.append(Change("accessories", "another file or value", how, released=False))
     return found
 
 

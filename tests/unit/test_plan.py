@@ -73,6 +73,8 @@ def test_the_proxy_and_accessories_are_reported_and_left_to_their_own_commands()
         accessories_fingerprint="other",
     )
     found = changes(release, drifted)
+    plan = make_plan(desired(release), {"a": drifted})
+    assert plan.changes and not plan.releases, "it is shown, and no reason to release"
     assert "host-bootstrap" in found["proxy"]
     assert "invoke accessories" in found["accessories"]
 
@@ -82,4 +84,4 @@ def test_a_plan_is_empty_exactly_when_content_is_equal(before: str, after: str, 
     old = builders.release(compose=before)
     new = builders.release(compose=after, env_digest="d1" if same_values else "d2")
     plan = make_plan(desired(new), {"a": settled(old)})
-    assert plan.changes == (before != after or not same_values)
+    assert plan.changes == plan.releases == (before != after or not same_values)
