@@ -108,6 +108,10 @@ class State:
         slot = self.route.partition(">")[0].partition("+")[0]
         return slot if slot in ("blue", "green") else None  # type: ignore[return-value]
 
+    @property
+    def has_proxy(self) -> bool:
+        return self.proxy is not None and self.proxy.running
+
     def web(self, release: Release) -> list[str]:
         """The names of a release's running web containers here."""
         mine = (each for each in self.containers if (each.release, each.service) == (release.id, release.web))

@@ -129,7 +129,7 @@ async def rollback(
         delivery = Delivery(config, environment, reporter, site.hosts)
         watch = Watch.of(site, targets)
         with Ending(site.notices, targets, release) as ending:
-            await lead_to(targets, release)
+            await _led(site, targets, release, delivery)
             rollout = _rollout(swarm, None)(
                 config,
                 environment,
@@ -145,6 +145,14 @@ async def rollback(
             outcome = await _finished(rollout, site)
         await watch.announce(outcome)
         return outcome
+
+
+async def _led(site: Site, targets: Sequence[Target], release: Release, delivery: Delivery) -> None:
+    """Before a rollback: every host has a proxy, and it asks the slot that `release` goes to where that listens."""
+    await lead_to([target for target in targets if target.state.has_proxy], release)
+    # Accessories are none of a rollback, and would need secrets.
+    surroundings = Surroundings(site.config, site.environment, None)
+    await surroundings.start_proxies([target for target in targets if not target.state.has_proxy], release, delivery)
 
 
 async def _finished(rollout: Rollout, site: Site) -> Outcome:
@@ -229,7 +237,7 @@ def rollback_target(site: Site, to: str | None, names: Collection[str]) -> Relea
 
 
 def rollback_plan(release: Release, states: Mapping[str, State]) -> Plan:
-    """A rollback's plan leaves proxy and accessories as they are."""
+    """A rollback's plan leaves accessories as they are, and the proxy that runs."""
     desired = Desired(
         release,
         {},

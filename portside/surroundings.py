@@ -82,6 +82,10 @@ class Surroundings:
             await self._ensure_network(targets[0])
         await everywhere(targets, one, at_once=self.environment.max_parallel)
 
+    async def start_proxies(self, targets: Sequence[Target], release: Release, delivery: Delivery) -> None:
+        """On hosts where none runs."""
+        await everywhere(targets, lambda target: self._ensure_proxy(target, release, delivery, apply=False))
+
     async def move(self, site: Site, targets: Sequence[Target], release: Release) -> None:
         """Once `release` is committed: have it asked by what the environment says, where that was something else.
 
@@ -172,8 +176,7 @@ class Surroundings:
         kept = None if apply else self._answered(state)
         make = partial(self._configuration, release=release, taken=taken, kept=kept)
         configuration = make(state)
-        running = state.proxy is not None and state.proxy.running
-        if not running or (apply and state.proxy and state.proxy.fingerprint != self._proxy(state).fingerprint):
+        if not state.has_proxy or (apply and state.proxy and state.proxy.fingerprint != self._proxy(state).fingerprint):
             await delivery.provide_named(target.host, self.config.images.proxy)
             with timed(delivery.reporter, target.host.name, "proxy"):
                 await self._start_proxy(target, configuration, make)

@@ -12,6 +12,7 @@ from portside.config import Config
 from portside.delivery import Delivery
 from portside.errors import UnfinishedError
 from portside.making import read_proxy
+from portside.operations import rollback_plan
 from portside.proxy import Door, with_site
 from portside.site import Site
 from portside.steps import Target
@@ -95,6 +96,23 @@ async def test_where_nothing_serves_yet_the_domain_is_the_new_one_at_once(host: 
     surroundings, site, delivery = around(configured(domain=NEW), target)
     await surroundings.ensure(site, [target], R1, delivery)
     assert domains(host.kept) == [NEW]
+
+
+async def test_a_rollback_starts_the_proxy_where_none_runs(host: StandingHost) -> None:
+    config = configured(domain=OLD)
+    target = await host.target()
+    plan = rollback_plan(R2, {target.host.name: target.state})
+    assert "proxy" in [change.what for change in plan.hosts[target.host.name]]
+    surroundings, _, delivery = around(config, target)
+    await surroundings.start_proxies([target], R2, delivery)
+    assert domains(host.kept) == [OLD]
+
+
+async def test_a_rollback_says_nothing_of_a_proxy_that_runs(host: StandingHost) -> None:
+    host.runs_proxy(routed(configured(domain=OLD)))
+    target = await host.target()
+    plan = rollback_plan(R2, {target.host.name: target.state})
+    assert "proxy" not in [change.what for change in plan.hosts[target.host.name]]
 
 
 async def test_a_domain_that_can_t_be_loaded_is_said_of_a_release_that_serves(host: StandingHost) -> None:
