@@ -119,6 +119,8 @@ class Ending:
             self._send("unfinished", "; ".join(filter(None, (error.what, reason))))
         elif self.outcome and self.outcome.outcome == "released":
             self.committed()
+        elif self.outcome and self.outcome.outcome == "unfinished":
+            self._send("unfinished", "interrupted while it was committed")
         elif isinstance(error, Exception) and not isinstance(error, PortsideError):
             self._send("unfinished", f"something unexpected happened: {type(error).__name__}")
         else:

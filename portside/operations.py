@@ -14,6 +14,7 @@ from portside.delivery import Delivery
 from portside.errors import ConfigError, PortsideError, ReleaseError
 from portside.facts import State
 from portside.fleet import everywhere
+from portside.host.base import Host
 from portside.journal import Kind
 from portside.making import Draft
 from portside.notices import Ending
@@ -140,11 +141,18 @@ async def rollback(
                 delivery=delivery,
                 silence=watch.silence,
                 committed=ending.committed,
+                holder=_holder(site, release),
             )
             ending.outcome = rollout.outcome
             outcome = await _finished(rollout, site)
         await watch.announce(outcome)
         return outcome
+
+
+def _holder(site: Site, release: Release) -> tuple[Host, State] | None:
+    """A host that has `release`: any of the site's, also beside those that are rolled back."""
+    having = (host for host in site.hosts if release.id in site.states[host.name].releases)
+    return next(((host, site.states[host.name]) for host in having), None)
 
 
 async def _led(site: Site, targets: Sequence[Target], release: Release, delivery: Delivery) -> None:

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 from portside.config import Config, Environment
 from portside.delivery import Delivery
 from portside.errors import HostError, PortsideError, ReleaseError, UnfinishedError
+from portside.facts import State
 from portside.fleet import everywhere, settle
+from portside.host.base import Host
 from portside.journal import Operation, Phase
 from portside.markers import Marks, marks
 from portside.orders import STOP_GRACE, orders, run_step
@@ -48,7 +50,9 @@ class Rollout:
         delivery: Delivery,
         silence: Silence | None = None,
         committed: Callable[[], None] | None = None,
+        holder: tuple[Host, State] | None = None,
     ) -> None:
+        """`holder`: of a release without `files`, any host that has it."""
         self._config = config
         self._environment = environment
         self._release = release
@@ -58,6 +62,7 @@ class Rollout:
         self._delivery = delivery
         self._silence = silence
         self._committed = committed
+        self._holder = holder
         self._drains: dict[str, asyncio.Task[int]] = {}
         self._steps = orders(targets[0].operation)
         previous = next((target.operation.previous for target in targets if target.operation.previous), None)
@@ -94,7 +99,6 @@ class Rollout:
         finally:
             if self._judge:
                 await self._judge.end()
-        self.outcome.outcome = "released"
         async with self._draining():
             await self._commit()  # the commit point: from here on a crash is finished, not undone
             if self._committed:
@@ -178,6 +182,7 @@ class Rollout:
 
     async def _commit(self) -> None:
         committed = datetime.now(UTC)
+        self.outcome.outcome = "unfinished"
 
         async def act(target: Target) -> None:
             operation = target.operation
@@ -191,10 +196,20 @@ class Rollout:
             )
             told = self._marks(target, current)
             said = await run_step(target, self._steps.commit(operation, current, told))
+            # One is enough: whatever becomes of the others, they are finished (portside/journal.py).
+            self.outcome.outcome = "released"
             if said:
                 self._note(f"{target.host.name}: {said}")
 
         failures = self._beyond_repair("commit", await self._settled("commit", act))
+        if failures and self.outcome.outcome == "unfinished":
+            raise UnfinishedError(
+                f"nobody knows whether release {self._release.id} is committed: no host said so",
+                where=self._environment.name,
+                why="\n".join(map(str, failures.values())),
+                remedy="Both releases run until the hosts can be reached again; then any command finds out, and "
+                f"finishes or undoes it: invoke status --env {self._environment.name}",
+            )
         if failures:
             raise UnfinishedError(
                 f"release {self._release.id} is committed, but not recorded on {', '.join(failures)}",
@@ -294,12 +309,12 @@ class Rollout:
 
     async def _read_elsewhere(self) -> bytes:
         """The release's directory from a host that has it, as a tar."""
-        for target in self._targets:
-            if self._release.id in target.state.releases:
-                folder = f"{target.state.base}/sites/{target.site}/releases/{self._release.id}"
-                result = await target.host.run(["tar", "-C", folder, "-c", "."], timeout=60)
-                return result.check().stdout
-        raise HostError(f"no host has release {self._release.id}", where=self._environment.name)
+        if self._holder is None:
+            raise HostError(f"no host has release {self._release.id}", where=self._environment.name)
+        host, state = self._holder
+        folder = f"{state.base}/sites/{self._targets[0].site}/releases/{self._release.id}"
+        result = await host.run(["tar", "-C", folder, "-c", "."], timeout=60)
+        return result.check().stdout
 
     async def _phase(
         self,

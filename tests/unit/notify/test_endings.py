@@ -73,6 +73,11 @@ UNDONE = ReleaseError("release r2 was undone")
         (HostError("gone", where="web-1"), None, ("failed", "gone: web-1")),
         (asyncio.CancelledError(), outcome_of("switch", "commit", ended="released", reason=""), ("released", "")),
         (
+            asyncio.CancelledError(),
+            outcome_of("switch", "commit", ended="unfinished", reason=""),
+            ("unfinished", "interrupted while it was committed"),
+        ),
+        (
             UnfinishedError("can't be undone on web-1"),
             outcome_of("switch"),
             ("unfinished", "can't be undone on web-1;"),

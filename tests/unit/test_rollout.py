@@ -1,0 +1,100 @@
+"""How a release ends that is lost at its commit, and where an older one is read from. The scripts are the real ones."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import AsyncIterator, Sequence
+from io import BytesIO
+from typing import cast
+
+import pytest
+
+from portside.command import Result
+from portside.delivery import Delivery
+from portside.errors import HostError, UnfinishedError
+from portside.host.base import Host, Input
+from portside.host.local import LocalHost
+from portside.operations import _holder
+from portside.release import Role
+from portside.rollout import Rollout
+from portside.site import Site
+from portside.steps import Target
+from tests.unit import builders
+from tests.unit.standing_host import SITE, Said, StandingHost
+
+CONFIG = builders.config(bake=0)
+ENVIRONMENT = CONFIG.environment("prod")
+R2 = builders.release("r2", roles=(Role(name="web", replicas=1, stop_first=False),))
+
+
+class LosingHost(LocalHost):
+    """Its connection is lost at the commit, before that has come or before its answer."""
+
+    def __init__(self, name: str, *, arrives: bool) -> None:
+        super().__init__()
+        self.name = name
+        self._arrives = arrives
+
+    async def run(self, argv: Sequence[str], *, stdin: Input | None = None, timeout: float) -> Result:
+        commits = "portside-commit" in argv
+        if commits and not self._arrives:
+            raise HostError("gone", where=self.name)
+        result = await super().run(argv, stdin=stdin, timeout=timeout)
+        if commits:
+            raise HostError("gone", where=self.name)
+        return result
+
+
+@pytest.fixture
+async def home(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[StandingHost]:
+    folder = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setenv("PATH", f"{folder}/bin:/usr/bin:/bin")
+    made = StandingHost(folder)
+    async with made.listening():
+        yield made
+
+
+def rollout(*hosts: Host) -> Rollout:
+    """A rollback to a release that is warm: nothing is left but the switch, and the commit."""
+    operation = builders.operation(kind="rollback", release="r2", previous=None, warm=True, fresh=False, route="blue")
+    targets = [Target(host, SITE, "1", builders.state(), operation) for host in hosts]
+    return Rollout(CONFIG, ENVIRONMENT, R2, targets, Said(), files=None, delivery=cast(Delivery, None))
+
+
+@pytest.mark.parametrize("arrives", [False, True])
+async def test_where_no_host_says_that_it_committed_nobody_claims_it(home: StandingHost, arrives: bool) -> None:
+    lost = rollout(LosingHost("a", arrives=arrives), LosingHost("b", arrives=arrives))
+    with pytest.raises(UnfinishedError, match="nobody knows whether release r2 is committed"):
+        await lost.run()
+    assert lost.outcome.outcome == "unfinished"
+    assert (home.site / "current.json").exists() == arrives, "the next command finds out"
+
+
+async def test_one_host_that_committed_is_enough(home: StandingHost) -> None:
+    half = rollout(home.host, LosingHost("b", arrives=False))
+    with pytest.raises(UnfinishedError, match="release r2 is committed, but not recorded on b"):
+        await half.run()
+    assert half.outcome.outcome == "released"
+
+
+async def test_a_committed_release_is_released(home: StandingHost) -> None:
+    whole = rollout(home.host)
+    assert (await whole.run()).outcome == "released"
+
+
+async def test_a_release_is_read_from_a_host_that_is_not_rolled_back(home: StandingHost) -> None:
+    home.serves(R2)
+    new, states = LocalHost(), {"localhost": (await home.target()).state, "new": builders.state()}
+    new.name = "new"
+    site = Site(CONFIG, ENVIRONMENT, [new, home.host], {}, states, Said())
+    holder = _holder(site, R2)
+    assert holder is not None and holder[0] is home.host
+    target = Target(new, SITE, "1", states["new"], builders.operation())
+    reading = Rollout(
+        CONFIG, ENVIRONMENT, R2, [target], Said(), files=None, delivery=cast(Delivery, None), holder=holder
+    )
+    with tarfile.open(fileobj=BytesIO(await reading._read_elsewhere())) as tar:
+        assert "./release.json" in tar.getnames()
