@@ -136,6 +136,17 @@ find_containers() {
   [ -z "$found" ] || mapfile -t ids <<<"$found"
 }
 
+# Remove image $1, unless a release of any site here has it but release $2 of this one. What runs with it keeps it, too:
+# the Engine refuses.
+remove_image() {
+  local record others=()
+  for record in "$base"/sites/*/releases/*/release.json; do
+    [ "$record" = "$site/releases/$2/release.json" ] || others+=("$record")
+  done
+  ! grep -qsF "\"reference\":\"$1\"" "${others[@]}" /dev/null || return 0
+  timeout 60 docker image rm "$1" >/dev/null 2>&1 || true
+}
+
 # Remove container $1, which may not be there, but must not be there after this.
 remove_container() {
   local said

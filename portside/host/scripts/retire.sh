@@ -41,8 +41,8 @@ for pruned in "$@"; do
   IFS='=' read -r old image found <<<"$pruned"
   read -r -a ids <<<"$found"
   [ "${#ids[@]}" = 0 ] || docker rm -f "${ids[@]}" >/dev/null
-  # An image that something else uses stays: the Engine refuses. The folder goes last: by it both are found again.
-  [ "$image" = "-" ] || docker image rm "$image" >/dev/null 2>&1 || true
+  # The folder goes last: by it both are found again.
+  [ "$image" = "-" ] || remove_image "$image" "$old"
   rm -rf "${site:?}/releases/$old"
 done
 record "$end"

@@ -23,7 +23,7 @@ if [ "$old_slot" != "-" ] && manages; then
   for service in "${services[@]}"; do scale "$service" 0; done
 fi
 for pruned in "$@"; do
-  [ "${pruned#*=}" = "-" ] || timeout 60 docker image rm "${pruned#*=}" >/dev/null 2>&1 || true
+  [ "${pruned#*=}" = "-" ] || remove_image "${pruned#*=}" "${pruned%%=*}"
   rm -rf "${site:?}/releases/${pruned%%=*}"
 done
 if [ "$acts" = acts ]; then

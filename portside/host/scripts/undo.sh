@@ -32,13 +32,12 @@ fi
 [ "$new" = no ] || remove_container "$site_name-hook-$release"
 # A release that never served, and its image, if no other has it: failed ones would fill the disk one by one.
 forget() {
-  local image record others=("$base"/sites/*/releases/*/release.json)
+  local image record
   record=$(show "$site/releases/$1/release.json")
   rm -rf "${site:?}/releases/$1"
   image="${record#*\"reference\":\"}" image="${image%%\"*}"
   [ "$treatment" = remove ] && [ -n "$record" ] && [ -n "$image" ] || return 0
-  ! grep -qsF "\"reference\":\"$image\"" "${others[@]}" || return 0
-  docker image rm "$image" >/dev/null 2>&1 || true
+  remove_image "$image" "$1"
 }
 ids=()
 case "$treatment" in
