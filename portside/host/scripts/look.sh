@@ -13,7 +13,7 @@ declare -A port=([old]="$4" [new]="$9") readiness=([old]="$5" [new]="${10}")
 # counted last. In seconds since the epoch, with a fraction.
 declare -A served=() everything=() began=() counted=()
 
-# What Compose started doesn't change while a release is judged: a container that restarts ends it anyway.
+# What takes requests doesn't change while a release is judged: a container that restarts ends it anyway.
 find_side() {
   local side="$1" id name service address started seconds oldest=""
   [ "${release[$side]}" != "-" ] && [ -z "${everything[$side]:-}" ] || return 0
@@ -74,7 +74,11 @@ probe_side() {
 
 # Error lines of all containers of a side since they were counted last; the first time, of the last seconds.
 count_lines() {
-  local side="$1" now="$EPOCHREALTIME" from id some total=0 milliseconds
+  local side="$1" now="$EPOCHREALTIME" from id some found total=0 milliseconds
+  # After a canary its stop-first services are there as well.
+  if [ "$side" = new ] && found=$(containers "${slot[new]}" "${release[new]}" 2>/dev/null) && [ -n "$found" ]; then
+    everything[new]="${found//$'\n'/ }"
+  fi
   [ -n "${everything[$side]:-}" ] || return 0
   from="${counted[$side]:-}"
   if [ -z "$from" ]; then
