@@ -10,7 +10,7 @@ import pytest
 
 from portside.config import Config
 from portside.delivery import Delivery
-from portside.errors import UnfinishedError
+from portside.errors import PreflightError, UnfinishedError
 from portside.making import read_proxy
 from portside.operations import rollback_plan
 from portside.proxy import Door, with_site
@@ -96,6 +96,19 @@ async def test_where_nothing_serves_yet_the_domain_is_the_new_one_at_once(host: 
     surroundings, site, delivery = around(configured(domain=NEW), target)
     await surroundings.ensure(site, [target], R1, delivery)
     assert domains(host.kept) == [NEW]
+
+
+async def test_a_site_that_another_one_has_overtaken_is_refused_and_the_proxy_runs_with_what_is_kept(
+    host: StandingHost,
+) -> None:
+    host.runs_proxy("")
+    target = await host.target()
+    surroundings, site, delivery = around(configured(), target)
+    others = routed(configured()).replace("links-prod", "api-prod")
+    host.runs_proxy(others)
+    with pytest.raises(PreflightError, match="links-prod and api-prod are on one host"):
+        await surroundings.ensure(site, [target], R1, delivery)
+    assert host.kept.rstrip("\n") == host.loaded[-1].rstrip("\n") == others.rstrip("\n")
 
 
 async def test_a_rollback_starts_the_proxy_where_none_runs(host: StandingHost) -> None:
