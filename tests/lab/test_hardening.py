@@ -292,13 +292,16 @@ def test_a_bootstrap_mends_what_the_doctor_found(plain: Project) -> None:
 
 
 def test_what_people_set_in_daemon_json_stays_and_is_said(plain: Project) -> None:
-    root(plain, f"cp {daemon.FILE} /tmp/daemon; {set_in_daemon(daemon.LIVE_RESTORE, False)}")
+    kept = f"cp {daemon.FILE} /tmp/daemon; cp {upgrades.FILE} /tmp/upgrades"
+    root(plain, f"{kept}; {set_in_daemon(daemon.LIVE_RESTORE, False)}")
     try:
         said = bootstrap(plain)
-        assert said["outcome"] == "unchanged"
+        # An upgrade of Docker would now stop every container: it no longer installs itself.
+        assert [step["step"] for step in said["hosts"][plain.hosts[0].name]] == ["upgrades"]
         assert "live-restore" in said["notes"][0]
+        assert bootstrap(plain)["outcome"] == "unchanged"
     finally:
-        root(plain, f"cp /tmp/daemon {daemon.FILE}")
+        root(plain, f"cp /tmp/daemon {daemon.FILE}; cp /tmp/upgrades {upgrades.FILE}")
 
 
 def test_a_drop_in_of_somebody_elses_that_is_broken_stops_us_before_anything_is_changed(plain: Project) -> None:
