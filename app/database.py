@@ -6,12 +6,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from asyncpg import TargetServerAttributeNotMatched  # type: ignore[import-untyped]
 from sqlalchemy import event, exc
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.database_url import DatabaseUrl
 from app.settings import Settings
+
+READ_ONLY = "25006"
 
 
 class DatabaseUnavailableError(Exception):
@@ -43,7 +46,9 @@ class Database:
             hide_parameters=True,
             connect_args=_connect_arguments(url, timeout, statement_timeout, application_name),
         )
-        if not url.is_postgres:
+        if url.is_postgres:
+            event.listen(self.engine.sync_engine, "handle_error", _leave_a_server_that_only_reads)
+        else:
             event.listen(self.engine.sync_engine, "connect", _prepare_sqlite)
 
     @asynccontextmanager
@@ -80,24 +85,37 @@ class Database:
 
 
 def _means_unavailable(error: exc.DBAPIError) -> bool:
-    # SQLAlchemy sorts asyncpg's errors only roughly: shutting down, starting up, too many
-    # connections and lock time-outs arrive as plain DBAPIError with PostgreSQL's SQLSTATE.
+    # SQLAlchemy sorts asyncpg's errors only roughly: shutting down, starting up, too many connections, time-outs
+    # of locks and statements arrive as plain DBAPIError with PostgreSQL's SQLSTATE, and as an InternalError that
+    # of all hosts none is of the kind that target_session_attrs wants.
     # https://www.postgresql.org/docs/current/errcodes-appendix.html
     return (
         error.connection_invalidated
         or isinstance(error, (exc.OperationalError, exc.InterfaceError))
-        or _sqlstate(error).startswith(("08", "53", "55P03", "57P"))
+        or isinstance(_cause(error), TargetServerAttributeNotMatched)
+        or _sqlstate(error.orig).startswith(("08", READ_ONLY, "53", "55P03", "57"))
     )
 
 
+def _leave_a_server_that_only_reads(failure: ExceptionContext) -> None:
+    # After a failover the connections may lead to what is a standby now, and would stay there for ever.
+    if _sqlstate(failure.original_exception) == READ_ONLY:
+        failure.is_disconnect = True
+
+
 def _reason(error: exc.DBAPIError) -> str:
-    name = type(error.orig.__cause__ or error.orig).__name__ if error.orig else type(error).__name__
-    state = _sqlstate(error)
+    name = type(_cause(error)).__name__
+    state = _sqlstate(error.orig)
     return f"{name} ({state})" if state else name
 
 
-def _sqlstate(error: exc.DBAPIError) -> str:
-    return str(getattr(error.orig, "sqlstate", None) or "")
+def _cause(error: exc.DBAPIError) -> BaseException:
+    """What the driver said, rather than what SQLAlchemy makes of it."""
+    return (error.orig and error.orig.__cause__) or error.orig or error
+
+
+def _sqlstate(error: BaseException | None) -> str:
+    return str(getattr(error, "sqlstate", None) or "")
 
 
 def _connect_arguments(

@@ -74,7 +74,8 @@ class Readiness:
         if self._phase == "serving":
             async with self._asking:
                 if self._asked_at is None or self._clock() - self._asked_at >= CACHE_SECONDS:
-                    results = await asyncio.gather(*(_ask(check) for check in self._checks))
+                    known = {result.name: result.detail for result in self._results}
+                    results = await asyncio.gather(*(_ask(check, known.get(check.name)) for check in self._checks))
                     self._log_changes(results)
                     self._results, self._asked_at = tuple(results), self._clock()
         return Report(self._phase, self._results)
@@ -98,7 +99,8 @@ def database_checks(database: Database, *, timeout: float) -> list[Check]:
     return [Check("database", answers_with_usable_schema, timeout)]
 
 
-async def _ask(check: Check) -> CheckResult:
+async def _ask(check: Check, known: str | None) -> CheckResult:
+    """`known` is the detail of the answer before."""
     started = time.perf_counter()
     detail = ""
     # Not asyncio.timeout(), which waits until a cancelled probe has tidied up: on a connection that went
@@ -114,9 +116,10 @@ async def _ask(check: Check) -> CheckResult:
     except (DatabaseUnavailableError, SchemaError) as error:
         detail = str(error)
     except Exception as error:
-        # A check that is itself broken means not ready, and somebody has to see why.
-        logger.opt(exception=error).error("the check {} failed unexpectedly", check.name)
         detail = type(error).__name__
+        # A check that is itself broken means not ready, and somebody has to see why: once, not every second.
+        if detail != known:
+            logger.opt(exception=error).error("the check {} failed unexpectedly", check.name)
     finally:
         asking.cancel()
     seconds = round(time.perf_counter() - started, 6)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+from collections.abc import Callable
 from typing import Any
 
 import anyio.to_thread
@@ -137,6 +139,22 @@ async def test_a_dependency_that_is_not_critical_is_reported_only() -> None:
     report = await readiness.report()
     assert report.ready
     assert not report.results[0].ok
+
+
+async def test_a_check_that_is_broken_says_why_once_and_not_every_second(
+    log_lines: Callable[[], list[dict[str, Any]]],
+) -> None:
+    seconds = itertools.count()
+    dependency = Dependency(error=RuntimeError("broken"))
+    readiness = serving(Check("database", dependency, timeout=1), clock=lambda: float(next(seconds)))
+    for _ in range(5):
+        await readiness.report()
+    dependency.error = ValueError("otherwise")
+    for _ in range(5):
+        await readiness.report()
+    assert dependency.asked == 10
+    said = [line["exception.message"] for line in log_lines() if "exception.stacktrace" in line]
+    assert said == ["broken", "otherwise"]
 
 
 @pytest.mark.parametrize("path", ["/health", "/readiness", "/metrics"])
