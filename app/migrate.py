@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TextIO
 
 from loguru import logger
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, event, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.database import Database, DatabaseUnavailableError
@@ -24,7 +25,9 @@ from app.settings import Settings, load_settings_or_exit
 
 # Any fixed number: the name of the lock that migrations of this service share.
 ADVISORY_LOCK = 7_311_014_229
+ASK_AGAIN_AFTER = 0.25
 LOCK_TIMEOUT = "5s"
+MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def main() -> int:
@@ -37,7 +40,9 @@ def main() -> int:
         logger.critical("the database can't be used, or a lock wasn't free in time: {}", unavailable)
         return 1
     except Exception:
-        logger.opt(exception=True).critical("the migration failed and was rolled back")
+        logger.opt(exception=True).critical(
+            "the migration failed: what it did in a transaction was rolled back, the rest stays"
+        )
         return 1
     return 0
 
@@ -82,14 +87,21 @@ def _run_alembic(connection: Connection) -> None:
     from alembic.config import Config  # noqa: PLC0415
 
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection
+    if connection.dialect.name == "postgresql":
+        event.listen(connection, "begin", _limit_lock_waits)
     command.upgrade(config, "head")
+
+
+def _limit_lock_waits(connection: Connection) -> None:
+    # Without effect outside of a transaction, where an index is built that has to wait for all older transactions.
+    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
 
 
 @asynccontextmanager
 async def _alone(connection: AsyncConnection, *, wait: float) -> AsyncIterator[None]:
-    """Whoever comes second waits, and then finds nothing left to do."""
+    """Whoever comes second waits, and then finds nothing left to do. Raises DatabaseUnavailableError after `wait` s."""
     if connection.dialect.name != "postgresql":
         lock = await asyncio.to_thread(_lock_file, Path(f"{connection.engine.url.database}.lock"))
         try:
@@ -97,17 +109,25 @@ async def _alone(connection: AsyncConnection, *, wait: float) -> AsyncIterator[N
         finally:
             lock.close()
         return
-    # Held by the session, not by a transaction, so that a migration may commit in between.
-    await connection.execute(text(f"SET lock_timeout = {int(wait * 1000)}"))
-    await connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ADVISORY_LOCK})
-    await connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
-    await connection.commit()
+    await _take_advisory_lock(connection, wait=wait)
     try:
         yield
     finally:
         await connection.rollback()
         await connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": ADVISORY_LOCK})
         await connection.commit()
+
+
+async def _take_advisory_lock(connection: AsyncConnection, *, wait: float) -> None:
+    deadline = time.monotonic() + wait
+    # Held by the session, not by a transaction, so that a migration may commit in between. Asked for again and again:
+    # who waits inside a statement holds a snapshot, and an index that is built concurrently would wait for that.
+    while not (await connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": ADVISORY_LOCK})).scalar():
+        await connection.commit()
+        if time.monotonic() >= deadline:
+            raise DatabaseUnavailableError(f"another migration is still running after {wait:g} s (MIGRATION_WAIT)")
+        await asyncio.sleep(ASK_AGAIN_AFTER)
+    await connection.commit()
 
 
 def _lock_file(path: Path) -> TextIO:

@@ -136,7 +136,7 @@ async def test_several_migrations_at_once_all_succeed(postgres_url: str, sql: as
 
 async def test_a_migration_does_not_wait_for_ever_for_another_one(postgres_url: str, sql: asyncpg.Connection) -> None:
     await sql.execute("SELECT pg_advisory_lock($1)", ADVISORY_LOCK)
-    with pytest.raises(Exception, match="55P03"):
+    with pytest.raises(DatabaseUnavailableError, match="MIGRATION_WAIT"):
         await migrate(settings_for(postgres_url, MIGRATION_WAIT=0.2))
     await sql.execute("SELECT pg_advisory_unlock($1)", ADVISORY_LOCK)
     await migrate(settings_for(postgres_url))
