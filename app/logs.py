@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
 import sys
+import time
 import traceback
+from contextlib import suppress
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 STDOUT = 1
 # The end of a traceback names the error; the start of a very long one is the least useful part.
 MAX_TRACEBACK = 16_000
+# Seconds that a line waits for other processes' lines. A torn line is better than a worker that stands still.
+MAX_TURN = 1.0
 
 # What they say below WARNING is for their authors; aiosqlite would even log the values of statements.
 CHATTY = ("aiosqlite", "asyncio", "alembic.runtime.plugins")
@@ -105,10 +110,40 @@ def _stacktrace(kind: type[BaseException] | None, error: BaseException | None, t
 
 def write_line(fields: dict[str, Any]) -> None:
     """The only way to stdout. Raises OSError when nobody reads there any more."""
-    # One write per line: workers share this pipe, and a buffered stream would cut lines anywhere.
     line = redact(_serialized(fields))
-    while line:
-        line = line[os.write(STDOUT, line) :]
+    _wait_for_turn()
+    try:
+        while line:
+            line = line[os.write(STDOUT, line) :]
+    finally:
+        _end_turn()
+
+
+def _wait_for_turn() -> None:
+    """Workers share this pipe: while one writes a line, the others wait.
+
+    A pipe takes only 4,096 bytes at once for sure; where it is full, a traceback goes in piece by piece, and others'
+    lines would go between. The lock is this process's own although the pipe is shared, and ends with the process.
+    """
+    deadline = time.monotonic() + MAX_TURN
+    while not _locked() and time.monotonic() < deadline:
+        time.sleep(0.001)
+
+
+def _locked() -> bool:
+    try:
+        fcntl.lockf(STDOUT, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        # What can't be locked is written to all the same.
+        return True
+    return True
+
+
+def _end_turn() -> None:
+    with suppress(OSError):
+        fcntl.lockf(STDOUT, fcntl.LOCK_UN)
 
 
 def _log_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -5,16 +5,23 @@ from __future__ import annotations
 import logging
 import os
 import re
+import subprocess
+import sys
+import time
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from loguru import logger
 
+from app.logs import MAX_TURN, write_line
 from app.main import create_app
 from app.settings import Settings
 
+ROOT = Path(__file__).parents[3]
 Lines = Callable[[], list[dict[str, Any]]]
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 SPAN = "b7ad6b7169203331"
@@ -58,6 +65,68 @@ def test_a_traceback_is_inside_the_line_and_holds_no_values_of_variables(log_lin
 def test_what_json_does_not_know_is_still_logged(log_lines: Lines) -> None:
     logger.bind(thing=object(), pair={1, 2}).info("line\nbreak \ud83d and \x00")
     assert len(log_lines()) == 1
+
+
+WRITER = """
+import sys
+from app.logs import write_line
+print("here", file=sys.stderr, flush=True)
+sys.stdin.read()
+for _ in range(40):
+    write_line({"by": sys.argv[1] * int(sys.argv[2])})
+"""
+STOPPED = """
+import os, signal
+from app.logs import _wait_for_turn
+_wait_for_turn()
+os.kill(os.getpid(), signal.SIGSTOP)
+"""
+
+
+def python(program: str, *arguments: str, stdout: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", program, *arguments]
+    return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=stdout, stderr=subprocess.PIPE)
+
+
+def test_lines_of_several_processes_do_not_mix_where_the_pipe_is_full() -> None:
+    """A pipe holds 64 kB: of long lines it takes pieces, short ones would go between."""
+    reading, writing = os.pipe()
+    writers = [python(WRITER, by, length, stdout=writing) for by, length in (("a", "12000"), ("b", "9000"), ("c", "9"))]
+    os.close(writing)
+    for writer in writers:
+        assert writer.stderr and writer.stderr.readline() == b"here\n"
+    for writer in writers:
+        assert writer.stdin
+        writer.stdin.close()
+    written = b""
+    while piece := os.read(reading, 16384):
+        written += piece
+        time.sleep(0.0005)
+    os.close(reading)
+    assert [writer.wait(10) for writer in writers] == [0, 0, 0]
+    assert Counter(written.splitlines()) == {
+        b'{"by":"' + b"a" * 12000 + b'"}': 40,
+        b'{"by":"' + b"b" * 9000 + b'"}': 40,
+        b'{"by":"' + b"c" * 9 + b'"}': 40,
+    }
+
+
+def test_a_process_that_stands_still_with_its_turn_keeps_nobody_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    monkeypatch.setattr("app.logs.STDOUT", writing)
+    stopped = python(STOPPED, stdout=writing)
+    os.waitid(os.P_PID, stopped.pid, os.WSTOPPED)
+    began = time.monotonic()
+    write_line({"a": 1})
+    assert MAX_TURN <= time.monotonic() - began < MAX_TURN + 5
+    stopped.kill()
+    stopped.wait(10)
+    began = time.monotonic()
+    write_line({"b": 2})
+    assert time.monotonic() - began < MAX_TURN
+    assert os.read(reading, 100) == b'{"a":1}\n{"b":2}\n'
+    os.close(reading)
+    os.close(writing)
 
 
 async def test_a_request_leaves_one_access_line(client: httpx.AsyncClient, log_lines: Lines) -> None:
