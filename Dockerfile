@@ -69,7 +69,7 @@ EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=4s --start-period=60s --start-interval=0.3s --retries=3 \
     CMD ["/opt/venv/bin/python", "-m", "app.healthcheck"]
 ENTRYPOINT ["/opt/venv/bin/python"]
-CMD ["-m", "gunicorn", "-c", "app/gunicorn.conf.py", "app.asgi:app"]
+CMD ["-m", "app.web", "-c", "app/gunicorn.conf.py", "app.asgi:app"]
 COPY --from=dependencies /layer/ /
 WORKDIR /srv
 # Application code comes last: changing it changes this layer and no other.

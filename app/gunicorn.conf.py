@@ -1,5 +1,5 @@
 # ruff: noqa: N999, E402 - Gunicorn's usual file name; the order of its lines matters
-"""Read by Gunicorn: `python -m gunicorn -c app/gunicorn.conf.py app.asgi:app`. Top to bottom, once.
+"""Read by Gunicorn: `python -m app.web -c app/gunicorn.conf.py app.asgi:app`. Top to bottom, once.
 
 Durations nest: requests in flight (request_grace) < Gunicorn's patience (GRACE_PERIOD) < the container
 runtime's (`stop_grace_period`), so that each layer can finish what it does before the next one kills it.

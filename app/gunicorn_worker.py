@@ -25,6 +25,8 @@ class Worker(UvicornWorker):  # type: ignore[misc]
         "http": "httptools",
         "server_header": False,
         "ws": "none",
+        # Gunicorn's are meant. Uvicorn would read WEB_CONCURRENCY, and take fewer ways to write it.
+        "workers": 1,
     }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -13,6 +13,7 @@ from typing import Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableError
 
 from app.database_url import DatabaseUrl, DatabaseUrlError
 
@@ -102,6 +103,12 @@ def load_settings() -> Settings:
             for error in invalid.errors(include_input=False, include_url=False, include_context=False)
         ]
         raise SettingsError("; ".join(problems)) from None
+    except UnreadableError as unreadable:
+        # It names the setting, not the value.
+        raise SettingsError(
+            f"{unreadable}: {type(unreadable.__cause__).__name__}; "
+            f"a file in {SECRETS} has to hold UTF-8, and this process has to be allowed to read it"
+        ) from None
 
 
 def load_settings_or_exit() -> Settings:

@@ -133,7 +133,7 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServ
             "APP_RELEASE": "r1",
             **env,
         }
-        command = [sys.executable, "-m", "gunicorn", "-c", "app/gunicorn.conf.py", app]
+        command = [sys.executable, "-m", "app.web", "-c", "app/gunicorn.conf.py", app]
         began = time.monotonic()
         with out.open("wb") as stdout, err.open("wb") as stderr:
             process = subprocess.Popen(

@@ -76,6 +76,14 @@ def test_it_is_ready_soon_after_the_start(server: Any, eventually: Eventually) -
     eventually(lambda: len(server.worker_pids()) == 2)
 
 
+@pytest.mark.parametrize(("written", "workers"), [("", 1), ("2.0", 2)])
+def test_the_number_of_workers_may_be_written_as_the_settings_take_it(
+    start_server: Callable[..., Any], eventually: Eventually, written: str, workers: int
+) -> None:
+    server = start_server(WEB_CONCURRENCY=written)
+    eventually(lambda: len(server.worker_pids()) >= workers)
+
+
 def exits(server: Any) -> dict[str, float]:
     """By reason, those that have happened. Nothing when the worker that is asked is just ending."""
     counted = {}

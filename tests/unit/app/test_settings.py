@@ -118,14 +118,14 @@ def test_the_log_level_may_be_written_in_any_case(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize(
     "command",
-    [["gunicorn", "-c", "app/gunicorn.conf.py", "app.asgi:app"], ["app.worker"], ["app.migrate"]],
+    [["app.web", "-c", "app/gunicorn.conf.py", "app.asgi:app"], ["app.worker"], ["app.migrate"]],
     ids=["web", "worker", "migrate"],
 )
 def test_a_wrong_setting_ends_every_role_with_one_json_line(command: list[str]) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", *command],
         cwd=ROOT,
-        env={"DATABASE_URL": "mysql://links:hunter2@db/links", "PORT": "x"},
+        env={"DATABASE_URL": "mysql://links:hunter2@db/links", "PORT": "x", "WEB_CONCURRENCY": "auto"},
         capture_output=True,
         text=True,
         timeout=20,
@@ -136,6 +136,7 @@ def test_a_wrong_setting_ends_every_role_with_one_json_line(command: list[str]) 
     message = json.loads(line)["message"]
     assert "DATABASE_URL: expected a URL that starts with" in message
     assert "PORT: " in message
+    assert "WEB_CONCURRENCY: " in message
     assert ended.stderr == ""
     assert "hunter2" not in ended.stdout
 
@@ -147,3 +148,14 @@ def test_a_secret_may_be_a_file_and_a_variable_comes_before_it(tmp_path: Path, m
     assert load_settings().database.url == "postgresql+asyncpg://u:p@db/links"
     monkeypatch.setenv("DATABASE_URL", "postgresql://u:p@other/links")
     assert load_settings().database.url == "postgresql+asyncpg://u:p@other/links"
+
+
+def test_a_secret_that_cannot_be_read_is_named_and_not_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.settings.SECRETS", tmp_path)
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    (tmp_path / "DATABASE_URL").write_bytes(b"postgresql://u:hunter2@db/\xff")
+    with pytest.raises(SettingsError, match=f"database_url.*UnicodeDecodeError.*{tmp_path}") as refused:
+        load_settings()
+    assert "hunter2" not in str(refused.value)
