@@ -60,20 +60,28 @@ class DatabaseUrl:
         """Accept postgres://, postgresql:// and sqlite:///; raise DatabaseUrlError for the rest."""
         try:
             parts = urlsplit(text)
-            port = parts.port
+            credentials, at, hosts = parts.netloc.rpartition("@")
+            ports = [urlsplit(f"//{host}").port for host in hosts.split(",")]
         except ValueError:
             raise DatabaseUrlError("not a URL; expected postgresql://user:password@host/name") from None
         if parts.scheme in {"sqlite", "sqlite+aiosqlite"}:
-            return cls.for_file(Path(parts.path.removeprefix("/") or "links.db"))
+            file = parts.path.removeprefix("/") or "links.db"
+            if file == ":memory:":
+                raise DatabaseUrlError("SQLite needs a file here, for all processes: sqlite:////data/links.db")
+            return cls.for_file(Path(file))
         if parts.scheme not in POSTGRES_SCHEMES:
             raise DatabaseUrlError("expected a URL that starts with postgresql://, postgres:// or sqlite:///")
         if not parts.path.strip("/"):
             raise DatabaseUrlError("the database's name is missing at the end of the URL")
-        if port == 0:
+        if 0 in ports:
             raise DatabaseUrlError("port 0 can't be connected to")
         parameters = _parameters(parts.query)
+        if len(ports) > 1:
+            parameters.setdefault("host", hosts)
+        # As with libpq, hosts after the ? come before the one in front. SQLAlchemy would have it the other way round.
+        netloc = f"{credentials}{at}" if "host" in parameters else parts.netloc
         pooler = urlencode({name: parameters.pop(name) for name in POOLER_PARAMETERS & set(parameters)})
-        url = f"postgresql+asyncpg://{parts.netloc}{parts.path}{'?' if pooler else ''}{pooler}"
+        url = f"postgresql+asyncpg://{netloc}{parts.path}{'?' if pooler else ''}{pooler}"
         return cls(url, is_postgres=True, dsn=f"postgresql:///?{urlencode(parameters)}" if parameters else "")
 
 

@@ -68,3 +68,10 @@ async def test_a_statement_that_the_server_ends_for_its_length_is_a_503(
     async with serving(f"{postgres_url}?statement_timeout=300") as client, sql.transaction():
         await sql.execute("SELECT 1 FROM links WHERE slug = 'held' FOR UPDATE")
         assert (await client.get("/held")).status_code == 503
+
+
+@pytest.mark.usefixtures("sql")
+async def test_of_several_hosts_one_that_answers_is_enough(postgres_url: str) -> None:
+    async with serving(postgres_url.replace("@", "@127.0.0.1:1,")) as client:
+        assert (await client.get("/readiness")).status_code == 200
+        assert (await client.get("/links")).status_code == 200

@@ -36,13 +36,25 @@ def test_database_urls_are_taken_as_people_write_them(text: str, url: str) -> No
         ("sslmode=verify-full&sslrootcert=/etc/hosts", "postgresql:///?sslmode=verify-full&sslrootcert=%2Fetc%2Fhosts"),
         ("channel_binding=require&connect_timeout=10", ""),
         ("user=u&password=p&options=-c%20a%3Db", "postgresql:///?user=u&password=p&options=-c+a%3Db"),
-        ("host=a:1&host=b:2", "postgresql:///?host=a%3A1%2Cb%3A2"),
-        ("application_name=x&host=/cloudsql/a:b", "postgresql:///?application_name=x&host=%2Fcloudsql%2Fa%3Ab"),
     ],
 )
 def test_parameters_reach_asyncpg_as_libpq_has_them(query: str, dsn: str) -> None:
     parsed = DatabaseUrl.parse(f"postgresql://db/links?{query}")
     assert (parsed.url, parsed.dsn) == ("postgresql+asyncpg://db/links", dsn)
+
+
+@pytest.mark.parametrize(
+    ("text", "dsn"),
+    [
+        ("postgresql://u:p@a,b/links", "postgresql:///?host=a%2Cb"),
+        ("postgresql://u:p@a:1,b:2/links", "postgresql:///?host=a%3A1%2Cb%3A2"),
+        ("postgresql://u:p@/links?host=a:1&host=b:2", "postgresql:///?host=a%3A1%2Cb%3A2"),
+        ("postgresql://u:p@a/links?host=/cloudsql/a:b", "postgresql:///?host=%2Fcloudsql%2Fa%3Ab"),
+    ],
+)
+def test_several_hosts_and_a_socket_may_be_named_as_libpq_has_them(text: str, dsn: str) -> None:
+    parsed = DatabaseUrl.parse(text)
+    assert (parsed.url, parsed.dsn) == ("postgresql+asyncpg://u:p@/links", dsn)
 
 
 def test_what_is_sqlalchemy_s_own_stays_in_its_url() -> None:
@@ -66,7 +78,18 @@ def test_a_parameter_that_nobody_would_heed_is_refused(query: str, said: str) ->
     assert str(refused.value) == said
 
 
-@pytest.mark.parametrize("text", ["mysql://db/links", "links", "postgresql://db", "postgresql://u:p4ss@[::1/x"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mysql://db/links",
+        "links",
+        "postgresql://db",
+        "postgresql://u:p4ss@[::1/x",
+        "postgresql://u:p4ss@a:1,b:p4ss/x",
+        "postgresql://u:p4ss@a,b:0/x",
+        "sqlite:///:memory:",
+    ],
+)
 def test_an_unusable_database_url_is_refused_without_repeating_it(text: str) -> None:
     with pytest.raises(DatabaseUrlError) as refused:
         DatabaseUrl.parse(text)
