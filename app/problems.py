@@ -10,8 +10,10 @@ from typing import Any
 import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from loguru import logger
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from app.database import DatabaseUnavailableError
 from app.links.cursor import CursorError
@@ -99,7 +101,17 @@ async def _answer_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class
     phrase = HTTPStatus(error.status_code).phrase
     detail = error.detail if error.detail != phrase else ""
-    return Problem(error.status_code, detail, headers=dict(error.headers or {})).response(request.url.path)
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(sorted(_methods_of(request)))
+    return Problem(error.status_code, detail, headers=headers).response(request.url.path)
+
+
+def _methods_of(request: Request) -> set[str]:
+    """Of all routes that have this path. The router names only those of the first."""
+    routes = iter_route_contexts(request.app.router.routes)
+    found = [route.methods or set() for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return set().union(*found)
 
 
 async def _answer_invalid(request: Request, error: Exception) -> Response:

@@ -37,6 +37,7 @@ async def create_link(new: NewLink, response: Response, links: Store, now: Now) 
     return LinkView.model_validate(link)
 
 
+@router.head("/links", include_in_schema=False)
 @router.get("/links", responses=documented(422, 503))
 async def list_links(
     links: Store,
@@ -54,6 +55,7 @@ async def list_links(
     )
 
 
+@router.head("/links/{slug}", include_in_schema=False)
 @router.get("/links/{slug}", responses=documented(404, 503))
 async def get_link(slug: str, links: Store) -> LinkView:
     """One link, with how often it was followed."""
@@ -69,5 +71,14 @@ async def delete_link(slug: str, links: Store) -> None:
 @router.get("/{slug}", status_code=307, response_class=Response, responses=documented(404, 410, 503))
 async def follow_link(slug: str, links: Store, now: Now) -> Response:
     """Go where the link points. The answer isn't cached, so that every visit counts."""
-    target = await links.follow(slug, now=now)
+    return _redirect(await links.follow(slug, now=now))
+
+
+@router.head("/{slug}", include_in_schema=False)
+async def look_at_link(slug: str, links: Store, now: Now) -> Response:
+    """What link checkers ask: the answer is a visitor's, but nobody visits."""
+    return _redirect(await links.target(slug, now=now))
+
+
+def _redirect(target: str) -> Response:
     return Response(status_code=307, headers={"Location": target, "Cache-Control": "no-store"})

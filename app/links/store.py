@@ -79,6 +79,13 @@ class LinkStore:
             exists = (await connection.execute(select(Link.id).where(Link.slug == slug))).one_or_none()
         raise LinkExpiredError(slug) if exists else LinkNotFoundError(slug)
 
+    async def target(self, slug: str, *, now: datetime) -> str:
+        """Where a link points, without a hit. Raises LinkNotFoundError, LinkExpiredError."""
+        link = await self.get(slug)
+        if link.expires_at is not None and link.expires_at <= now:
+            raise LinkExpiredError(slug)
+        return link.url
+
     async def get(self, slug: str) -> StoredLink:
         """Raises LinkNotFoundError. An expired link is still there to look at until it is deleted."""
         if not is_well_formed(slug):

@@ -43,6 +43,16 @@ async def test_a_created_link_says_where_it_is_and_redirects(client: httpx.Async
     assert followed.headers["cache-control"] == "no-store"
 
 
+async def test_head_is_answered_like_get_and_counts_no_hit(client: httpx.AsyncClient, app: Any) -> None:
+    await create(client, slug="mine", expires_at=in_one_hour())
+    looked = await client.head("/mine")
+    assert (looked.status_code, looked.headers["location"]) == (307, TARGET)
+    assert (await client.get("/links/mine")).json()["hits"] == 0
+    await expire(app, "mine")
+    paths = ("/mine", "/unknown", "/links", "/links/mine", "/links/unknown")
+    assert [(await client.head(path)).status_code for path in paths] == [410, 404, 200, 200, 404]
+
+
 async def test_a_chosen_slug_is_kept(client: httpx.AsyncClient) -> None:
     assert (await create(client, slug="my-Slug_1")).json()["slug"] == "my-Slug_1"
 
