@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[3]
 STATUS = {"/health": 200, "/readiness": 503}
@@ -63,6 +65,17 @@ def test_nobody_listening_is_unhealthy() -> None:
 
 def test_a_worker_without_a_heartbeat_is_unhealthy(tmp_path: Path) -> None:
     assert check("worker", HEARTBEAT_FILE=str(tmp_path / "none")).returncode == 1
+
+
+def test_the_shipped_worker_is_asked_for_its_heartbeat(tmp_path: Path) -> None:
+    compose = yaml.safe_load((ROOT / "compose" / "app.yaml").read_text())
+    asked = compose["services"]["worker"]["healthcheck"]["test"]
+    assert json.dumps(asked[1:4]) in (ROOT / "Dockerfile").read_text()
+    beat = tmp_path / "beat"
+    beat.touch()
+    assert check(*asked[4:], HEARTBEAT_FILE=str(beat)).returncode == 0
+    beat.unlink()
+    assert check(*asked[4:], HEARTBEAT_FILE=str(beat)).returncode == 1
 
 
 def test_it_imports_none_of_the_service() -> None:
