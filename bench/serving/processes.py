@@ -39,7 +39,7 @@ class Side:
         return [sys.executable, "-m", *(word.format(port=port) for word in self.argv)]
 
 
-PRODUCTION = Side("production", ("gunicorn", "-c", "app/gunicorn.conf.py", "bench.serving.production:app"))
+PRODUCTION = Side("production", ("app.web", "-c", "app/gunicorn.conf.py", "bench.serving.production:app"))
 BARE = Side(
     "bare Uvicorn",
     (

@@ -77,7 +77,7 @@ def service(home: Path, **environment: str) -> Iterator[tuple[httpx.Client, Call
     settings = {"PORT": str(port), "APP_RELEASE": "r1", "WEB_CONCURRENCY": "1"}
     with (home / "stdout").open("wb") as stdout, (home / "stderr").open("wb") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", "-c", "app/gunicorn.conf.py", "tests.lab.guarded:app"],
+            [sys.executable, "-m", "app.web", "-c", "app/gunicorn.conf.py", "tests.lab.guarded:app"],
             env={**paths, **settings, **environment},
             cwd=REPOSITORY,
             stdout=stdout,

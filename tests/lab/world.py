@@ -131,7 +131,7 @@ class World:
                 "WEB_CONCURRENCY": "2",
                 "TMPDIR": str(self._home / release),
             }
-            argv = [sys.executable, "-m", "gunicorn", "-c", "app/gunicorn.conf.py", "app.asgi:app"]
+            argv = [sys.executable, "-m", "app.web", "-c", "app/gunicorn.conf.py", "app.asgi:app"]
             self._start(release, argv, {**settings, **own})
         for release in (OLD, NEW):
             self._wait_for(f"{self.url(release)}/readiness")
