@@ -121,7 +121,7 @@ async def rollback(
         swarm = await _swarm(site, only)
         names = site.chosen(only)
         release = rollback_target(site, to, names)
-        plan = rollback_plan(release, {name: site.states[name] for name in names})
+        plan = would_roll_back(site, to, only=only)
         for doubt in doubts(config, environment, release.image):
             reporter.say(doubt)
         if not await confirm(plan):
@@ -147,6 +147,12 @@ async def rollback(
             outcome = await _finished(rollout, site)
         await watch.announce(outcome)
         return outcome
+
+
+def would_roll_back(site: Site, to: str | None, *, only: str | None) -> Plan:
+    """What a rollback would change as things are. Raises ConfigError where there is nothing to go back to."""
+    names = site.chosen(only)
+    return rollback_plan(rollback_target(site, to, names), {name: site.states[name] for name in names})
 
 
 def _holder(site: Site, release: Release) -> tuple[Host, State] | None:

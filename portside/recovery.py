@@ -105,6 +105,12 @@ def left_behind(states: Mapping[str, State]) -> Unfinished | None:
     return unfinished({host: state.journal for host, state in states.items()}, committed)
 
 
+def abandoned(states: Mapping[str, State]) -> Unfinished | None:
+    """What is unfinished, and nobody alive is at."""
+    held = any(state.holder is not None and state.holder.expires > state.clock for state in states.values())
+    return None if held else left_behind(states)
+
+
 def _teller(notices: Notices, found: Unfinished, states: Mapping[str, State]) -> Callable[[NewsKind, str], None]:
     release = next((known for state in states.values() if (known := state.releases.get(found.any.release))), None)
 

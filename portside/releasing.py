@@ -13,11 +13,11 @@ from portside.errors import ConfigError, PortsideError
 from portside.fleet import connected, read_states, ready_to_connect
 from portside.image.build import read_source
 from portside.making import Draft, draft
-from portside.operations import common_release, deploy, rollback
+from portside.operations import common_release, deploy, rollback, would_roll_back
 from portside.operators import operator
 from portside.outcome import Outcome
 from portside.plan import Change, Plan, make_plan
-from portside.recovery import Recovered
+from portside.recovery import Recovered, abandoned
 from portside.report import timed
 from portside.shipping import build, planned, shipped
 from portside.site import Site
@@ -54,7 +54,12 @@ def rollback_command(env: str, *, to: str | None, host: str | None, dry_run: boo
     async def act(terminal: Terminal) -> int:
         config = project(env)
         environment = config.environment(env)
-        asking = _Asking(terminal, environment, yes=yes, dry_run=dry_run)
+        if dry_run:
+            site = await _looked(config, environment, terminal)
+            plan = would_roll_back(site, to, only=host)
+            terminal.result(plan_data(plan), plan_text(plan))
+            return 0
+        asking = _Asking(terminal, environment, yes=yes)
         outcome = await rollback(config, environment, terminal.reporter, to=to, confirm=asking, only=host)
         if isinstance(outcome, Recovered):
             terminal.result(
@@ -63,7 +68,7 @@ def rollback_command(env: str, *, to: str | None, host: str | None, dry_run: boo
             )
         elif outcome is not None:
             _show_outcome(terminal, outcome, env)
-        elif not dry_run:
+        else:
             terminal.result(*_declined(env))
         return 0
 
@@ -127,26 +132,31 @@ async def _show_plan(made: Draft, terminal: Terminal) -> bool:
     """Print what a deploy would change; whether anything would."""
     config, environment = made.config, made.environment
     surroundings = await Surroundings.read(config, environment)
-    async with connected(environment, watched=lambda host: timed(terminal.reporter, host, "connect")) as hosts:
-        states = await read_states(hosts, config.site(environment), full=False)
-    site = Site(config, environment, hosts, {}, states, terminal.reporter)
-    release = made.release(previous=common_release(states), created=datetime.now(UTC))
-    plan = make_plan(surroundings.desired(release, site), states)
+    site = await _looked(config, environment, terminal)
+    release = made.release(previous=common_release(site.states), created=datetime.now(UTC))
+    plan = make_plan(surroundings.desired(release, site), site.states)
     terminal.result(plan_data(plan), plan_text(plan))
     return plan.changes
 
 
-class _Asking:
-    """Shows a plan, and asks whether it is to be; `declined` when it wasn't. A dry run only shows it."""
+async def _looked(config: Config, environment: Environment, terminal: Terminal) -> Site:
+    """The hosts as they are, with nothing locked: somebody only wants to see."""
+    async with connected(environment, watched=lambda host: timed(terminal.reporter, host, "connect")) as hosts:
+        states = await read_states(hosts, config.site(environment), full=False)
+    if left := abandoned(states):
+        begun = f"{left.any.kind} of {left.any.release}"
+        terminal.reporter.say(f"A {begun} was not ended: the next command {'ends' if left.committed else 'undoes'} it.")
+    return Site(config, environment, hosts, {}, states, terminal.reporter)
 
-    def __init__(self, terminal: Terminal, environment: Environment, *, yes: bool, dry_run: bool = False) -> None:
-        self._terminal, self._environment, self._yes, self._dry_run = terminal, environment, yes, dry_run
+
+class _Asking:
+    """Shows a plan, and asks whether it is to be; `declined` when it wasn't."""
+
+    def __init__(self, terminal: Terminal, environment: Environment, *, yes: bool) -> None:
+        self._terminal, self._environment, self._yes = terminal, environment, yes
         self.declined = False
 
     async def __call__(self, plan: Plan) -> bool:
-        if self._dry_run:
-            self._terminal.result(plan_data(plan), plan_text(plan))
-            return False
         self._terminal.reporter.say(plan_text(plan))
         question = f"Release {plan.release} to {self._environment.name}?"
         self.declined = not await self._terminal.agreed(question, self._environment, yes=self._yes)

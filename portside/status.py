@@ -14,7 +14,7 @@ from portside.errors import PortsideError
 from portside.facts import State
 from portside.fleet import reached, read_states, together
 from portside.journal import Entry
-from portside.recovery import Recovered, left_behind
+from portside.recovery import Recovered, abandoned, left_behind
 from portside.site import opened
 
 # A host that can't be reached makes `status` end with this, after showing the others (exit-codes: HostError).
@@ -27,7 +27,7 @@ def status_command(env: str, *, machine: bool) -> None:
         environment = config.environment(env)
         states, failures = await _states(config, environment)
         recovered = Recovered()
-        if not failures and _left_behind(states):
+        if not failures and abandoned(states):
             async with opened(config, environment, terminal.reporter, operation="status", full=False) as site:
                 states, recovered = site.states, site.recovered
         following = next_step(states, failures, recovered, env, swarm=environment.swarm)
@@ -137,12 +137,6 @@ async def _states(config: Config, environment: Environment) -> tuple[dict[str, S
     if unexpected:
         raise unexpected[0]
     return states, failures
-
-
-def _left_behind(states: Mapping[str, State]) -> bool:
-    """Something is unfinished, and nobody alive is at it."""
-    held = any(state.holder is not None and state.holder.expires > state.clock for state in states.values())
-    return not held and left_behind(states) is not None
 
 
 def state_data(state: State) -> dict[str, Any]:

@@ -28,6 +28,14 @@ def test_rollback_to_a_named_release(project: Project) -> None:
     assert "names no release" in unknown.all
 
 
+def test_a_dry_run_of_a_rollback_locks_nothing_and_changes_nothing(project: Project) -> None:
+    _, second = (project.deploy(image=project.image(version)).data["release"] for version in "12")
+    project.invoke("lock", "--env", "lab")
+    assert project.invoke("rollback", "--env", "lab", "--json", "--dry-run").data["changes"] is True
+    project.invoke("unlock", "--env", "lab")
+    assert httpx.get(project.url()).json()["release"] == second
+
+
 def test_rollback_restores_env_and_compose_of_that_release(project: Project) -> None:
     project.deploy()
     project.environment["env"] = {"GREETING": "changed"}
