@@ -15,7 +15,8 @@ from portside.compose_configs import read_configs, shipped_name
 from portside.config import FILE, Config, Environment
 from portside.errors import ConfigError
 from portside.interpolation import named_variables
-from portside.proxy import proxy_compose, published, tasks_of, upstreams
+from portside.proxy import tasks_of, upstreams
+from portside.proxy_ports import proxy_compose, published
 from portside.release import (
     Image,
     Release,

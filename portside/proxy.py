@@ -9,17 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import yaml
-
 from portside.config import Config, Environment
-from portside.errors import ConfigError, PreflightError
+from portside.errors import PreflightError
 from portside.release import Release, Slot, other
 
 # Where the routes folder is inside the container (compose/proxy.yaml).
@@ -29,8 +25,6 @@ METRICS_PORT = 2020
 # The route as a request found it. Read for each slot anew, a request would find no slot when a switch fell between
 # two looks: one in 17 switches from green to blue lost a request that way, at 2,400 a second.
 ROUTE_VARIABLE = "portside_route"
-# The addresses that take in every other one. They are published side by side: one is IPv4's, the other IPv6's.
-EVERYWHERE = ("0.0.0.0:", "[::]:")
 HEALTH_INTERVAL = "200ms"
 # The route of what is no site's. Without one Caddy would answer with an empty 200. Over HTTPS nobody has a certificate
 # for that; and a name that only a Host header has would become a label of its own there, for everyone who makes one up.
@@ -417,63 +411,3 @@ def _redirect(site: str, domain: str) -> dict[str, Any]:
 def digest(present: str) -> str:
     """sha256 of the configuration file whose text a host's state has, without its last newline; "-" without a file."""
     return hashlib.sha256(f"{present}\n".encode()).hexdigest() if present else "-"
-
-
-def published(environment: Environment, compose: str) -> list[str]:
-    """The ports that a proxy publishes, as Docker is told of them: for this environment, and by `compose`, the text of
-    the host's Compose file, for others ("": there are none).
-
-    Raises PreflightError where one port would have to be two, ConfigError when `compose` makes no sense.
-    """
-    ports = _ports_of(compose)
-    for port in [f"{environment.http}:80"] + ([f"{environment.https}:443"] if environment.https else []):
-        rivals = [each for each in ports if _number(each) == _number(port)]
-        other_inside = next((each for each in rivals if each.rpartition(":")[2] != port.rpartition(":")[2]), None)
-        if other_inside:
-            raise PreflightError(
-                f"{port} can't be published: the host's proxy publishes {other_inside}, for another site",
-                where=f"portside.toml: env.{environment.name}",
-                remedy="Choose another port for http or https.",
-            )
-        if port in rivals or any(each.startswith(EVERYWHERE) for each in rivals):
-            continue
-        if port.startswith(EVERYWHERE):
-            ports = [each for each in ports if each not in rivals]
-        ports.append(port)
-    return ports
-
-
-def _number(port: str) -> tuple[bool, str]:
-    """What two published ports can't share: IPv6 or not, and the host's port."""
-    return port.startswith("["), port.split(":")[-2]
-
-
-def _ports_of(compose: str) -> list[str]:
-    """What a Compose file publishes of Caddy's two servers. The rest is the project's own, and in its file again."""
-    try:
-        services = (yaml.safe_load(compose) or {"services": {}})["services"].values()
-        ports = [str(port) for service in services for port in service.get("ports", [])]
-        return [port for port in ports if re.fullmatch(r".+:\d+:(80|443)", port)]
-    except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
-        raise ConfigError(
-            "not readable, so nobody knows what it publishes for other sites",
-            where="~/.portside/proxy/compose.yaml on a host",
-            why=str(error)[:500],
-        ) from None
-
-
-def proxy_compose(path: Path, image: str, ports: Sequence[str]) -> str:
-    """The proxy's Compose file for a host: compose/proxy.yaml with image and published ports put in.
-
-    Raises ConfigError when the file can't be read.
-    """
-    try:
-        text = path.read_text()
-    except (OSError, ValueError) as error:
-        raise ConfigError("not readable", where=str(path), why=str(error)) from None
-    text = text.replace("${PORTSIDE_PROXY_IMAGE}", image).replace("${PORTSIDE_PROXY_PORTS}", json.dumps(list(ports)))
-    try:
-        yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError("not readable as YAML", where=str(path), why=str(error)) from None
-    return text

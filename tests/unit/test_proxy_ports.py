@@ -7,7 +7,7 @@ import json
 import pytest
 
 from portside.errors import ConfigError, PreflightError
-from portside.proxy import published
+from portside.proxy_ports import published
 from tests.unit import builders
 
 
