@@ -9,14 +9,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 
-from portside.config import Environment
+from portside.config import Config, Environment
 from portside.journal import Operation
 from portside.proxy import upstreams
 from portside.release import Current, Release
 
-# Where the site is asked from inside the host when nobody gave it a domain.
-PROXY = "portside-proxy-caddy-1"
+# Where the site is asked from inside the host: when nobody gave it a domain, or its proxy listens on loopback, so that
+# something in front of it has the address that people use.
+PROXY = "http://portside-proxy-caddy-1"
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,10 @@ def marks(
     release: Release,
     operation: Operation,
     current: Current,
-    environment: Environment,
     host: str,
     *,
+    config: Config,
+    environment: Environment,
     tasks: Sequence[str] = (),
 ) -> Marks:
     """What committing `release` on `host` (as its connection is called) says to monitoring.
@@ -42,14 +45,20 @@ def marks(
     `tasks`: where a Swarm runs it, the names of the web containers that it has put on this host.
     """
     return Marks(
-        targets=targets(release, operation, environment, host, tasks=tasks),
-        site=site_targets(release, environment, host),
+        targets=targets(release, operation, config, environment, host, tasks=tasks),
+        site=site_targets(release, config, environment, host),
         release=release_metrics(release, operation, current),
     )
 
 
 def targets(
-    release: Release, operation: Operation, environment: Environment, host: str, *, tasks: Sequence[str] = ()
+    release: Release,
+    operation: Operation,
+    config: Config,
+    environment: Environment,
+    host: str,
+    *,
+    tasks: Sequence[str] = (),
 ) -> str:
     """The committed release's web containers, and no other's: what runs in the other slot is not named here."""
     site = f"{release.service}-{environment.name}"
@@ -59,23 +68,36 @@ def targets(
         else upstreams(site, operation.slot, release.web, release.replicas, release.port)
     )
     labels = {**_of(release), "release": release.id, "host": environment.label(host)}
-    return _file_sd(addresses, {**labels, "__readiness_path": release.readiness})
+    # Not __metrics_path__ itself: each job that reads this file would ask for it, the probes too.
+    paths = {"__readiness_path": release.readiness, "__scrape_path": config.judge.path}
+    return _file_sd(addresses, labels | paths)
 
 
-def site_targets(release: Release, environment: Environment, host: str) -> str:
-    """Where people reach the site: through DNS where it has a domain, else the proxy of this host."""
-    module = "site_internal" if environment.https and environment.tls == "internal" else "site"
-    labels = {**_of(release), "host": environment.label(host), "__param_module": module}
-    return _file_sd([f"{site_url(environment)}{release.readiness}"], labels)
+def site_targets(release: Release, config: Config, environment: Environment, host: str) -> str:
+    """Where people reach the site, as `site_url` has it, and what has to be answered there."""
+    labels = {**_of(release), "host": environment.label(host)}
+    if environment.swarm:
+        labels["orchestrator"] = environment.orchestrator
+    if site_url(environment) == PROXY and environment.domain:
+        labels["__param_hostname"] = environment.domain
+    private = any(fnmatch(release.readiness.lower(), pattern.lower()) for pattern in config.service.private_paths)
+    internal = environment.https and environment.tls == "internal"
+    labels["__param_module"] = f"site{'_private' if private else ''}{'_internal' if internal else ''}"
+    # The proxy itself answers for a private path; whoever serves behind it is asked for another one.
+    return _file_sd([f"{site_url(environment)}{'/' if private else release.readiness}"], labels)
 
 
 def site_url(environment: Environment) -> str:
-    if not environment.domain:
-        return f"http://{PROXY}"
+    """The address that people use, as far as it is known; else that of this host's proxy."""
+    if environment.url:
+        return environment.url
     scheme, listen, usual = (
         ("https", environment.https, "443") if environment.https else ("http", environment.http, "80")
     )
-    port = str(listen).rpartition(":")[2]
+    address, _, port = listen.rpartition(":")
+    on_loopback = address.startswith("127.") or address == "[::1]"
+    if not environment.domain or (scheme == "http" and on_loopback):
+        return PROXY
     return f"{scheme}://{environment.domain}" + ("" if port == usual else f":{port}")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from portside import steps
-from portside.config import Environment, NewsKind
+from portside.config import Config, Environment, NewsKind
 from portside.errors import HostError, PortsideError, UnfinishedError
 from portside.facts import State
 from portside.fleet import everywhere
@@ -47,6 +47,7 @@ async def recover(
     states: Mapping[str, State],
     site: str,
     *,
+    config: Config,
     environment: Environment,
     reporter: Reporter,
     notices: Notices,
@@ -65,7 +66,9 @@ async def recover(
     tell = _teller(notices, found, states)
     if found.committed:
         try:
-            unfit = await _finish(found, leases, states, site, environment=environment, reporter=reporter)
+            unfit = await _finish(
+                found, leases, states, site, config=config, environment=environment, reporter=reporter
+            )
         except PortsideError as error:
             tell("unfinished", f"it is committed, and {operator()} could not finish it: {cause_of(error)}")
             raise
@@ -132,6 +135,7 @@ async def _finish(
     states: Mapping[str, State],
     site: str,
     *,
+    config: Config,
     environment: Environment,
     reporter: Reporter,
 ) -> dict[str, UnfitError]:
@@ -161,7 +165,15 @@ async def _finish(
                 committed=committed,
             )
             with timed(reporter, host, "commit"):
-                told = marks(release, operation, current, environment, host, tasks=state.web(release))
+                told = marks(
+                    release,
+                    operation,
+                    current,
+                    host,
+                    config=config,
+                    environment=environment,
+                    tasks=state.web(release),
+                )
                 await run_step(target, steps.commit(operation, current, told))
         if unfit and operation.swarm:
             # One who is asked about all nodes has said so.

@@ -220,7 +220,18 @@ class Rollout:
             )
 
     def _marks(self, target: Target, current: Current) -> Marks:
-        return marks(self._release, target.operation, current, self._environment, target.host.name)
+        return self._told(target, current)
+
+    def _told(self, target: Target, current: Current, tasks: Sequence[str] = ()) -> Marks:
+        return marks(
+            self._release,
+            target.operation,
+            current,
+            target.host.name,
+            config=self._config,
+            environment=self._environment,
+            tasks=tasks,
+        )
 
     def _beyond_repair(self, phase: Phase, failures: dict[str, PortsideError]) -> dict[str, PortsideError]:
         """The failures that leave an operation unfinished: on hosts of their own, all of them."""

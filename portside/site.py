@@ -74,7 +74,9 @@ async def opened(
         for lost in sorted(set(environment.hosts) - {host.name for host in hosts}):
             reporter.say(f"{lost} can't be reached: the Swarm goes on without it, and brings it up to date later.")
         states = {name: lease.state for name, lease in leases.items() if lease.state is not None}
-        recovered = await recover(leases, states, site, environment=environment, reporter=reporter, notices=notices)
+        recovered = await recover(
+            leases, states, site, config=config, environment=environment, reporter=reporter, notices=notices
+        )
         if recovered.text:
             reporter.say(f"Found {recovered.text}.")
             states = await read_states(hosts, site, full=full)

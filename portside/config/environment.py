@@ -43,6 +43,7 @@ class Environment(Model):
     http: Listen = "127.0.0.1:8080"
     https: Listen | None = None
     domain: Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]+$")] | None = None
+    url: Annotated[str, StringConstraints(pattern=r"^https?://([\w.-]+|\[[0-9a-fA-F:]+\])(:\d{1,5})?$")] | None = None
     tls: Literal["acme", "internal"] = "acme"
     replicas: dict[Name, Annotated[int, Field(ge=0, le=64)]] = {}
     env: dict[EnvName, str] = {}

@@ -9,7 +9,7 @@ from portside.errors import HostError, PortsideError
 from portside.fleet import enough
 from portside.host.script import script_argv
 from portside.journal import Phase
-from portside.markers import Marks, marks
+from portside.markers import Marks
 from portside.orders import UnfitError, run_step
 from portside.release import Current, Release, Slot
 from portside.rollout import Rollout
@@ -72,8 +72,7 @@ class SwarmRollout(Rollout):
             await self._retire_on(self._targets[1:])
 
     def _marks(self, target: Target, current: Current) -> Marks:
-        here = self._tasks.get(target.host.name, [])
-        return marks(self._release, target.operation, current, self._environment, target.host.name, tasks=here)
+        return self._told(target, current, self._tasks.get(target.host.name, []))
 
     async def _addresses(self, target: Target, slot: Slot, previous: Release) -> list[str]:
         """A proxy reaches all tasks of the previous release, not only those of its own node."""

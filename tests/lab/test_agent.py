@@ -88,6 +88,7 @@ def test_the_targets_are_the_containers_that_serve(watched: Project) -> None:
             "release": released,
             "host": host.name,
             "__readiness_path": "/readiness",
+            "__scrape_path": "/metrics",
         }
 
 

@@ -257,8 +257,15 @@ class World:
         operation = builders.operation(f"op-{release}", release=release, slot=slot, kind=kind, **SITE)
         previous = OLD if release == NEW else None
         current = builders.current(release, slot, committed=datetime.now(UTC), previous=previous)
-        environment = builders.environment(**REACHED)
-        told = markers.marks(builders.release(release), operation, current, environment, f"deploy@{HOST}")
+        config = builders.config(**REACHED)
+        told = markers.marks(
+            builders.release(release),
+            operation,
+            current,
+            f"deploy@{HOST}",
+            config=config,
+            environment=config.environment("prod"),
+        )
         here = replace(
             told,
             targets=_moved(told.targets, self.address(release)),

@@ -20,7 +20,7 @@ from portside.host.script import script_text
 from portside.observe.ingest import Ingest
 from portside.release import archive
 from tests.unit import builders
-from tests.unit.test_markers import Machine
+from tests.unit.test_markers import Machine, made
 
 ROOT = Path(__file__).parents[2]
 INGEST = Ingest("https://monitor.example.com:9443", "-----BEGIN CERTIFICATE-----\n", "agent", SecretStr("hush"))
@@ -71,6 +71,24 @@ def test_the_service_names_itself_and_a_sites_own_file_is_not_taken_for_its_cont
     assert drop["action"] == "drop"
     assert re.fullmatch(drop["regex"], "/targets/links-prod.site.json")
     assert not re.fullmatch(drop["regex"], "/targets/links-prod.json")
+
+
+def test_only_the_service_is_asked_where_its_targets_say_that_metrics_are(agent: Agent) -> None:
+    found = jobs(scraping(agent))
+    moved = {
+        name: rule["source_labels"]
+        for name, job in found.items()
+        for rule in job.get("relabel_configs", ())
+        if rule.get("target_label") == "__metrics_path__"
+    }
+    assert moved == {"service": ["__scrape_path"]}
+
+
+def test_sites_of_one_host_are_one_target_of_its_proxy(agent: Agent) -> None:
+    """Whatever a site's own file says of it is dropped."""
+    drop = jobs(scraping(agent))["caddy"]["relabel_configs"][0]
+    (group,) = json.loads(made(domain="a.example", orchestrator="swarm").site)
+    assert [label for label in group["labels"] if not re.fullmatch(drop["regex"], label)] == []
 
 
 def test_a_fingerprint_changes_with_anything_and_with_where_it_sends(agent: Agent) -> None:

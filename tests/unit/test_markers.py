@@ -8,20 +8,29 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from portside import markers, steps
 from portside.host.script import script_text
 from portside.markers import Marks, site_url
 from tests.unit import builders
 
+ROOT = Path(__file__).parents[2]
 R2 = "20261123-154502-bbbbbb"
 
 
-def made(**environment: Any) -> Marks:
+def made(*, service: dict[str, Any] | None = None, judge: dict[str, Any] | None = None, **settings: Any) -> Marks:
     release = builders.release(R2)
     operation = builders.operation(slot="green", release=R2, service="links", env="prod", owner='a "b" \\ c\nd')
     current = builders.current(R2, "green", previous="20261123-154501-aaaaaa")
-    return markers.marks(release, operation, current, builders.environment(**environment), "deploy@web-1:2222")
+    whole = builders.config(**settings)
+    changes = {
+        "service": whole.service.model_copy(update=service or {}),
+        "judge": whole.judge.model_copy(update=judge or {}),
+    }
+    config = whole.model_copy(update=changes)
+    environment = config.environment("prod")
+    return markers.marks(release, operation, current, "deploy@web-1:2222", config=config, environment=environment)
 
 
 def test_only_the_committed_slots_web_containers_are_targets() -> None:
@@ -33,7 +42,14 @@ def test_only_the_committed_slots_web_containers_are_targets() -> None:
         "release": R2,
         "host": "web-1",
         "__readiness_path": "/readiness",
+        "__scrape_path": "/metrics",
     }
+
+
+def test_containers_are_scraped_where_the_judge_asks_them() -> None:
+    (group,) = json.loads(made(judge={"path": "/internal/metrics"}).targets)
+    assert group["labels"]["__scrape_path"] == "/internal/metrics"
+    assert not {"__metrics_path__", "__address__"} & set(group["labels"]), "the probes read this file too"
 
 
 def test_what_a_person_is_called_does_not_break_the_textfile() -> None:
@@ -51,12 +67,38 @@ def test_what_a_person_is_called_does_not_break_the_textfile() -> None:
         ({"domain": "a.example", "http": "0.0.0.0:8080"}, "http://a.example:8080"),
         ({"domain": "a.example", "https": "0.0.0.0:443"}, "https://a.example"),
         ({"domain": "a.example", "https": "0.0.0.0:8443"}, "https://a.example:8443"),
+        ({"domain": "a.example", "http": "0.0.0.0:8080", "url": "https://a.example"}, "https://a.example"),
+        ({"domain": "a.example", "http": "127.0.0.1:8080", "url": "https://b.example"}, "https://b.example"),
+        ({"domain": "a.example", "http": "127.0.0.1:8080", "https": "0.0.0.0:443"}, "https://a.example"),
     ],
 )
 def test_the_site_is_asked_where_people_reach_it(settings: dict[str, Any], url: str) -> None:
     assert site_url(builders.environment(**settings)) == url
     (group,) = json.loads(made(**settings).site)
     assert group["targets"] == [f"{url}/readiness"]
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:8080", "[::1]:8080"])
+def test_a_site_that_only_its_own_host_reaches_is_asked_there_by_its_name(listen: str) -> None:
+    (group,) = json.loads(made(domain="a.example", http=listen).site)
+    assert group["targets"] == ["http://portside-proxy-caddy-1/readiness"]
+    assert group["labels"]["__param_hostname"] == "a.example"
+
+
+@pytest.mark.parametrize("pattern", ["/readiness", "/READINESS", "/readi*", "*ness"])
+def test_where_the_proxy_keeps_the_readiness_path_to_itself_something_else_is_asked(pattern: str) -> None:
+    service = {"private_paths": ("/metrics", pattern)}
+    for tls, module in (("acme", "site_private"), ("internal", "site_private_internal")):
+        (group,) = json.loads(made(service=service, tls=tls, domain="a.example", https="0.0.0.0:443").site)
+        assert group["targets"] == ["https://a.example/"]
+        assert group["labels"]["__param_module"] == module
+        assert module in yaml.safe_load((ROOT / "observability/agent/blackbox.yml").read_text())["modules"]
+
+
+def test_a_site_in_a_swarm_says_so_because_its_containers_move() -> None:
+    (swarm,), (single,) = (json.loads(made(orchestrator=kind).site) for kind in ("swarm", "compose"))
+    assert swarm["labels"]["orchestrator"] == "swarm"
+    assert "orchestrator" not in single["labels"]
 
 
 def test_a_certificate_of_the_proxys_own_ca_is_not_held_against_it() -> None:
