@@ -81,7 +81,7 @@ PAGE = Dashboard(
                 lines(
                     "Lines",
                     "Open a line for its fields; its request id and its trace id lead to the lines that share them.",
-                    logs(f'{STREAMS} |= "$text" {CHOSEN} | request_id=~"$request_id.*" | trace_id=~"$trace_id.*"'),
+                    logs(f'{STREAMS} |= `$text` {CHOSEN} | request_id=~"$request_id.*" | trace_id=~"$trace_id.*"'),
                     height=20,
                 ),
             ),

@@ -97,7 +97,8 @@ def _settings(config: Config) -> dict[str, str]:
         "LOG_RETENTION": observe.log_retention,
     }
     if observe.ingest and observe.ingest_address:
-        settings |= {"INGEST_LISTEN": observe.ingest, "INGEST_HOST": observe.ingest_address.rpartition(":")[0]}
+        host = observe.ingest_address.rpartition(":")[0]
+        settings |= {"INGEST_LISTEN": observe.ingest, "INGEST_HOST": host, "INGEST_NAME": host.strip("[]")}
     return settings
 
 

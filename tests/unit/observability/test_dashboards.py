@@ -183,6 +183,14 @@ def test_a_choice_of_several_is_matched_as_a_regular_expression(page: Json) -> N
 
 
 @every_page
+def test_what_somebody_types_may_have_quotes_in_it(page: Json) -> None:
+    """A line to look for is often JSON: between backticks it is taken as it is."""
+    typed = {v["name"] for v in page["templating"]["list"] if v["type"] == "textbox"}
+    filters = [found for string in strings(page) for found in re.findall(r"(?:\|=|!=) ?(.)\$(\w+)", string)]
+    assert {quote for quote, name in filters if name in typed} <= {"`"}
+
+
+@every_page
 def test_links_lead_to_pages_that_exist_and_choose_what_can_be_chosen_there(page: Json) -> None:
     offered = {other["uid"]: {v["name"] for v in other["templating"]["list"]} for other in pages()}
     here = {variable["name"] for variable in page["templating"]["list"]}

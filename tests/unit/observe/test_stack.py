@@ -56,6 +56,25 @@ def test_the_gateway_is_there_only_where_it_is_opened() -> None:
     assert "ingest" not in compose(stack(config()))["services"]
 
 
+@pytest.mark.parametrize(
+    ("address", "host", "name"),
+    [
+        ("monitor.example.com:9443", "monitor.example.com", "monitor.example.com"),
+        ("[2001:db8::5]:9443", "[2001:db8::5]", "2001:db8::5"),
+    ],
+)
+def test_the_gateway_answers_under_the_name_that_its_certificate_has(
+    address: str, host: str, name: str, tmp_path: Path
+) -> None:
+    """Caddy writes an IPv6 address with brackets where there is a port, and without them into the certificate."""
+    made = stack(config(ingest="0.0.0.0:9443", ingest_address=address))
+    assert {variables(made, tmp_path)[key] for key in ("INGEST_HOST", "INGEST_NAME")} == {host, name}
+    caddyfile = made.files["ingest/Caddyfile"]
+    assert "default_sni {$INGEST_NAME}\n" in caddyfile
+    assert "https://{$INGEST_HOST}:9443 {" in caddyfile
+    assert compose(made)["services"]["ingest"]["environment"]["INGEST_NAME"] == "${INGEST_NAME}"
+
+
 def test_what_has_no_image_is_neither_started_nor_scraped() -> None:
     made = stack(without=("grafana", "loki"))
     assert set(compose(made)["services"]) == {"prometheus", "alertmanager", "ingest"}
