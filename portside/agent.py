@@ -58,6 +58,9 @@ class Agent:
             **{f"config/{name}": text for name, text in config.items()},
             "secrets/password": ingest.password.get_secret_value() if ingest else "",
             "secrets/ca.pem": ingest.ca if ingest else "",
+            # Beside them and no label: Prometheus and Alloy read the files above for every request, so others need no
+            # other containers, and what hasn't been sent yet isn't lost with the old ones.
+            "secrets/fingerprint": credentials(ingest),
         }
 
 
@@ -89,8 +92,7 @@ def is_current(state: State, fingerprint: str, secrets: str | None = None) -> bo
     agent = state.agent
     if agent is None or not agent.running or not set(NEEDED) <= set(agent.services):
         return False
-    present, _, known = agent.fingerprint.partition(".")
-    return present == fingerprint and secrets in (None, known)
+    return agent.fingerprint == fingerprint and secrets in (None, agent.credentials)
 
 
 def scraping(template: str, ingest: Ingest | None, left_out: Collection[str]) -> str:

@@ -160,7 +160,7 @@ class _Installation:
                 "agent",
                 target.site,
                 target.token,
-                f"{fingerprint}.{credentials(ingest)}",
+                fingerprint,
                 str(AGENT_DEADLINE),
                 self._environment.label(host.name),
                 self._environment.name,

@@ -52,11 +52,12 @@ class Proxy:
 
 @dataclass(frozen=True)
 class Agent:
-    """What watches the host. `running`: all of its containers are."""
+    """What watches the host. `running`: all of its containers are. `credentials`: a fingerprint of those it has."""
 
     running: bool
     fingerprint: str
     services: tuple[str, ...]
+    credentials: str
 
 
 @dataclass(frozen=True)
@@ -224,9 +225,9 @@ def _proxy(lines: list[str]) -> Proxy | None:
 def _agent(lines: list[str]) -> Agent | None:
     if not lines:
         return None
-    states, fingerprints, services = zip(*(line.split(" ", 2) for line in lines), strict=True)
+    states, fingerprints, credentials, services = zip(*(line.split(" ", 3) for line in lines), strict=True)
     running = set(states) == {"running"} and len(set(fingerprints)) == 1
-    return Agent(running, fingerprints[0], tuple(sorted(services)))
+    return Agent(running, fingerprints[0], tuple(sorted(services)), credentials[0])
 
 
 def _image(line: str) -> HostImage:

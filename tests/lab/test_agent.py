@@ -268,7 +268,7 @@ def test_only_its_own_host_reaches_an_agent_and_no_secret_is_readable(watched: P
         assert reached.returncode == 7, f"port {port} answers on the outside"
     secrets = "/home/deploy/.portside/agent/secrets"
     modes = watched.shell(host, "bash", "-c", f"stat -c '%a %U' {secrets} {secrets}/*").splitlines()
-    assert modes == ["700 deploy", "600 deploy", "600 deploy"]
+    assert modes == ["700 deploy", "600 deploy", "600 deploy", "600 deploy"]
     password = watched.shell(host, "cat", f"{secrets}/password")
     assert len(password) > 20
     inspected = watched.shell(

@@ -16,6 +16,7 @@ from portside.agent import NEEDED, OPTIONAL, Agent, credentials, is_current, rea
 from portside.agents import environment_of
 from portside.errors import ConfigError
 from portside.facts import Agent as Found
+from portside.facts import State, parse_state
 from portside.host.script import script_text
 from portside.observe.ingest import Ingest
 from portside.release import archive
@@ -105,15 +106,16 @@ def test_a_fingerprint_changes_with_anything_and_with_where_it_sends(agent: Agen
 
 def test_a_host_is_current_when_all_of_its_agent_runs_with_this_fingerprint() -> None:
     def current(running: bool, fingerprint: str, secrets: str | None = None) -> bool:
-        return is_current(builders.state(agent=Found(running, fingerprint, tuple(NEEDED))), "f1", secrets)
+        return is_current(builders.state(agent=Found(running, fingerprint, tuple(NEEDED), "a")), "f1", secrets)
 
     assert not is_current(builders.state(), "f1")
-    assert current(True, "f1.-")
-    assert not current(False, "f1.-")
-    assert not is_current(builders.state(agent=Found(True, "f1.-", ("node", "prometheus"))), "f1"), "one was removed"
-    assert not current(True, "f2.-")
-    assert current(True, "f1.a", "a")
-    assert not current(True, "f1.a", "b"), "the gateway's password was changed"
+    assert current(True, "f1")
+    assert not current(False, "f1")
+    assert not is_current(builders.state(agent=Found(True, "f1", ("node", "prometheus"), "a")), "f1"), "one was removed"
+    assert not current(True, "f2")
+    assert not current(True, "f1.-"), "of before credentials had a file of their own"
+    assert current(True, "f1", "a")
+    assert not current(True, "f1", "b"), "the gateway's password was changed"
 
 
 def test_the_stacks_own_machine_is_watched_as_part_of_what_is_released_to_it() -> None:
@@ -186,28 +188,62 @@ def test_the_socket_proxy_passes_reads_of_a_few_paths(agent: Agent, path: str, p
 STUB = """#!/bin/sh
 case "$*" in
 *"network inspect -f"*) echo "172.18.0.1 " ;;
-*compose*) printf '%s %s %s\\n' "$PORTSIDE_HOST" "$PORTSIDE_ENV" "$PORTSIDE_GATEWAY" >>"$HOME/started" ;;
+*"ps -a"*) for each in prometheus node blackbox; do echo "|agent|portside-agent||$each|f1|id|running|n|i|Up"; done ;;
+*compose*) echo "$PORTSIDE_HOST $PORTSIDE_ENV $PORTSIDE_GATEWAY $PORTSIDE_CONFIG" >>"$HOME/started" ;;
 esac
 """
 
 
-def test_environments_of_one_host_share_its_agent_and_its_name(agent: Agent, tmp_path: Path) -> None:
+def installed(home: Path, agent: Agent, ingest: Ingest, env: str = "prod") -> None:
+    """By the script that does it on a host."""
+    done = subprocess.run(
+        ["bash", "-c", script_text("agent"), "test", "links-prod", "1", "f1", "5", "web-1", env, "-"],
+        input=archive(agent.files(ingest, ())),
+        env={"HOME": str(home), "PATH": f"{home}/bin:/usr/bin:/bin"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+
+
+def looked_at(home: Path) -> State:
+    done = subprocess.run(
+        ["bash", "-c", script_text("state"), "test", "links-prod", "0"],
+        env={"HOME": str(home), "PATH": f"{home}/bin:/usr/bin:/bin"},
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    return parse_state(done.stdout, "web-1")
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
     machine = Machine(tmp_path)
     (tmp_path / "bin/docker").write_text(STUB)
+    (machine.site / "lock/holder.json").write_text('{"owner":"me","operation":"op-1","since":1}\n')
+    return machine
+
+
+def test_environments_of_one_host_share_its_agent_and_its_name(agent: Agent, machine: Machine) -> None:
     for env in ("prod", "staging"):
-        text = script_text("agent")
-        done = subprocess.run(
-            ["bash", "-c", text, "test", "links-prod", "1", "f1.-", "5", "web-1", env, "-"],
-            input=archive(agent.files(INGEST, ())),
-            env={"HOME": str(tmp_path), "PATH": f"{tmp_path}/bin:/usr/bin:/bin"},
-            capture_output=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr.decode()
-    assert (tmp_path / "started").read_text().splitlines() == ["web-1 prod 172.18.0.1"] * 2
+        installed(machine.home, agent, INGEST, env)
+    assert (machine.home / "started").read_text().splitlines() == ["web-1 prod 172.18.0.1 f1"] * 2
     folder = machine.home / ".portside/agent"
     assert (folder / "secrets/password").read_text() == "hush"
-    assert (folder / "secrets/password").stat().st_mode & 0o777 == 0o600
+    for name in ("password", "ca.pem", "fingerprint"):
+        assert (folder / "secrets" / name).stat().st_mode & 0o777 == 0o600
     assert (folder / "secrets").stat().st_mode & 0o777 == 0o700
     for name in agent.config:
         assert (folder / "config" / name).stat().st_mode & 0o777 == 0o644, "the containers' own users read it"
+
+
+def test_another_password_is_known_of_a_host_and_makes_no_container_anew(agent: Agent, machine: Machine) -> None:
+    """Those that run would lose what they couldn't send: they read the files again instead."""
+    other = Ingest(INGEST.url, INGEST.ca, INGEST.user, SecretStr("other"))
+    for ingest in (INGEST, other):
+        installed(machine.home, agent, ingest)
+        assert is_current(looked_at(machine.home), "f1", credentials(ingest))
+    labels = {line.split()[-1] for line in (machine.home / "started").read_text().splitlines()}
+    assert labels == {"f1"}, "the label that containers are compared by"
+    assert (machine.home / ".portside/agent/secrets/password").read_text() == "other"

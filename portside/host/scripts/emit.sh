@@ -30,6 +30,8 @@ emit_state() {
   [ "${#records[@]}" = 0 ] || cat "${records[@]}"
   # One look at the Engine for all of it: each costs tens of milliseconds.
   local all="" owner role project service config id state name image status mine="" proxies="" agents="" accessories=""
+  local credentials
+  credentials=$(show "$base/agent/secrets/fingerprint")
   all=$(docker ps -a --no-trunc --format '{{.Label "dev.portside.site"}}|{{.Label "dev.portside.role"}}|{{.Label "com.docker.compose.project"}}|{{.Label "dev.portside.release"}}|{{.Label "com.docker.compose.service"}}|{{.Label "dev.portside.config"}}|{{.ID}}|{{.State}}|{{.Names}}|{{.Image}}|{{.Status}}')
   while IFS='|' read -r owner role project release service config id state name image status; do
     if [ "$owner" = "$site_name" ]; then
@@ -37,7 +39,7 @@ emit_state() {
     elif [ "$role" = proxy ]; then
       proxies+="$state $config $image"$'\n'
     elif [ "$role" = agent ]; then
-      agents+="$state $config $service"$'\n'
+      agents+="$state $config ${credentials:-none} $service"$'\n'
     elif [ "$project" = "$site_name-accessories" ]; then
       accessories+="$service $state"$'\n'
     fi
