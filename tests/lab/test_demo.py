@@ -67,7 +67,7 @@ async def test_a_demo_after_one_that_was_killed_recovers_by_itself(ground: Groun
 
     if ground.name not in await running_labs():
         await play(ground, Quiet())
-    host = load_lab(state_dir(ground.config, ground.name)).hosts[0]
+    host = load_lab(state_dir(ground.root, ground.name)).hosts[0]
     # As a deployer leaves it that is killed between start and switch.
     journal = f"/home/deploy/.portside/sites/{ground.config.service.name}-{ENV}/journal.jsonl"
     line = (await as_root(host, ["grep", "-m1", '"phase":"start","event":"begin"', journal])).check().stdout
