@@ -88,7 +88,6 @@ class Server:
     stdout: Path
     stderr: Path
     client: httpx.Client
-    ready_after: float = 0.0
 
     @property
     def url(self) -> str:
@@ -134,7 +133,6 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServ
             **env,
         }
         command = [sys.executable, "-m", "app.web", "-c", "app/gunicorn.conf.py", app]
-        began = time.monotonic()
         with out.open("wb") as stdout, err.open("wb") as stderr:
             process = subprocess.Popen(
                 command, cwd=ROOT, env=environment, stdout=stdout, stderr=stderr, start_new_session=True
@@ -144,7 +142,6 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServ
         if ready_path:
             eventually(lambda: process.poll() is not None or answers(server, ready_path))
             assert process.poll() is None, out.read_text() + err.read_text()
-        server.ready_after = time.monotonic() - began
         return server
 
     yield start

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,10 +19,15 @@ from tests.unit import builders
 ROOT = Path(__file__).parents[3]
 SECRET = "hunter2"
 MAIL = 'kind = "email"\nto = "team@example.com"\nfrom = "portside@example.com"\n'
+# Long after the deadline of whoever tells.
+TOGETHER_SECONDS = 30
 
 
 class Receiver(ThreadingHTTPServer):
-    """A server on loopback that keeps what it gets. `answers` are its next status codes, then 200."""
+    """A server on loopback that keeps what it gets. `answers` are its next status codes, then 200.
+
+    `together`: it answers when so many ask at the same time.
+    """
 
     daemon_threads = True
 
@@ -30,7 +36,7 @@ class Receiver(ThreadingHTTPServer):
         self.came: list[tuple[str, dict[str, str], bytes, float]] = []
         self.answers: list[int] = []
         self.body = b"ok"
-        self.patience = 0.0
+        self.together = threading.Barrier(1)
         self.url = f"http://127.0.0.1:{self.server_port}/{SECRET}"
 
     def bodies(self) -> list[dict[str, Any]]:
@@ -44,7 +50,7 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.server.came.append((self.path, headers, body, time.monotonic()))
-        time.sleep(self.server.patience)
+        self.server.together.wait(TOGETHER_SECONDS)
         self.send_response(self.server.answers.pop(0) if self.server.answers else 200)
         self.send_header("Content-Length", str(len(self.server.body)))
         self.end_headers()

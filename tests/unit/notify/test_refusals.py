@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import textwrap
-import time
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -102,24 +102,21 @@ def test_a_missing_secret_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_all_are_told_at_once_and_the_slow_one_is_given_up(
     tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tell, "DEADLINE", 1.6)
-    receiver.patience = 0.5
+    monkeypatch.setattr(tell, "DEADLINE", 5)
+    receiver.together = threading.Barrier(4)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("SILENT", f"http://127.0.0.1:{silent.getsockname()[1]}/{SECRET}")
         blocks = "".join(f'[notify.n{n}]\nkind = "webhook"\nsecret = "env:URL"\n' for n in range(4))
         blocks += '[notify.silent]\nkind = "slack"\nsecret = "env:SILENT"\n'
         blocks += f'[notify.mute]\n{MAIL}smarthost = "127.0.0.1:{silent.getsockname()[1]}"\n'
         config = settings(tmp_path, blocks)
-        began = time.monotonic()
         problems = sent(config, happened())
-        took = time.monotonic() - began
-    assert took < 3, "six notifiers, of which two hang, take as long as the deadline; one after the other, 5.2 s"
     assert len(receiver.came) == 4
     assert sorted(problem.split(" was not told")[0] for problem in problems) == [
         "email notifier mute",
         "slack notifier silent",
     ]
-    assert all("did not end within 1.6 s" in problem for problem in problems)
+    assert all("did not end within 5 s" in problem for problem in problems)
 
 
 def test_a_command_ends_while_a_notifier_hangs(tmp_path: Path) -> None:

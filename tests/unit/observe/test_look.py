@@ -6,7 +6,6 @@ import json
 import socket
 import subprocess
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -136,7 +135,6 @@ def test_a_component_that_hangs_hides_nothing_of_the_others(tmp_path: Path) -> N
             for name, port in ports.items()
             for argument in (f"{name}{n}", name, str(port), "/ready")
         ]
-        began = time.monotonic()
         done = subprocess.run(
             ["bash", "-c", script_text("observe_look"), "test", "observability", "1", *questions],
             env={"HOME": str(tmp_path), "PATH": f"{tmp_path}:/usr/bin:/bin"},
@@ -145,10 +143,12 @@ def test_a_component_that_hangs_hides_nothing_of_the_others(tmp_path: Path) -> N
             timeout=30,
             check=True,
         )
-        took = time.monotonic() - began
         well.shutdown()
+        stuck.setblocking(False)
+        stuck.accept()
+        with pytest.raises(BlockingIOError):
+            stuck.accept()
     assert done.stderr == ""
-    assert took < 3, "the one that hangs was asked once, for a second"
     answers = dict(section.split("\n", 1) for section in done.stdout.split("@@")[2:])
     assert [answers[f"{name}{n}"].strip() for name in ("stuck", "gone") for n in range(4)] == [""] * 8
     for n in range(4):
