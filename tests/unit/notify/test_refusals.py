@@ -102,7 +102,7 @@ def test_a_missing_secret_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_all_are_told_at_once_and_the_slow_one_is_given_up(
     tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tell, "DEADLINE", 5)
+    monkeypatch.setattr(tell, "DEADLINE", 3)
     receiver.together = threading.Barrier(4)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("SILENT", f"http://127.0.0.1:{silent.getsockname()[1]}/{SECRET}")
@@ -116,7 +116,7 @@ def test_all_are_told_at_once_and_the_slow_one_is_given_up(
         "email notifier mute",
         "slack notifier silent",
     ]
-    assert all("did not end within 5 s" in problem for problem in problems)
+    assert all("did not end within 3 s" in problem for problem in problems)
 
 
 def test_a_command_ends_while_a_notifier_hangs(tmp_path: Path) -> None:
