@@ -6,7 +6,6 @@ import hashlib
 import json
 
 from portside.image.reference import parse_reference
-from portside.image.registry_client import opened
 
 
 async def pushed_before(target: str, image_id: str) -> str:
@@ -15,6 +14,8 @@ async def pushed_before(target: str, image_id: str) -> str:
     An index of images for several platforms counts as another image. Raises BuildError when the registry can't be
     asked.
     """
+    from portside.image.registry_client import opened  # noqa: PLC0415 - only where a registry is asked is it loaded
+
     where = parse_reference(target)
     async with opened(where) as registry:
         content = await registry.tagged(where.tag)

@@ -10,14 +10,13 @@ from pathlib import Path
 from portside.config import Config
 from portside.fleet import everywhere
 from portside.scan.base import Report, Scanner, Subject
-from portside.scan.findings import Record
+from portside.scan.findings import TRIVY, Record
 from portside.scan.policy import Verdict, judge
 from portside.scan.show import report_text
 from portside.scan.snyk import NAME as SNYK
 from portside.scan.snyk import Snyk, find_snyk
 from portside.scan.store import TABLE, Store
 from portside.scan.trivy import Trivy
-from portside.scan.trivy_report import NAME as TRIVY
 
 CACHE = Path(".portside/cache")
 

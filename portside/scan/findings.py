@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict
 from portside.config import Severity
 
 Kind = Literal["vulnerability", "secret", "misconfiguration", "license"]
+# What the scanner that always takes part is called in a Run.
+TRIVY = "trivy"
 # Worst first.
 SEVERITIES: tuple[Severity, ...] = ("CRITICAL", "HIGH", "MEDIUM", "LOW", "UNKNOWN")
 

@@ -14,11 +14,10 @@ from portside.errors import BuildError, ScanError
 from portside.image.registry import variables_for
 from portside.release import Image
 from portside.scan.attached import attach_record, attached_record
-from portside.scan.findings import Record
+from portside.scan.findings import TRIVY, Record
 from portside.scan.policy import judge, wanted
 from portside.scan.show import WORDS
 from portside.scan.store import Store
-from portside.scan.trivy_report import NAME as TRIVY
 
 SHOWN = 10
 

@@ -22,9 +22,9 @@ from portside.config import Scan
 from portside.errors import CommandError, ScanError
 from portside.scan.base import CYCLONEDX, JSON, SARIF, Report, Subject
 from portside.scan.database import adopt, fetch
-from portside.scan.findings import Kind
+from portside.scan.findings import TRIVY, Kind
 from portside.scan.policy import wanted
-from portside.scan.trivy_report import NAME, read_report, tidied
+from portside.scan.trivy_report import read_report, tidied
 
 OLDEST = (0, 70)
 CONVERT_SECONDS = 120.0
@@ -82,7 +82,7 @@ def find_trivy() -> Path:
 class Trivy:
     """`cache` keeps the database between scans; `database` is a copy to use in its place, and nothing is fetched."""
 
-    name = NAME
+    name = TRIVY
 
     def __init__(
         self,

@@ -15,9 +15,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 from portside.config import Severity
 from portside.scan.base import Report, Subject
-from portside.scan.findings import Finding, Kind, Run
-
-NAME = "trivy"
+from portside.scan.findings import TRIVY, Finding, Kind, Run
 
 
 class Vulnerability(BaseModel):
@@ -124,7 +122,7 @@ def read_report(text: bytes, *, kinds: tuple[Kind, ...], advisories: datetime | 
     packages = sum(len(result.packages) for result in document.results)
     system = document.metadata.system
     return Report(
-        run=Run(scanner=NAME, version=document.program.version, packages=packages, kinds=kinds, advisories=advisories),
+        run=Run(scanner=TRIVY, version=document.program.version, packages=packages, kinds=kinds, advisories=advisories),
         findings=tuple(dict.fromkeys(_findings(document))),
         system=f"{system.family} {system.name}".strip() if system.family != "none" else "",
     )
@@ -137,7 +135,7 @@ def _findings(document: Document) -> Iterator[Finding]:
                 kind="vulnerability",
                 id=flaw.id,
                 severity=flaw.severity,
-                scanner=NAME,
+                scanner=TRIVY,
                 package=flaw.package,
                 installed=flaw.installed,
                 fixed=flaw.fixed,
@@ -149,7 +147,7 @@ def _findings(document: Document) -> Iterator[Finding]:
                 kind="secret",
                 id=secret.id,
                 severity=secret.severity,
-                scanner=NAME,
+                scanner=TRIVY,
                 package=result.target,
                 title=secret.title,
                 where=f"{result.target}:{secret.line}" if secret.line else result.target,
@@ -160,7 +158,7 @@ def _findings(document: Document) -> Iterator[Finding]:
                     kind="misconfiguration",
                     id=mistake.id,
                     severity=mistake.severity,
-                    scanner=NAME,
+                    scanner=TRIVY,
                     title=mistake.title,
                     where=result.target,
                 )
@@ -169,7 +167,7 @@ def _findings(document: Document) -> Iterator[Finding]:
                 kind="license",
                 id=license.name,
                 severity=license.severity,
-                scanner=NAME,
+                scanner=TRIVY,
                 package=license.package,
                 where=license.path or result.target,
             )

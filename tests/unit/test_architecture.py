@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+# Loading one of these takes longer than a release waits for anything on its hosts.
+LOADED_WHERE_NEEDED = ("httpx", "portside.image.registry_client", "portside.scan.trivy", "portside.swarm")
 
 
 def test_the_picture_is_drawn_from_the_layers() -> None:
@@ -20,3 +24,9 @@ def test_the_picture_is_drawn_from_the_layers() -> None:
         path.stem for path in (ROOT / "portside").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
     }
     assert named == there - {"__init__"}, "every module is in a layer"
+
+
+def test_a_release_loads_nothing_that_only_others_need() -> None:
+    asks = "import sys, portside.releasing, portside.host.ssh; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", asks], check=True, capture_output=True, text=True).stdout.split()
+    assert [name for name in loaded if name.startswith(LOADED_WHERE_NEEDED)] == []

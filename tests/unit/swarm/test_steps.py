@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 from portside.orders import orders
 from portside.swarm import steps
 from tests.unit import builders
@@ -53,8 +50,3 @@ def test_a_worker_that_the_new_release_has_no_more_is_scaled_away_in_the_handove
 
 def test_no_node_says_by_itself_that_a_release_is_warm() -> None:
     assert not steps.operation_in_swarm(builders.operation(warm=True), None, acts=True).warm
-
-
-def test_a_release_without_a_swarm_loads_nothing_of_it() -> None:
-    asks = "import portside.releasing, sys; sys.exit(any(name.startswith('portside.swarm') for name in sys.modules))"
-    assert subprocess.run([sys.executable, "-c", asks], check=False).returncode == 0
