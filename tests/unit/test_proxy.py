@@ -18,11 +18,10 @@ from portside.proxy import (
     Door,
     canary_route,
     digest,
-    proxy_compose,
-    published,
     upstreams,
     with_site,
 )
+from portside.proxy_ports import proxy_compose, published
 from portside.release import Slot
 from tests.unit import builders
 from tests.unit.test_markers import Machine
