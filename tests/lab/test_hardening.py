@@ -297,7 +297,7 @@ def test_what_people_set_in_daemon_json_stays_and_is_said(plain: Project) -> Non
     try:
         said = bootstrap(plain)
         # An upgrade of Docker would now stop every container: it no longer installs itself.
-        assert [step["step"] for step in said["hosts"][plain.hosts[0].name]] == ["upgrades"]
+        assert [step["step"] for step in said["hosts"][plain.hosts[0].name]] == ["upgrades", "proxy"]
         assert "live-restore" in said["notes"][0]
         assert bootstrap(plain)["outcome"] == "unchanged"
     finally:
