@@ -23,7 +23,7 @@ def ports(present: list[str], **own: str) -> list[str]:
         (["0.0.0.0:80:80", "0.0.0.0:443:443"], {"http": "0.0.0.0:80"}, ["0.0.0.0:80:80", "0.0.0.0:443:443"]),
         (
             ["0.0.0.0:80:80"],
-            {"http": "0.0.0.0:80", "https": "0.0.0.0:443"},
+            {"http": "0.0.0.0:80", "https": "0.0.0.0:443", "domain": "links.example.com"},
             ["0.0.0.0:80:80", "0.0.0.0:443:443"],
         ),
         (["127.0.0.1:8080:80"], {"http": "0.0.0.0:8080"}, ["0.0.0.0:8080:80"]),
@@ -42,7 +42,7 @@ def test_what_is_published_for_others_stays_beside_what_is_wanted(
 
 def test_one_port_can_t_be_two() -> None:
     with pytest.raises(PreflightError, match=r"0\.0\.0\.0:80:443 can't be published: .* 0\.0\.0\.0:80:80"):
-        ports(["0.0.0.0:80:80"], http="0.0.0.0:8080", https="0.0.0.0:80")
+        ports(["0.0.0.0:80:80"], http="0.0.0.0:8080", https="0.0.0.0:80", domain="links.example.com")
 
 
 @pytest.mark.parametrize("text", ["services: [", "services: 1", "- x"])
