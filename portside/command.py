@@ -64,9 +64,11 @@ async def run_command(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     inherit: bool = True,
+    terminal: bool = False,
 ) -> Result:
     """Run `argv` to its end. `timeout` is in seconds; `env` is added to this process's own, or is all there is
-    without `inherit`: for a program that has no business with the secrets in there.
+    without `inherit`: for a program that has no business with the secrets in there. With `terminal` it stays in this
+    process's session, for a program that knows its person by the terminal; without, it can ask nobody anything.
 
     Returns a Result whatever the exit code; call `.check()` to insist on success.
     Raises CommandError when the program is missing or the time-out passes (the whole process group is killed).
@@ -79,7 +81,8 @@ async def run_command(
             stderr=asyncio.subprocess.PIPE,
             env={**(os.environ if inherit else {}), **(env or {})},
             cwd=cwd,
-            start_new_session=True,
+            start_new_session=not terminal,
+            process_group=0 if terminal else None,
         )
     except FileNotFoundError as error:
         raise CommandError(f"`{argv[0]}` is not installed", where="this machine") from error

@@ -61,11 +61,9 @@ async def shipped(config: Config, environment: Environment, reporter: Reporter, 
     failed its scan, SignatureError for one that could not be signed.
     """
     built = await _chosen(config, environment, reporter, image)
-    if built is None:
-        return Image(reference=image or "")
+    if isinstance(built, Image):
+        return built
     known = _as_release_has_it(built)
-    if environment.registry == "none":
-        return await _pinned(known)
     await refuse_failed(config, environment, known)
     reference = await push(built, environment, reporter)
     await bind(config, known, reference, reporter.say)
@@ -79,21 +77,25 @@ async def planned(config: Config, environment: Environment, reporter: Reporter, 
     One that the registry doesn't have yet is called by the tag it would get.
     """
     built = await _chosen(config, environment, reporter, image)
-    if built is None:
-        return Image(reference=image or "")
-    known = _as_release_has_it(built)
-    if environment.registry == "none":
-        return await _pinned(known)
+    if isinstance(built, Image):
+        return built
     target = _target(built, environment)
-    return known.model_copy(update={"reference": await _known_there(target, built) or target, "id": ""})
+    reference = await _known_there(target, built) or target
+    return _as_release_has_it(built).model_copy(update={"reference": reference, "id": ""})
 
 
-async def _chosen(config: Config, environment: Environment, reporter: Reporter, image: str | None) -> BuiltImage | None:
-    """The image on this machine; None for one that only a registry needs to have."""
+async def _chosen(
+    config: Config, environment: Environment, reporter: Reporter, image: str | None
+) -> BuiltImage | Image:
+    """The image on this machine that has yet to be pushed; as a release has it where there is nothing to push."""
     if image is None:
-        return await build(config, reporter, environment.platform)
+        built = await build(config, reporter, environment.platform)
     # Before a program sees it: what begins with a dash would be an option.
-    return None if parse_reference(image).digest else await inspect_image(image)
+    elif parse_reference(image).digest:
+        return Image(reference=image)
+    else:
+        built = await inspect_image(image)
+    return await _pinned(_as_release_has_it(built)) if environment.registry == "none" else built
 
 
 def _as_release_has_it(built: BuiltImage) -> Image:

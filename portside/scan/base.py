@@ -14,6 +14,8 @@ from portside.scan.findings import Finding, Run
 JSON = "application/json"
 SARIF = "application/sarif+json"
 CYCLONEDX = "application/vnd.cyclonedx+json"
+# Of this process's environment: by which way a program reaches the network.
+PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pydantic import AliasChoices, BaseModel, Field, TypeAdapter, ValidationErro
 from portside.command import run_command, tail
 from portside.config import Scan, Severity
 from portside.errors import CommandError, ScanError
-from portside.scan.base import JSON, Report, Subject
+from portside.scan.base import JSON, PROXY_VARIABLES, Report, Subject
 from portside.scan.findings import Finding, Run
 
 NAME = "snyk"
@@ -29,12 +29,7 @@ VARIABLES = (
     "HOME",
     "TMPDIR",
     "NODE_EXTRA_CA_CERTS",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
+    *PROXY_VARIABLES,
 )
 
 

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from portside.command import run_command, tail
 from portside.config import Scan
 from portside.errors import CommandError, ScanError
-from portside.scan.base import CYCLONEDX, JSON, SARIF, Report, Subject
+from portside.scan.base import CYCLONEDX, JSON, PROXY_VARIABLES, SARIF, Report, Subject
 from portside.scan.database import adopt, fetch
 from portside.scan.findings import TRIVY, Kind
 from portside.scan.policy import wanted
@@ -37,12 +37,7 @@ VARIABLES = (
     "TMPDIR",
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
+    *PROXY_VARIABLES,
     "DOCKER_CONFIG",
     "TRIVY_DB_REPOSITORY",
 )

@@ -18,6 +18,7 @@ from portside.secrets.base import (
     Once,
     SecretError,
     UnreachableSourceError,
+    first_alone,
     line,
     picked,
     split,
@@ -49,23 +50,8 @@ class KeyVault:
         vaults: dict[str, list[str]] = {}
         for reference in references:
             vaults.setdefault(reference.partition("/")[0], []).append(reference)
-        answers = await asyncio.gather(*map(self._answers, vaults.values()))
+        answers = await asyncio.gather(*(first_alone(each, self.fetch, NotLoggedInError) for each in vaults.values()))
         return {reference: answer for each in answers for reference, answer in each.items()}
-
-    async def _answers(self, references: Sequence[str]) -> Mapping[str, str | SecretError]:
-        first, *others = references
-        answers = [await self._answer(first)]
-        if isinstance(answers[0], NotLoggedInError):
-            answers += [answers[0]] * len(others)
-        else:
-            answers += await asyncio.gather(*map(self._answer, others))
-        return dict(zip(references, answers, strict=True))
-
-    async def _answer(self, reference: str) -> str | SecretError:
-        try:
-            return await self.fetch(reference)
-        except SecretError as error:
-            return error
 
     async def _connect(self, vault: str) -> Any:
         return await in_thread(lambda: _client(vault), name="azure")

@@ -61,6 +61,27 @@ class Once(Generic[K, V]):
         return await asyncio.shield(self._asked[key])
 
 
+async def first_alone(
+    references: Sequence[str], fetch: Callable[[str], Awaitable[str]], hopeless: type[SecretError]
+) -> dict[str, str | SecretError]:
+    """What `fetch` has for each reference: for the first alone, since that may ask its person to log in, then for all
+    others together; for none of them where the first is `hopeless`."""
+
+    async def answer(reference: str) -> str | SecretError:
+        try:
+            return await fetch(reference)
+        except SecretError as error:
+            return error
+
+    first, *others = references
+    answers = [await answer(first)]
+    if isinstance(answers[0], hopeless):
+        answers += [answers[0]] * len(others)
+    else:
+        answers += await asyncio.gather(*map(answer, others))
+    return dict(zip(references, answers, strict=True))
+
+
 def line(error: Exception) -> str:
     """What a client's error says, on one line that fits a message."""
     return scrub(" ".join(str(error).split()))[:300]

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from portside.secrets.base import MissingSecretError, SecretError, UnreachableSourceError, text
+from portside.secrets.base import MissingSecretError, SecretError, UnreachableSourceError, first_alone, text
 from portside.secrets.program import AT_ONCE, ask, complaint, find
 
 INSTALL = "https://developer.1password.com/docs/cli/get-started/"
@@ -27,7 +27,9 @@ class OnePassword:
     async def fetch(self, reference: str) -> str:
         path = reference.removeprefix("//")
         async with self._free:
-            result = await ask([find("op", INSTALL), "read", "--no-newline", f"op://{path}"])
+            # Its app is unlocked for a terminal: in a session of its own each of these would ask its person again.
+            argv = [find("op", INSTALL), "read", "--no-newline", f"op://{path}"]
+            result = await ask(argv, terminal=True)
         if result.exit_code == 0:
             return text(result.stdout, f"op://{path} of 1Password")
         said = complaint(result)
@@ -36,17 +38,4 @@ class OnePassword:
         raise UnreachableSourceError(f"1Password could not be asked for op://{path}: {said}")
 
     async def fetch_many(self, references: Sequence[str]) -> Mapping[str, str | SecretError]:
-        """The first alone, since it may ask its person to unlock; then the others together."""
-        first, *others = references
-        answers = [await self._answer(first)]
-        if not isinstance(answers[0], UnreachableSourceError):
-            answers += await asyncio.gather(*map(self._answer, others))
-        else:
-            answers += [answers[0]] * len(others)
-        return dict(zip(references, answers, strict=True))
-
-    async def _answer(self, reference: str) -> str | SecretError:
-        try:
-            return await self.fetch(reference)
-        except SecretError as error:
-            return error
+        return await first_alone(references, self.fetch, UnreachableSourceError)

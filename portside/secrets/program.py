@@ -30,10 +30,12 @@ def find(program: str, install: str) -> str:
     return found
 
 
-async def ask(argv: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Result:
+async def ask(
+    argv: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None, terminal: bool = False
+) -> Result:
     """What it answered, whatever its exit code. Raises UnreachableSourceError when it doesn't end in time."""
     try:
-        return await run_command(argv, timeout=SECONDS, cwd=cwd, env=env)
+        return await run_command(argv, timeout=SECONDS, cwd=cwd, env=env, terminal=terminal)
     except CommandError as error:
         raise UnreachableSourceError(error.what) from None
 

@@ -1,0 +1,32 @@
+"""Which session a command is in, and that it ends with all that it started."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from portside.command import run_command
+from portside.errors import CommandError
+
+TELL = [sys.executable, "-c", "import os; print(os.getsid(0), os.getpgid(0) == os.getpid())"]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+async def test_only_who_is_to_know_the_terminal_stays_in_our_session(terminal: bool) -> None:
+    session, leads = (await run_command(TELL, timeout=30, terminal=terminal)).text.split()
+    assert (session == str(os.getsid(0))) == terminal
+    assert leads == "True"
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+async def test_what_takes_too_long_ends_with_its_children(tmp_path: Path, terminal: bool) -> None:
+    kept = tmp_path / "child"
+    script = f'sleep 600 & echo "$!" >"{kept}"; wait'
+    with pytest.raises(CommandError, match="did not finish within 2 s"):
+        await run_command(["bash", "-c", script], timeout=2, terminal=terminal)
+    status = Path(f"/proc/{kept.read_text().strip()}/stat")
+    # Killed; whoever collects orphans may not have been there yet.
+    assert not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z"
