@@ -91,7 +91,7 @@ async def registry_up(scene: Scene) -> None:
 async def registry_slow(scene: Scene) -> None:
     async def throttle() -> None:
         while True:
-            await _engine("pause", scene.registry)
+            await faults.pause_container(scene.registry)
             await asyncio.sleep(SILENT_SECONDS)
             await _engine("unpause", scene.registry)
             await asyncio.sleep(TALKING_SECONDS)

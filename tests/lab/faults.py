@@ -13,6 +13,7 @@ from portside.lab.hosts import wait_until_up
 from portside.lab.values import Lab, LabHost
 
 SECONDS = 60.0
+PAUSES = 4
 CLEAN_HOST = Path(__file__).parent / "clean_host.sh"
 
 
@@ -37,7 +38,16 @@ async def disconnected(lab: Lab, host: LabHost) -> AsyncIterator[None]:
 
 async def pause(host: LabHost) -> None:
     """Freeze every process: connections stay open and hang."""
-    await _docker("pause", host.name)
+    await pause_container(host.name)
+
+
+async def pause_container(name: str) -> None:
+    """As `pause`. Asked again: on a busy machine runc gives up now and then ("unable to freeze")."""
+    for _ in range(PAUSES):
+        if (await run_command(["docker", "pause", name], timeout=SECONDS)).exit_code == 0:
+            return
+        await asyncio.sleep(0.2)
+    await _docker("pause", name)
 
 
 async def unpause(host: LabHost) -> None:

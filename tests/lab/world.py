@@ -35,6 +35,7 @@ from portside.observe.versions import versions
 from portside.proxy import Door, with_site
 from portside.release import Slot
 from portside.tools import Tool, ensure_tool
+from tests.lab.faults import pause_container
 from tests.lab.loki import Loki, NoImageError, image, running_loki
 from tests.lab.project import wait_until
 from tests.lab.servers import Postgres
@@ -283,7 +284,7 @@ class World:
         ]
         if hanging:
             time.sleep(LOAD_SECONDS / 4)
-            _docker("pause", hanging.container)
+            asyncio.run(pause_container(hanging.container))
             try:
                 time.sleep(DATABASE_HANGS)
             finally:
