@@ -32,6 +32,8 @@ RULES = [
     (rule.get("alert") or rule["record"], rule) for groups in rules().values() for g in groups for rule in g["rules"]
 ]
 LISTED = ("cadvisor", "alloy", "loki")
+# Only the site of a Swarm has it, and none is watched here (tests/unit/test_markers.py says which has).
+OF_A_SWARM = {"probe_success": {"orchestrator"}}
 
 
 class Catalogue:
@@ -49,8 +51,10 @@ class Catalogue:
     def _labels(self, metric: str) -> frozenset[str] | None:
         if metric in self._recorded:
             return self.of_rule(self._recorded[metric])
+        if there := self._watched.labels_of(metric):
+            return there | OF_A_SWARM.get(metric, set())
         listed = self._listed.get(metric)
-        return self._watched.labels_of(metric) or (listed.labels if listed else None)
+        return listed.labels if listed else None
 
 
 @pytest.fixture(scope="module")
