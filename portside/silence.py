@@ -17,9 +17,8 @@ from portside.host.base import Host
 from portside.observe.ask import ask, stack
 
 LABEL, VALUE = "switch", "may-trip"
-# How long after the last moment at which the old release may still be stopping: rules look back for five minutes and
-# wait for five, so the first minute of a release may trip one ten minutes later. A test compares them.
-AFTERWARDS = 600
+# How long after the last moment at which the old release may still be stopping.
+AFTERWARDS = 60
 # Connecting to the machine of the central stack included.
 DEADLINE = 8
 

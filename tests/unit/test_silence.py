@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import subprocess
 import threading
 from collections.abc import Iterator
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from portside.host.local import LocalHost
 from portside.host.script import script_argv
 from portside.observe.ask import loopback
-from portside.silence import AFTERWARDS, LABEL, VALUE, Silence, silence
-from tests.lab.fasttime import milliseconds
+from portside.silence import Silence, silence
 from tests.unit import builders
-
-ROOT = Path(__file__).parents[2]
 
 
 def test_it_covers_this_environment_and_only_what_a_switch_may_trip() -> None:
@@ -34,32 +28,7 @@ def test_it_covers_this_environment_and_only_what_a_switch_may_trip() -> None:
     ]
     starts, ends = (datetime.fromisoformat(str(made[key])) for key in ("startsAt", "endsAt"))
     assert starts == builders.NOW
-    assert (ends - starts).total_seconds() == 20 + 30 + AFTERWARDS
-
-
-def test_it_outlasts_what_a_rule_that_a_switch_may_trip_looks_back_and_waits_for() -> None:
-    rules = [
-        rule
-        for path in (ROOT / "observability").glob("*/rules/**/*.yml")
-        for group in yaml.safe_load(path.read_text())["groups"]
-        for rule in group["rules"]
-    ]
-    late = {
-        rule["alert"]: milliseconds(rule.get("for", "0")) + max(windows(rule["expr"]), default=0)
-        for rule in rules
-        if rule.get("labels", {}).get(LABEL) == VALUE
-    }
-    assert late["HighLatency"] == late["HostCpuBusy"] == 600_000, "five minutes each"
-    assert max(late.values()) <= AFTERWARDS * 1000, late
-
-
-def windows(expr: str) -> list[int]:
-    """How far an expression looks back, in milliseconds. A series that is recorded has its window in its name.
-
-    What was there within six hours is no measure of anything: it is gone from the first minute on.
-    """
-    measured = re.sub(r"last_over_time\([^)]*\)", "", expr)
-    return [milliseconds(found) for found in re.findall(r"(?<=\[)\w+(?=[\]:])|(?<=[a-z]|_)\d+[mh]\b", measured)]
+    assert (ends - starts).total_seconds() == 20 + 30 + 60
 
 
 @pytest.mark.parametrize(
