@@ -15,7 +15,7 @@ from nox.command import CommandFailed
 nox.needs_version = ">=2025.10"
 nox.options.default_venv_backend = "uv"
 nox.options.reuse_existing_virtualenvs = True
-nox.options.sessions = ["lint", "types", "tests", "docs", "rules", "lab"]
+nox.options.sessions = ["lint", "types", "tests", "slow", "docs", "rules", "lab"]
 
 # What pytest ends with when a half has no tests.
 NOTHING_TO_RUN = 5
@@ -91,9 +91,19 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Unit tests: pure, fast, no Docker."""
+    """Unit tests that are fast: no Docker, no server that has to start."""
+    unit_tests(session, "not slow")
+
+
+@nox.session
+def slow(session: nox.Session) -> None:
+    """Unit tests that take seconds each: real servers and scanners, every story of the protocol's model."""
+    unit_tests(session, "slow")
+
+
+def unit_tests(session: nox.Session, marked: str) -> None:
     install(session, "test", "engine", "lint", "scan", "sops", "clouds")
-    session.run("pytest", "tests/unit", "-n", "2", "--quiet", *session.posargs)
+    session.run("pytest", "tests/unit", "-n", "2", "--quiet", "-m", marked, *session.posargs)
 
 
 @nox.session

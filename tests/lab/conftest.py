@@ -194,12 +194,33 @@ def tiny_images() -> dict[str, str]:
 
 
 @pytest.fixture
-def fleet(clean_hosts: Lab, tmp_path: Path, tiny_images: dict[str, str]) -> Project:
-    """A project that ships the tiny service to all hosts."""
-    return new_project(tmp_path, clean_hosts, clean_hosts.hosts, tiny_images)
+def replicas() -> int:
+    """How many web containers the tiny service has on a host. A module that needs more says so."""
+    return 1
+
+
+def tiny_project(root: Path, lab: Lab, hosts: int, images: dict[str, str], replicas: int) -> Project:
+    """A project that ships the tiny service to the first `hosts` hosts, which are clean."""
+    chosen = lab.hosts[:hosts]
+    asyncio.run(repair_all(lab, chosen))
+    project = new_project(root, lab, chosen, images)
+    project.environment["replicas"] = {"web": replicas}
+    return project
 
 
 @pytest.fixture
-def project(clean_hosts: Lab, tmp_path: Path, tiny_images: dict[str, str]) -> Project:
+def fleet(lab: Lab, tmp_path: Path, tiny_images: dict[str, str], replicas: int) -> Project:
+    """A project that ships the tiny service to all hosts."""
+    return tiny_project(tmp_path, lab, HOSTS, tiny_images, replicas)
+
+
+@pytest.fixture
+def pair(lab: Lab, tmp_path: Path, tiny_images: dict[str, str], replicas: int) -> Project:
+    """A project that ships the tiny service to two hosts: enough where it is about one of them and the others."""
+    return tiny_project(tmp_path, lab, 2, tiny_images, replicas)
+
+
+@pytest.fixture
+def project(lab: Lab, tmp_path: Path, tiny_images: dict[str, str], replicas: int) -> Project:
     """A project that ships the tiny service to one host."""
-    return new_project(tmp_path, clean_hosts, clean_hosts.hosts[:1], tiny_images)
+    return tiny_project(tmp_path, lab, 1, tiny_images, replicas)

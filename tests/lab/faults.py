@@ -114,8 +114,9 @@ async def repair(lab: Lab, host: LabHost) -> None:
     (await as_root(host, ["bash", "-s"], stdin=CLEAN_HOST.read_bytes())).check()
 
 
-async def repair_all(lab: Lab) -> None:
-    await asyncio.gather(*(repair(lab, host) for host in lab.hosts))
+async def repair_all(lab: Lab, hosts: Sequence[LabHost] = ()) -> None:
+    """As `repair`, all at once: `hosts`, or the whole lab."""
+    await asyncio.gather(*(repair(lab, host) for host in hosts or lab.hosts))
 
 
 async def _docker(*arguments: str) -> Result:

@@ -21,6 +21,8 @@ from tests.toml import text
 REPOSITORY = Path(__file__).parents[2]
 TINY = Path(__file__).parent / "tiny"
 COMMAND_SECONDS = 180
+# What a before-switch hook that does nothing runs, in a web service whose entrypoint is Python.
+MIGRATES = ["-c", "print('migrated')"]
 # A shell starts background jobs deaf to Ctrl-C, and so would be all that a test run in one starts.
 INTERRUPTIBLE = ("env", "--default-signal=INT")
 
@@ -158,7 +160,7 @@ def new_project(root: Path, lab: Lab, hosts: tuple[LabHost, ...], images: dict[s
 
 def ships_in_all_phases(project: Project) -> None:
     """Every phase happens: there is a hook, a bake, and something to retire."""
-    project.service["before_switch"] = ["-c", "print('migrated')"]
+    project.service["before_switch"] = MIGRATES
     compose = project.root / "compose/app.yaml"
     commanded = '  web:\n    entrypoint: ["/usr/bin/python3.13"]\n    command: ["service.py"]\n'
     compose.write_text(compose.read_text().replace("  web:\n", commanded))

@@ -6,6 +6,7 @@ import json
 import shlex
 import subprocess
 from collections.abc import Iterator
+from itertools import cycle, product
 
 import pytest
 
@@ -115,16 +116,18 @@ def test_what_can_be_no_image_is_refused(image: str, project: Project) -> None:
 
 def test_names_of_hosts_releases_and_services_on_the_command_line_are_no_commands(project: Project) -> None:
     project.deploy()
-    for hostile in INJECTIONS:
-        for arguments in (
-            ("deploy", f"--host={hostile}", "--image", project.image()),
-            ("rollback", f"--to={hostile}"),
-            ("logs", f"--service={hostile}"),
-            ("exec", f"--service={hostile}", "true"),
-        ):
-            refused = project.invoke(arguments[0], "--env", "lab", *arguments[1:], code=None)
-            assert refused.code not in (0, 70), refused.all
-            assert "Traceback" not in refused.all
+    commands: tuple[tuple[str, ...], ...] = (
+        ("deploy", "--image", project.image(), "--host="),
+        ("rollback", "--to="),
+        ("logs", "--service="),
+        ("exec", "true", "--service="),
+    )
+    # All of them to each in one name; one by one they take turns.
+    for (*command, option), hostile in [*product(commands, [WHOLE]), *zip(cycle(commands), INJECTIONS, strict=False)]:
+        arguments = (*command, f"{option}{hostile}")
+        refused = project.invoke(arguments[0], "--env", "lab", *arguments[1:], code=None)
+        assert refused.code not in (0, 70), refused.all
+        assert "Traceback" not in refused.all
 
 
 def test_an_alias_of_ssh_config_may_not_be_a_command_but_may_be_anything_that_is_a_name(project: Project) -> None:

@@ -10,9 +10,9 @@ from tests.lab.holds import free, held, wait_held
 from tests.lab.project import Project, wait_until
 
 
-def test_of_two_deploys_at_once_one_wins_and_the_other_says_who(fleet: Project) -> None:
-    image = fleet.image()
-    both = [fleet.start("deploy", "--env", "lab", "--json", "--image", image) for _ in range(2)]
+def test_of_two_deploys_at_once_one_wins_and_the_other_says_who(pair: Project) -> None:
+    image = pair.image()
+    both = [pair.start("deploy", "--env", "lab", "--json", "--image", image) for _ in range(2)]
     ended = [(process.communicate(timeout=120), process.returncode) for process in both]
     codes = sorted(code for _, code in ended)
     errors = "".join(err for (_, err), _ in ended)
@@ -24,44 +24,44 @@ def test_of_two_deploys_at_once_one_wins_and_the_other_says_who(fleet: Project) 
         assert "invoke unlock --env lab" in errors
 
 
-def test_a_second_deploy_is_turned_away_while_the_first_is_at_it(fleet: Project) -> None:
-    image, host = fleet.image(), fleet.hosts[1]
-    with held(fleet, host, "start", "begin"):
-        first = fleet.start("deploy", "--env", "lab", "--json", "--image", image)
-        wait_held(fleet, host)
-        second = fleet.deploy(image=image, code=6)
-        free(fleet, host)
+def test_a_second_deploy_is_turned_away_while_the_first_is_at_it(pair: Project) -> None:
+    image, host = pair.image(), pair.hosts[1]
+    with held(pair, host, "start", "begin"):
+        first = pair.start("deploy", "--env", "lab", "--json", "--image", image)
+        wait_held(pair, host)
+        second = pair.deploy(image=image, code=6)
+        free(pair, host)
         first.communicate(timeout=60)
     assert first.returncode == 0
     assert "deploy tiny:" in second.data["error"]
 
 
-def test_a_frozen_deployer_loses_its_lease_and_can_do_nothing_more(fleet: Project) -> None:
-    before = fleet.deploy().data["release"]
-    fleet.environment["lock_ttl"] = 5
-    host = fleet.hosts[1]
-    with held(fleet, host, "start", "end"):
-        frozen = fleet.start("deploy", "--env", "lab", "--json", "--image", fleet.image("2"))
-        wait_held(fleet, host)
+def test_a_frozen_deployer_loses_its_lease_and_can_do_nothing_more(pair: Project) -> None:
+    before = pair.deploy().data["release"]
+    pair.environment["lock_ttl"] = 5
+    host = pair.hosts[1]
+    with held(pair, host, "start", "end"):
+        frozen = pair.start("deploy", "--env", "lab", "--json", "--image", pair.image("2"))
+        wait_held(pair, host)
         os.killpg(frozen.pid, signal.SIGSTOP)
-        free(fleet, host)
+        free(pair, host)
         time.sleep(6)
-    third = fleet.deploy(image=fleet.image("3")).data
+    third = pair.deploy(image=pair.image("3")).data
     os.killpg(frozen.pid, signal.SIGCONT)
     _, err = frozen.communicate(timeout=90)
     assert frozen.returncode != 0
     assert "was lost" in err
-    status = fleet.invoke("status", "--env", "lab", "--json").data
+    status = pair.invoke("status", "--env", "lab", "--json").data
     assert {state["release"] for state in status["hosts"].values()} == {third["release"]}
     assert third["previous"] == before
 
 
-def test_a_lock_that_one_host_cannot_give_is_kept_by_none(fleet: Project) -> None:
-    fleet.deploy()
-    fleet.shell(fleet.hosts[2], "bash", "-c", "kill -9 $(cat /run/lab-dockerd.pid)")
-    fleet.invoke("lock", "--env", "lab", "--minutes", "60", code=10)
-    for host in fleet.hosts:
-        assert fleet.shell(host, "bash", "-c", f"ls {fleet.site('lock')} | grep holder || true") == ""
+def test_a_lock_that_one_host_cannot_give_is_kept_by_none(pair: Project) -> None:
+    pair.deploy()
+    pair.shell(pair.hosts[1], "bash", "-c", "kill -9 $(cat /run/lab-dockerd.pid)")
+    pair.invoke("lock", "--env", "lab", "--minutes", "60", code=10)
+    for host in pair.hosts:
+        assert pair.shell(host, "bash", "-c", f"ls {pair.site('lock')} | grep holder || true") == ""
 
 
 def test_lock_keeps_people_out_until_unlock(project: Project) -> None:

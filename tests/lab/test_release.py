@@ -6,8 +6,14 @@ import subprocess
 import time
 
 import httpx
+import pytest
 
 from tests.lab.project import Project
+
+
+@pytest.fixture
+def replicas() -> int:
+    return 2
 
 
 def test_first_deploy_serves_on_every_host(fleet: Project) -> None:

@@ -23,10 +23,15 @@ ENDS = {"killed": "KILL", "failing": "HUP"}
 
 
 @pytest.fixture
-def shipping(fleet: Project) -> Project:
-    ships_in_all_phases(fleet)
-    fleet.environment["bake"] = 3
-    return fleet
+def replicas() -> int:
+    return 2
+
+
+@pytest.fixture
+def shipping(pair: Project) -> Project:
+    ships_in_all_phases(pair)
+    pair.environment["bake"] = 3
+    return pair
 
 
 async def die(project: Project, phase: str, at: str) -> None:

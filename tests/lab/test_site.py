@@ -49,16 +49,16 @@ def test_an_accessory_survives_ten_deploys_with_its_data(project: Project) -> No
     assert again == started
 
 
-def test_maintenance_answers_503_with_a_page_and_back(fleet: Project) -> None:
-    fleet.deploy()
-    fleet.invoke("maintenance", "--on", "--env", "lab")
-    for host in fleet.hosts:
-        answer = httpx.get(fleet.url(host))
+def test_maintenance_answers_503_with_a_page_and_back(pair: Project) -> None:
+    pair.deploy()
+    pair.invoke("maintenance", "--on", "--env", "lab")
+    for host in pair.hosts:
+        answer = httpx.get(pair.url(host))
         assert answer.status_code == 503
         assert answer.headers["retry-after"]
         assert "back shortly" in answer.text
-    fleet.invoke("maintenance", "--off", "--env", "lab")
-    assert httpx.get(fleet.url()).status_code == 200
+    pair.invoke("maintenance", "--off", "--env", "lab")
+    assert httpx.get(pair.url()).status_code == 200
 
 
 def test_metrics_are_not_routed_to_the_outside(project: Project) -> None:
@@ -138,13 +138,13 @@ def proxy_config(project: Project) -> tuple[Any, Any]:
     return json.loads(kept), asyncio.run(running())
 
 
-def test_logs_and_exec_reach_the_release(fleet: Project) -> None:
-    fleet.deploy()
-    logs = fleet.invoke("logs", "--env", "lab", "--service", "web")
-    for host in fleet.hosts:
+def test_logs_and_exec_reach_the_release(pair: Project) -> None:
+    pair.deploy()
+    logs = pair.invoke("logs", "--env", "lab", "--service", "web")
+    for host in pair.hosts:
         assert f"{host.name} web-1" in logs.out
     assert "web up" in logs.out
-    failed = fleet.invoke("exec", "--env", "lab", "/usr/bin/python3.13 -c 'raise SystemExit(5)'", code=5)
+    failed = pair.invoke("exec", "--env", "lab", "/usr/bin/python3.13 -c 'raise SystemExit(5)'", code=5)
     assert "Traceback" not in failed.all
 
 

@@ -28,20 +28,20 @@ def test_an_unknown_host_key_is_refused_with_its_fingerprint(project: Project) -
     assert project.containers(host) == []
 
 
-def test_a_host_that_does_not_answer_is_named_and_nothing_changes(fleet: Project) -> None:
-    first = fleet.deploy().data["release"]
-    fleet.environment["hosts"] = [*(host.name for host in fleet.hosts), "deploy@127.0.0.1:9"]
-    refused = fleet.deploy(image=fleet.image("2"), code=4)
+def test_a_host_that_does_not_answer_is_named_and_nothing_changes(pair: Project) -> None:
+    first = pair.deploy().data["release"]
+    pair.environment["hosts"] = [*(host.name for host in pair.hosts), "deploy@127.0.0.1:9"]
+    refused = pair.deploy(image=pair.image("2"), code=4)
     assert "127.0.0.1:9" in refused.all
-    del fleet.environment["hosts"]
-    status = fleet.invoke("status", "--env", "lab", "--json").data
+    del pair.environment["hosts"]
+    status = pair.invoke("status", "--env", "lab", "--json").data
     assert {state["release"] for state in status["hosts"].values()} == {first}
 
 
-def test_status_shows_the_others_when_a_host_is_down(fleet: Project) -> None:
-    release = fleet.deploy().data["release"]
-    fleet.environment["hosts"] = [*(host.name for host in fleet.hosts), "deploy@127.0.0.1:9"]
-    status = fleet.invoke("status", "--env", "lab", "--json", code=4).data
+def test_status_shows_the_others_when_a_host_is_down(pair: Project) -> None:
+    release = pair.deploy().data["release"]
+    pair.environment["hosts"] = [*(host.name for host in pair.hosts), "deploy@127.0.0.1:9"]
+    status = pair.invoke("status", "--env", "lab", "--json", code=4).data
     assert [state["release"] for state in status["hosts"].values()] == [release] * 3
     assert list(status["unreachable"]) == ["deploy@127.0.0.1:9"]
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import httpx
+import pytest
 
 from portside.lab.values import Lab
 from portside.load import Kind, Load, Report, load_process
@@ -34,6 +35,11 @@ while [ $n -lt 2000 ]; do
 done
 printf %s "$before" >next && mv -f next route
 """
+
+
+@pytest.fixture
+def replicas() -> int:
+    return 2
 
 
 @contextlib.asynccontextmanager

@@ -21,6 +21,7 @@ async def test_only_who_is_to_know_the_terminal_stays_in_our_session(terminal: b
     assert leads == "True"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("terminal", [True, False])
 async def test_what_takes_too_long_ends_with_its_children(tmp_path: Path, terminal: bool) -> None:
     kept = tmp_path / "child"

@@ -102,6 +102,7 @@ def test_a_port_that_refuses_isn_t_waited_for(lock: str) -> None:
     assert asked(lock, port) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bad", ["takes no connection", "never answers", "hangs up"])
 def test_a_port_that_does_nothing_is_given_up(lock: str, bad: str) -> None:
     with ExitStack() as stack:

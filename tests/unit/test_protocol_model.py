@@ -21,7 +21,9 @@ LOOKS = Deployer(deploys=False, may_die=False)
         pytest.param(2, (LIVES,), id="one, two hosts"),
         pytest.param(2, (DIES, LOOKS), id="one that dies, two hosts"),
         pytest.param(1, (DIES, DIES, LOOKS), id="two that die, one host"),
-        pytest.param(2, (DIES, LIVES, LOOKS), id="one that dies and one that doesn't, two hosts"),
+        pytest.param(
+            2, (DIES, LIVES, LOOKS), id="one that dies and one that doesn't, two hosts", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_no_story_ends_with_half_a_release(hosts: int, deployers: tuple[Deployer, ...]) -> None:

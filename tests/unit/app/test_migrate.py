@@ -36,6 +36,7 @@ def run(*arguments: str, data_dir: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 async def test_the_command_can_be_run_twice(tmp_path: Path, settings: Settings) -> None:
     first = run("-m", "app.migrate", data_dir=tmp_path)
     assert (first.returncode, first.stderr) == (0, ""), first.stdout

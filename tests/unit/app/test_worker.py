@@ -76,6 +76,7 @@ async def test_a_failing_round_is_logged_and_the_next_one_tried(
         await links.get("unknown")
 
 
+@pytest.mark.slow
 def test_the_process_logs_json_beats_and_stops_promptly_on_sigterm(
     tmp_path: Path, eventually: Callable[..., None]
 ) -> None:

@@ -99,6 +99,7 @@ def test_a_missing_secret_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "URL is not set" in problem
 
 
+@pytest.mark.slow
 def test_all_are_told_at_once_and_the_slow_one_is_given_up(
     tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,6 +120,7 @@ def test_all_are_told_at_once_and_the_slow_one_is_given_up(
     assert all("did not end within 3 s" in problem for problem in problems)
 
 
+@pytest.mark.slow
 def test_a_command_ends_while_a_notifier_hangs(tmp_path: Path) -> None:
     """What never answers holds up neither the deadline nor the process's end, whatever its thread waits for."""
     code = f"""

@@ -19,6 +19,8 @@ from portside.scan.trivy import Trivy
 from tests.image_archive import write_image
 from tests.trivy_database import ECDSA, GUNICORN, REQUESTS, STARLETTE, SUDO, Advisory, write_database
 
+pytestmark = pytest.mark.slow
+
 TODAY = datetime.now(UTC).date()
 # Only what a test is about: the others cost a second each.
 FLAWS = Scan(secrets=False, misconfigurations=False, forbidden_licenses=())
