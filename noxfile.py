@@ -17,6 +17,8 @@ nox.options.default_venv_backend = "uv"
 nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["lint", "types", "tests", "slow", "docs", "rules", "lab"]
 
+# Parts of the lab with a session each, so that `lab` itself, which everybody runs, takes half an hour.
+PARTS = ("hosts", "pipeline", "secrets", "monitoring", "swarm")
 # What pytest ends with when a half has no tests.
 NOTHING_TO_RUN = 5
 # Where the environment forbids compiled code beside the sources, every process of every test compiled all anew.
@@ -122,8 +124,26 @@ def rules(session: nox.Session) -> None:
 
 @nox.session
 def lab(session: nox.Session) -> None:
-    """Against real hosts with real Docker Engines, a real registry, a real PostgreSQL. Half an hour."""
-    on_hosts(session, "not monitoring and not swarm")
+    """Releases to real hosts with real Docker Engines, a real registry, a real PostgreSQL; and one fault of each kind."""
+    on_hosts(session, " and ".join(f"not {part}" for part in PARTS))
+
+
+@nox.session(default=False)
+def hosts(session: nox.Session) -> None:
+    """A fresh machine becomes a host, is hardened, and what somebody undoes there is found."""
+    on_hosts(session, "hosts")
+
+
+@nox.session(default=False)
+def pipeline(session: nox.Session) -> None:
+    """The workflows' own steps: build, scan, sign, ship to staging and production, tell people."""
+    on_hosts(session, "pipeline")
+
+
+@nox.session(default=False)
+def secrets(session: nox.Session) -> None:
+    """Every place that secrets come from, and that they are found nowhere they don't belong."""
+    on_hosts(session, "secrets")
 
 
 @nox.session(default=False)

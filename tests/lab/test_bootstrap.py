@@ -5,12 +5,15 @@ from __future__ import annotations
 import socket
 
 import httpx
+import pytest
 
 from portside.bootstrap import firewall_rules
 from portside.host.script import root_argv
 from portside.lab.values import LabHost
 from tests.lab.plain import as_deploy, bootstrap
 from tests.lab.project import Project, wait_until
+
+pytestmark = pytest.mark.hosts
 
 
 def opens(host: LabHost, port: int) -> bool:

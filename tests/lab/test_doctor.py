@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from tests.lab.faults import disconnect, reconnect
 from tests.lab.project import Project
+
+pytestmark = pytest.mark.hosts
 
 
 def findings(project: Project, *, code: int = 1) -> list[dict[str, Any]]:

@@ -15,9 +15,6 @@ from tests.faults.running import run_case
 from tests.faults.table import matrix
 from tests.lab.servers import Registry
 
-# Load on every host, and what others do meanwhile would be taken for what the fault did.
-pytestmark = pytest.mark.alone
-
 
 @pytest.fixture(scope="module")
 def ground(lab: Lab, registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:

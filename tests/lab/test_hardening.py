@@ -18,6 +18,8 @@ from tests.lab.faults import as_root
 from tests.lab.plain import as_deploy, bootstrap, ssh
 from tests.lab.project import Project, wait_until
 
+pytestmark = pytest.mark.hosts
+
 PASSWORD = "correct horse"
 PROXY = "portside-proxy-caddy-1"
 STOP_ENGINE = "p=$(cat /run/docker.pid); kill $p; while grep -qs '^State:.[^Z]' /proc/$p/status; do sleep 0.1; done"

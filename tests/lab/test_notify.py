@@ -14,6 +14,8 @@ from tests.lab.holds import free, held, wait_held
 from tests.lab.inbox import Inbox
 from tests.lab.project import Project, wait_until
 
+pytestmark = pytest.mark.pipeline
+
 DROP = ("OUTPUT", "-p", "tcp", "--dport", "8000", "-j", "DROP")
 
 

@@ -26,6 +26,8 @@ from tests.lab.servers import Registry
 from tests.runner.jobs import GitHub, Run, Runner
 from tests.trivy_database import ADVISORIES, DEBIAN, Advisory, write_database
 
+pytestmark = pytest.mark.pipeline
+
 GIT = ("git", "-c", "user.name=A Developer", "-c", "user.email=dev@example.com")
 SETTINGS = """
 [service]

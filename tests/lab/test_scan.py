@@ -23,6 +23,8 @@ from tests.lab.project import Project
 from tests.lab.servers import Registry
 from tests.trivy_database import STARLETTE, write_database
 
+pytestmark = pytest.mark.pipeline
+
 FAILED = 11
 
 

@@ -20,7 +20,7 @@ from tests.sops import kept
 from tests.stores.standing import Standing
 
 # `bw` is a program of Node.js that is started twice by every command, and process lists are sampled meanwhile.
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.secrets, pytest.mark.alone]
 
 STORES = ("aws", "azure", "bw", "bws", "gcp", "op", "vault")
 KINDS = (*STORES, "env", "file", "generated", "sops")

@@ -20,6 +20,8 @@ from portside.secrets.sops_files import make, rotate
 from tests.lab.processes import argument_lists
 from tests.sops import CANARY, editor, kept
 
+pytestmark = pytest.mark.secrets
+
 INVOKE = (sys.executable, "-m", "invoke", "--search-root", str(Path(__file__).parents[2]))
 
 

@@ -20,6 +20,8 @@ from tests.stores.programs import BitwardenSecrets, OnePassword
 from tests.stores.standing import Standing
 from tests.stores.vault import ROLE_SECRET, TOKEN, Vault
 
+pytestmark = pytest.mark.secrets
+
 MEMBERS = json.dumps({"password": CANARY, "port": 5432, "on": True, "empty": ""})
 
 

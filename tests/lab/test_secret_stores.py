@@ -13,6 +13,8 @@ from tests.stores.asking import CANARY, asked, become, logged_in, why
 from tests.stores.base import CLOSED, Store, silence
 from tests.stores.standing import Standing
 
+pytestmark = pytest.mark.secrets
+
 KINDS = ("aws", "azure", "bw", "bws", "gcp", "op", "vault")
 NETWORKED = ("aws", "azure", "gcp", "vault")
 # What a person who reads the message can do, by source: nobody is logged in; the login isn't taken.

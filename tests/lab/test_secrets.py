@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 
+import pytest
+
 from tests.lab.processes import argument_lists, argument_lists_on
 from tests.lab.project import Project
+
+pytestmark = pytest.mark.secrets
 
 CANARY = "canary-5d1f-yellow"
 HOSTILE = "a\"b'c $HOME $${PATH} \\ `id` é\nsecond line; rm -rf / #"

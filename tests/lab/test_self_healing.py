@@ -15,8 +15,6 @@ from tests.faults.traffic import HostTraffic, added
 from tests.lab.holds import holding, wait_held
 from tests.lab.project import Project, ships_in_all_phases, wait_until
 
-# Load on every host, and what others do meanwhile would be taken for what the fault did.
-pytestmark = pytest.mark.alone
 FLOWING_SECONDS = 60.0
 # From alive to never ready again, or gone for good: a container that somebody has killed isn't started again.
 ENDS = {"killed": "KILL", "failing": "HUP"}

@@ -14,6 +14,8 @@ from portside.tools import COSIGN, ensure_tool
 from tests.lab.project import Project
 from tests.lab.servers import Registry
 
+pytestmark = pytest.mark.pipeline
+
 REFUSED = 12
 PASSWORD = "correct horse battery staple"
 
