@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shlex
 import subprocess
 from collections.abc import Iterator
 from itertools import cycle, product
+from pathlib import Path
 
 import pytest
 
-from portside.lab.values import ssh_config
-from tests.lab.project import Project
+from portside.lab.values import Lab, ssh_config
+from tests.lab.faults import as_root
+from tests.lab.project import Project, new_project
 
 # Each would leave this file, here or on a host, as whoever ran it.
 TRACE = "/tmp/portside-was-here"
@@ -43,14 +46,20 @@ DUMP = "/usr/bin/python3.13 -c 'import os,json; print(json.dumps(dict(os.environ
 ARGUMENTS = "/usr/bin/python3.13 -c 'import sys,json; print(json.dumps(sys.argv[1:]))'"
 
 
+@pytest.fixture
+def turned_away(lab: Lab, tmp_path: Path, tiny_images: dict[str, str]) -> Project:
+    """As `project`, on a host as the test before has left it: nothing gets there."""
+    return new_project(tmp_path, lab, lab.hosts[:1], tiny_images)
+
+
 @pytest.fixture(autouse=True)
-def nothing_is_run(project: Project) -> Iterator[None]:
+def nothing_is_run(lab: Lab) -> Iterator[None]:
     """Whatever a test here does: nobody has left a trace, neither here, nor on the host, nor in a container."""
     yield
-    host = project.hosts[0]
     assert subprocess.run(["find", TRACE], capture_output=True, check=False).returncode != 0, "it was run here"
     # Containers' files are among the host's.
-    found = project.shell(host, "bash", "-c", f"find / -xdev -name {TRACE.rpartition('/')[2]}; ls /tmp; true")
+    look = f"find / -xdev -name {TRACE.rpartition('/')[2]}; ls /tmp; true"
+    found = asyncio.run(as_root(lab.hosts[0], ["bash", "-c", look])).check().text
     assert TRACE.rpartition("/")[2] not in found, "it was run on the host"
 
 
@@ -98,18 +107,18 @@ def test_who_holds_a_lock_and_why_is_shown_as_it_was_given(project: Project) -> 
     ],
 )
 def test_what_can_be_no_name_is_refused_before_a_host_is_asked(
-    where: str, settings: dict[str, object], project: Project
+    where: str, settings: dict[str, object], turned_away: Project
 ) -> None:
-    image = project.image()
-    project.environment |= settings
-    refused = project.deploy(image=image, code=3)
+    image = turned_away.image()
+    turned_away.environment |= settings
+    refused = turned_away.deploy(image=image, code=3)
     assert where in refused.all
     assert "Traceback" not in refused.all
 
 
 @pytest.mark.parametrize("image", [*INJECTIONS, "-v", "--help", "a b", f"tiny:1;touch {TRACE}", "é", ""])
-def test_what_can_be_no_image_is_refused(image: str, project: Project) -> None:
-    refused = project.invoke("deploy", "--env", "lab", f"--image={image}", code=None)
+def test_what_can_be_no_image_is_refused(image: str, turned_away: Project) -> None:
+    refused = turned_away.invoke("deploy", "--env", "lab", f"--image={image}", code=None)
     assert refused.code in (3, 9, 10), refused.all
     assert "Traceback" not in refused.all
 

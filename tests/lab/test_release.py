@@ -6,17 +6,12 @@ import subprocess
 import time
 
 import httpx
-import pytest
 
 from tests.lab.project import Project
 
 
-@pytest.fixture
-def replicas() -> int:
-    return 2
-
-
 def test_first_deploy_serves_on_every_host(fleet: Project) -> None:
+    fleet.environment["replicas"] = {"web": 2}
     outcome = fleet.deploy().data
     for host in fleet.hosts:
         assert httpx.get(fleet.url(host)).json()["release"] == outcome["release"]
@@ -39,7 +34,7 @@ def test_one_host_not_ready_switches_nothing(fleet: Project) -> None:
     assert "switch" not in failed.data["seconds"]
     for host in fleet.hosts:
         assert httpx.get(fleet.url(host)).json()["release"] == first
-        assert len(fleet.containers(host)) == 3
+        assert len(fleet.containers(host)) == 2
 
 
 def test_a_container_that_exits_at_start_fails_at_once_with_its_last_words(project: Project) -> None:
@@ -49,7 +44,7 @@ def test_a_container_that_exits_at_start_fails_at_once_with_its_last_words(proje
     failed = project.deploy(image=project.image("2"), code=7)
     assert failed.data["seconds"]["start"] < 60, "it was not waited for until the deadline"
     assert "the moon is in the wrong phase" in failed.data["why"]
-    assert len(project.containers(project.hosts[0])) == 3
+    assert len(project.containers(project.hosts[0])) == 2
 
 
 def test_a_release_that_dies_while_it_bakes_is_undone(project: Project) -> None:
@@ -152,19 +147,19 @@ def test_configs_are_files_of_their_release(project: Project) -> None:
     assert "rules.txt can't be read" in project.deploy(image=image, code=3).all
 
 
-def test_a_host_whose_clock_is_an_hour_ahead_is_refused_before_anything_is_changed(fleet: Project) -> None:
-    release = fleet.deploy().data["release"]
-    host = fleet.hosts[1]
+def test_a_host_whose_clock_is_an_hour_ahead_is_refused_before_anything_is_changed(pair: Project) -> None:
+    release = pair.deploy().data["release"]
+    host = pair.hosts[1]
     library = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
     ahead = f"echo +3600 >/etc/faketimerc && echo {library} >/etc/ld.so.preload"
-    fleet.shell(host, "bash", "-c", ahead)
+    pair.shell(host, "bash", "-c", ahead)
     try:
-        refused = fleet.deploy(image=fleet.image("2"), code=5)
+        refused = pair.deploy(image=pair.image("2"), code=5)
         assert "s ahead" in refused.all
         assert host.name in refused.all
     finally:
-        fleet.shell(host, "rm", "/etc/ld.so.preload", "/etc/faketimerc")
-    assert {httpx.get(fleet.url(each)).json()["release"] for each in fleet.hosts} == {release}
+        pair.shell(host, "rm", "/etc/ld.so.preload", "/etc/faketimerc")
+    assert {httpx.get(pair.url(each)).json()["release"] for each in pair.hosts} == {release}
 
 
 def test_old_releases_are_pruned(project: Project) -> None:
