@@ -108,7 +108,7 @@ class Dialler:
             None, host=destination.host, config=self.config, **destination.given
         )
         if options.config.has_match_final():
-            options.update(host=options.host, reload=True, final=True)
+            options.update(host=options.orig_host, reload=True, final=True)
         return options
 
     def _known(self, options: asyncssh.SSHClientConnectionOptions) -> Any:

@@ -107,6 +107,13 @@ async def test_a_jump_host_for_all_hosts_is_none_for_itself(place: Place) -> Non
     assert place.visits == ["bastion", "web"]
 
 
+async def test_what_counts_in_the_end_takes_no_jump_host_away(place: Place) -> None:
+    known = f"UserKnownHostsFile {place.known([place.web, place.bastion])}"
+    blocks = [place.web.block("ProxyJump bastion", known), place.bastion.block(known)]
+    await place.connect([*blocks, "Match final\n  ServerAliveInterval 30\n"], None)
+    assert place.visits == ["bastion", "web"]
+
+
 async def test_a_jump_host_that_isn_t_pinned_is_what_the_error_is_about(place: Place) -> None:
     with pytest.raises(HostError) as caught:
         await place.connect([place.web.block("ProxyJump bastion"), place.bastion.block()], [place.web])
