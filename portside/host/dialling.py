@@ -103,12 +103,14 @@ class Dialler:
         return via
 
     async def options(self, destination: Destination) -> asyncssh.SSHClientConnectionOptions:
-        """What the SSH configuration makes of `destination`."""
+        """What the SSH configuration makes of `destination`, as asyncssh does when it connects."""
         options: asyncssh.SSHClientConnectionOptions = await asyncssh.SSHClientConnectionOptions.construct(
             None, host=destination.host, config=self.config, **destination.given
         )
-        if options.config.has_match_final():
-            options.update(host=options.orig_host, reload=True, final=True)
+        canonical = await asyncssh.connection._canonicalize_host(asyncio.get_running_loop(), options)
+        final = options.config.has_match_final()
+        if canonical or final:
+            options.update(host=canonical or options.orig_host, reload=True, canonical=bool(canonical), final=final)
         return options
 
     def _known(self, options: asyncssh.SSHClientConnectionOptions) -> Any:

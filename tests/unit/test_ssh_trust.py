@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -56,8 +56,8 @@ class Place:
     folder: Path
     visits: list[str]
 
-    async def connect(self, config: Iterable[str], known: Iterable[Machine] | None) -> None:
-        host = await connect("web", ssh_config=self.config(config), known_hosts=self.known(known), deadline=DEADLINE)
+    async def connect(self, config: Iterable[str], known: Iterable[Machine] | None, to: str = "web") -> None:
+        host = await connect(to, ssh_config=self.config(config), known_hosts=self.known(known), deadline=DEADLINE)
         await host.close()
 
     def config(self, blocks: Iterable[str]) -> Path:
@@ -111,6 +111,15 @@ async def test_what_counts_in_the_end_takes_no_jump_host_away(place: Place) -> N
     known = f"UserKnownHostsFile {place.known([place.web, place.bastion])}"
     blocks = [place.web.block("ProxyJump bastion", known), place.bastion.block(known)]
     await place.connect([*blocks, "Match final\n  ServerAliveInterval 30\n"], None)
+    assert place.visits == ["bastion", "web"]
+
+
+async def test_a_name_is_made_whole_before_its_jump_hosts_and_known_hosts_are_looked_up(place: Place) -> None:
+    known = f"UserKnownHostsFile {place.known([place.web, place.bastion])}"
+    # 127 in the domain 0.0.1 is found without any DNS.
+    short = "Host 127\n  CanonicalizeHostname yes\n  CanonicalDomains 0.0.1\n"
+    whole = replace(place.web, name="127.0.0.1").block("ProxyJump bastion", known)
+    await place.connect([short, whole, place.bastion.block(known)], None, to="127")
     assert place.visits == ["bastion", "web"]
 
 
