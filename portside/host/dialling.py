@@ -43,11 +43,14 @@ class Destination:
 
 @dataclass(frozen=True)
 class Dialler:
-    """How connections are opened: by this SSH configuration, to the hosts that these files know (None: the user's)."""
+    """How connections are opened: by this SSH configuration, to the hosts that these files know (None: the user's).
+
+    `within` is the time for all of them together, whatever ConnectTimeout says; the caller has entered it.
+    """
 
     ssh_config: Path | None
     known_hosts: Path | None
-    deadline: float
+    within: asyncio.Timeout
 
     @property
     def config(self) -> Sequence[str]:
@@ -74,7 +77,7 @@ class Dialler:
                     known_hosts=self._known(options),
                     keepalive_interval=KEEPALIVE_SECONDS,
                     keepalive_count_max=3,
-                    connect_timeout=self.deadline,
+                    connect_timeout=None,
                     compression_algs=None,
                     **destination.given,
                 )
@@ -128,6 +131,8 @@ class Dialler:
         why: str,
     ) -> HostError:
         key = None
+        # Its own five seconds: a slow host has used up most of the time for connecting, and the key is the remedy.
+        self.within.reschedule(None)
         with contextlib.suppress(asyncssh.Error, OSError, TimeoutError):
             async with asyncio.timeout(5):
                 key = await asyncssh.get_server_host_key(

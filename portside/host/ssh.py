@@ -192,8 +192,8 @@ async def connect(name: str, *, ssh_config: Path | None, known_hosts: Path | Non
     Raises HostError: not reachable, key unknown or changed (with its fingerprint and how to pin it), not allowed in.
     """
     try:
-        async with asyncio.timeout(deadline):
-            connection = await Dialler(ssh_config, known_hosts, deadline).dial(Destination.parse(name))
+        async with asyncio.timeout(deadline) as within:
+            connection = await Dialler(ssh_config, known_hosts, within).dial(Destination.parse(name))
     except HostError as error:
         error.where = name
         raise
@@ -220,9 +220,10 @@ async def offered_methods(
 
     It is asked and told nothing, so its key isn't looked at; jump hosts' are.
     """
-    dialler, destination = Dialler(ssh_config, known_hosts, deadline), Destination.parse(name)
+    destination = Destination.parse(name)
     try:
-        async with asyncio.timeout(deadline):
+        async with asyncio.timeout(deadline) as within:
+            dialler = Dialler(ssh_config, known_hosts, within)
             via = await dialler.jump(destination, await dialler.options(destination))
             try:
                 return frozenset(

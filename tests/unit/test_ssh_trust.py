@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -138,6 +140,22 @@ async def test_a_host_behind_a_jump_host_is_pinned_by_the_key_it_presents(place:
         await place.connect([place.web.block("ProxyJump bastion"), place.bastion.block()], [place.bastion])
     assert place.web.key.get_fingerprint() in caught.value.why
     assert f"echo '{place.web.known.strip()}' >> {place.folder}" in caught.value.remedy
+
+
+async def test_a_host_that_takes_up_the_time_for_connecting_is_still_told_by_its_key(place: Place) -> None:
+    deadline, arrivals = 2.0, itertools.count()
+
+    def slow_the_second_time() -> Doorman:
+        if next(arrivals):
+            time.sleep(deadline)
+        return Doorman(place.visits, "web")
+
+    key = place.web.key
+    async with asyncssh.listen("127.0.0.1", 0, server_factory=slow_the_second_time, server_host_keys=[key]) as server:
+        config = place.config([replace(place.web, port=server.get_port()).block()])
+        with pytest.raises(HostError, match="host key isn't known") as caught:
+            await connect("web", ssh_config=config, known_hosts=place.known([]), deadline=deadline)
+    assert key.get_fingerprint() in caught.value.why
 
 
 @pytest.mark.parametrize("lines", ["Host *\n  UserKnownHostsFile none\n", "Match final\n  UserKnownHostsFile none\n"])
