@@ -116,11 +116,18 @@ class Dialler:
             options.update(host=canonical or options.orig_host, reload=True, canonical=bool(canonical), final=final)
         return options
 
-    def _known(self, options: asyncssh.SSHClientConnectionOptions) -> Any:
+    def _files(self, options: asyncssh.SSHClientConnectionOptions) -> list[str] | None:
+        """The files that know hosts, the first of them to be added to; empty: the user's own, None: there is none."""
         if self.known_hosts:
-            return str(self.known_hosts)
-        # `UserKnownHostsFile none`: OpenSSH then knows nobody, and asyncssh would believe anybody.
-        return asyncssh.import_known_hosts("") if options.known_hosts is None else options.known_hosts
+            return [str(self.known_hosts)]
+        if options.known_hosts is not None:
+            return cast(list[str], options.known_hosts)
+        # `UserKnownHostsFile none`: OpenSSH still believes the global files, and asyncssh would believe anybody.
+        return cast(list[str], options.config.get("GlobalKnownHostsFile")) or None
+
+    def _known(self, options: asyncssh.SSHClientConnectionOptions) -> Any:
+        files = self._files(options)
+        return asyncssh.import_known_hosts("") if files is None else files
 
     async def _untrusted(
         self,
@@ -148,9 +155,9 @@ class Dialler:
 
     def _pin(self, options: asyncssh.SSHClientConnectionOptions, key: asyncssh.SSHKey | None, *, through: bool) -> str:
         """What to type so that the key is known. ssh-keyscan knows nothing of jump hosts."""
-        if options.known_hosts is None and not self.known_hosts:
+        if (files := self._files(options)) is None:
             return "name a file that has it; the SSH configuration says `UserKnownHostsFile none`, which knows no host."
-        file = self.known_hosts or next(iter(cast(list[str], options.known_hosts)), KNOWN_HOSTS)
+        file = next(iter(files), KNOWN_HOSTS)
         host, port = options.host, options.port
         if through and key:
             named = host if port == SSH_PORT else f"[{host}]:{port}"

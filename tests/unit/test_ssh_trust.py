@@ -166,6 +166,15 @@ async def test_no_setting_makes_an_unknown_host_a_trusted_one(place: Place, line
     assert place.visits == []
 
 
+async def test_without_files_of_the_user_s_own_the_global_one_still_counts(place: Place) -> None:
+    everybody = f"Host *\n  UserKnownHostsFile none\n  GlobalKnownHostsFile {place.known([place.bastion])}\n"
+    await place.connect([replace(place.bastion, name="web").block(), everybody], None)
+    assert place.visits == ["bastion"]
+    with pytest.raises(HostError, match="host key isn't known") as caught:
+        await place.connect([place.web.block(), everybody], None)
+    assert caught.value.remedy.endswith(f"-p {place.web.port} 127.0.0.1 >> {place.folder}/known_hosts")
+
+
 async def test_the_file_that_ssh_config_names_is_the_one_to_add_a_key_to(place: Place) -> None:
     (place.folder / "other").touch()
     with pytest.raises(HostError) as caught:
