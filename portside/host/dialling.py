@@ -154,12 +154,13 @@ class Dialler:
         )
 
     def _pin(self, options: asyncssh.SSHClientConnectionOptions, key: asyncssh.SSHKey | None, *, through: bool) -> str:
-        """What to type so that the key is known. ssh-keyscan knows nothing of jump hosts."""
+        """What to type so that the key is known. ssh-keyscan knows nothing of jump hosts, nor of HostKeyAlias."""
         if (files := self._files(options)) is None:
             return "name a file that has it; the SSH configuration says `UserKnownHostsFile none`, which knows no host."
         file = next(iter(files), KNOWN_HOSTS)
-        host, port = options.host, options.port
-        if through and key:
-            named = host if port == SSH_PORT else f"[{host}]:{port}"
+        host, port, alias = options.host, options.port, options.host_key_alias
+        if key and (through or alias):
+            # OpenSSH adds no port to an alias.
+            named = alias or (host if port == SSH_PORT else f"[{host}]:{port}")
             return f"echo '{named} {key.export_public_key().decode().strip()}' >> {file}"
         return f"ssh-keyscan -t ed25519 {'' if port == SSH_PORT else f'-p {port} '}{host} >> {file}"

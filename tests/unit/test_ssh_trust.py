@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -180,6 +181,19 @@ async def test_the_file_that_ssh_config_names_is_the_one_to_add_a_key_to(place: 
     with pytest.raises(HostError) as caught:
         await place.connect([place.web.block(f"UserKnownHostsFile {place.folder}/other")], None)
     assert caught.value.remedy.endswith(f"-p {place.web.port} 127.0.0.1 >> {place.folder}/other")
+
+
+async def test_a_host_that_is_known_by_an_alias_is_pinned_by_it(place: Place) -> None:
+    known = place.folder / "other"
+    known.touch()
+    config = [place.web.block("HostKeyAlias shop", f"UserKnownHostsFile {known}")]
+    with pytest.raises(HostError) as caught:
+        await place.connect(config, None)
+    pin = caught.value.remedy.partition("if it is the same: ")[2]
+    assert pin.startswith("echo 'shop ssh-ed25519 ")
+    await (await asyncio.create_subprocess_exec("sh", "-c", pin)).wait()
+    await place.connect(config, None)
+    assert place.visits == ["web"]
 
 
 async def test_how_one_may_log_in_is_asked_through_a_pinned_jump_host_alone(place: Place) -> None:
