@@ -97,13 +97,24 @@ class Dialler:
         """
         named = options.tunnel
         hops = [Destination.parse(hop) for hop in named.split(",")] if isinstance(named, str) else []
-        # `Host *` means the jump host too, and OpenSSH then goes straight to it.
-        if any(hop.host == destination.host for hop in hops):
-            return None
+        # `Host *` means the jump host too. OpenSSH refuses that ("jumphost loop"); here it is reached directly.
+        for hop in hops:
+            if await self._same(hop, destination, options):
+                return None
         via = None
         for hop in hops:
             via = await self.dial(hop, via, role=f"its jump host {hop.host}'s")
         return via
+
+    async def _same(
+        self, hop: Destination, destination: Destination, options: asyncssh.SSHClientConnectionOptions
+    ) -> bool:
+        """Whether a jump host is the destination itself, as OpenSSH sees it: the same host, user and port."""
+        return (
+            hop.host in (destination.host, options.orig_host)
+            and hop.user in (None, options.username)
+            and (await self.options(hop)).port == options.port
+        )
 
     async def options(self, destination: Destination) -> asyncssh.SSHClientConnectionOptions:
         """What the SSH configuration makes of `destination`, as asyncssh does when it connects."""

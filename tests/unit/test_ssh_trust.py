@@ -17,6 +17,8 @@ from portside.host.quick import asyncssh
 from portside.host.ssh import connect, offered_methods
 
 DEADLINE = 10.0
+# 127 in the domain 0.0.1 is found without any DNS.
+SHORT_NAME = "Host 127\n  CanonicalizeHostname yes\n  CanonicalDomains 0.0.1\n"
 
 
 class Doorman(asyncssh.SSHServer):
@@ -110,6 +112,22 @@ async def test_a_jump_host_for_all_hosts_is_none_for_itself(place: Place) -> Non
     assert place.visits == ["bastion", "web"]
 
 
+@pytest.mark.parametrize("to", ["bastion", "ada@bastion"])
+async def test_what_is_its_own_jump_host_is_reached_directly(place: Place, to: str) -> None:
+    await place.connect([place.bastion.block(), "Host *\n  ProxyJump bastion\n"], [place.bastion], to=to)
+    assert place.visits == ["bastion"]
+
+
+async def test_another_port_of_the_same_name_is_a_jump_host(place: Place) -> None:
+    await place.connect([place.web.block(f"ProxyJump web:{place.bastion.port}")], [place.web, place.bastion])
+    assert place.visits == ["bastion", "web"]
+
+
+async def test_another_user_of_the_same_host_is_a_jump_host(place: Place) -> None:
+    await place.connect([place.web.block("User ada", "ProxyJump eve@web")], [place.web])
+    assert place.visits == ["web", "web"]
+
+
 async def test_what_counts_in_the_end_takes_no_jump_host_away(place: Place) -> None:
     known = f"UserKnownHostsFile {place.known([place.web, place.bastion])}"
     blocks = [place.web.block("ProxyJump bastion", known), place.bastion.block(known)]
@@ -119,11 +137,15 @@ async def test_what_counts_in_the_end_takes_no_jump_host_away(place: Place) -> N
 
 async def test_a_name_is_made_whole_before_its_jump_hosts_and_known_hosts_are_looked_up(place: Place) -> None:
     known = f"UserKnownHostsFile {place.known([place.web, place.bastion])}"
-    # 127 in the domain 0.0.1 is found without any DNS.
-    short = "Host 127\n  CanonicalizeHostname yes\n  CanonicalDomains 0.0.1\n"
     whole = replace(place.web, name="127.0.0.1").block("ProxyJump bastion", known)
-    await place.connect([short, whole, place.bastion.block(known)], None, to="127")
+    await place.connect([SHORT_NAME, whole, place.bastion.block(known)], None, to="127")
     assert place.visits == ["bastion", "web"]
+
+
+async def test_a_name_that_was_made_whole_is_no_jump_host_for_itself(place: Place) -> None:
+    whole = replace(place.web, name="127.0.0.1").block("ProxyJump 127.0.0.1")
+    await place.connect([SHORT_NAME, whole], [place.web], to="127")
+    assert place.visits == ["web"]
 
 
 async def test_a_jump_host_that_isn_t_pinned_is_what_the_error_is_about(place: Place) -> None:
