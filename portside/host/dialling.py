@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ KNOWN_HOSTS = "~/.ssh/known_hosts"
 
 @dataclass(frozen=True)
 class Destination:
-    """Where and as whom: `[user@]host[:port]`, the rest from the SSH configuration."""
+    """Where and as whom: `[user@]host[:port]`, an IPv6 address in brackets; the rest from the SSH configuration."""
 
     host: str
     user: str | None = None
@@ -28,9 +29,12 @@ class Destination:
 
     @classmethod
     def parse(cls, text: str) -> Destination:
+        """Raises ValueError where `text` is none."""
         user, _, rest = text.rpartition("@")
-        host, _, port = rest.partition(":")
-        return cls(host, user or None, int(port) if port else None)
+        if not (found := re.fullmatch(r"(\[[^\[\]]+\]|[^:\[\]]+)(?::(\d{1,5}))?", rest)):
+            raise ValueError(f"{text!r} is not [user@]host[:port], where an IPv6 address is in brackets")
+        host, port = found.groups()
+        return cls(host.strip("[]"), user or None, int(port) if port else None)
 
     @property
     def given(self) -> dict[str, Any]:
@@ -61,7 +65,8 @@ class Dialler:
     ) -> asyncssh.SSHClientConnection:
         """Connect, through `via` or what ProxyJump names; that connection ends with this one, also where there is none.
 
-        Raises HostError, without `where`, when a key isn't known, naming it as `role`; all else is asyncssh's to raise.
+        Raises HostError, without `where`, when a key isn't known, naming it as `role`, or ProxyJump can't be read; all
+        else is asyncssh's to raise.
         """
         with contextlib.ExitStack() as unless_connected:
             if via:
@@ -96,7 +101,14 @@ class Dialler:
         Not left to asyncssh, which would trust for them what the user's own known_hosts has, and nothing else.
         """
         named = options.tunnel
-        hops = [Destination.parse(hop) for hop in named.split(",")] if isinstance(named, str) else []
+        try:
+            hops = [Destination.parse(hop) for hop in named.split(",")] if isinstance(named, str) else []
+        except ValueError as error:
+            raise HostError(
+                f"its ProxyJump {named!r} can't be read",
+                why=str(error),
+                remedy=f"Correct it in {self.ssh_config or '~/.ssh/config'}.",
+            ) from None
         # `Host *` means the jump host too. OpenSSH refuses that ("jumphost loop"); here it is reached directly.
         for hop in hops:
             if await self._same(hop, destination, options):

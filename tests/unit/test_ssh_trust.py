@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from portside.errors import HostError
+from portside.host.dialling import Destination
 from portside.host.quick import asyncssh
 from portside.host.ssh import connect, offered_methods
 
@@ -126,6 +128,21 @@ async def test_another_port_of_the_same_name_is_a_jump_host(place: Place) -> Non
 async def test_another_user_of_the_same_host_is_a_jump_host(place: Place) -> None:
     await place.connect([place.web.block("User ada", "ProxyJump eve@web")], [place.web])
     assert place.visits == ["web", "web"]
+
+
+async def test_an_address_in_brackets_is_a_jump_host(place: Place) -> None:
+    blocks = [place.web.block(f"ProxyJump [127.0.0.1]:{place.bastion.port}")]
+    await place.connect(blocks, [place.web, place.bastion])
+    assert place.visits == ["bastion", "web"]
+    assert Destination.parse("ada@[2001:db8::1]:2222") == Destination("2001:db8::1", "ada", 2222)
+
+
+@pytest.mark.parametrize("hop", ["ssh://bastion:22", "2001:db8::1", "bastion:ssh", "bastion,"])
+async def test_a_jump_host_that_can_be_none_is_an_error_that_names_the_option(place: Place, hop: str) -> None:
+    with pytest.raises(HostError, match=re.escape(f"its ProxyJump {hop!r} can't be read")) as caught:
+        await place.connect([place.web.block(f"ProxyJump {hop}"), place.bastion.block()], [])
+    assert "[user@]host[:port]" in caught.value.why
+    assert str(place.folder / "ssh_config") in caught.value.remedy
 
 
 async def test_what_counts_in_the_end_takes_no_jump_host_away(place: Place) -> None:
