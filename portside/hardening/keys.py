@@ -26,9 +26,9 @@ KEY = re.compile(
 
 @dataclass(frozen=True)
 class Line:
-    """One key that may log in. `options` as they are written."""
+    """One key that may log in. `options` as they are written; `head` is all of its line but the comment."""
 
-    text: str
+    head: str
     options: str
     blob: str
     comment: str
@@ -52,13 +52,17 @@ class Line:
 
 def parse(text: str) -> Line | None:
     """A line of authorized_keys; None for a comment or what is none."""
-    stripped = text.strip()
-    if not stripped or stripped.startswith("#"):
+    if text.lstrip().startswith("#"):
         return None
-    found = KEY.search(stripped)
+    found = KEY.search(text)
     if not found:
         return None
-    return Line(text, stripped[: found.start()].strip(), found["blob"], (found["comment"] or "").strip())
+    return Line(
+        head=text[: found.end("blob")],
+        options=text[: found.start()].strip(),
+        blob=found["blob"],
+        comment=(found["comment"] or "").strip(),
+    )
 
 
 def options(home: str, *, person: bool) -> str:

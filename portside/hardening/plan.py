@@ -53,15 +53,15 @@ def _key(posture: Posture, wish: Hardening, notes: list[str]) -> Iterator[Step]:
     if wish.user == "root":
         notes.append("releases come in as root here: its keys are left as they are")
         return
-    for line in posture.keys:
-        if line.blob != wish.key.split()[1]:
-            continue
+    # A key that was added twice is one step: it is for every line that begins so.
+    lines = {line.head: line for line in posture.keys if line.blob == wish.key.split()[1]}
+    for line in lines.values():
         new = keys.corrected(line, wish.key, posture.home, person=wish.person)
         if new:
             yield Step(
                 "key_options",
                 f"let the key {line.name} do {what_a_key_may(person=wish.person)}",
-                (wish.user, line.text, new),
+                (wish.user, line.head, new),
                 script=SCRIPT,
             )
         elif not line.restricted:

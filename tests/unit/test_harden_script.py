@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from portside.bootstrap import Step
 from portside.hardening import daemon, keys
+from portside.hardening.plan import Hardening, hardened
+from portside.hardening.posture import Posture
 from portside.host.script import script_text
 
-KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAda ada@laptop"
+PUBLIC = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAda"
+KEY = f"{PUBLIC} ada@laptop"
 OTHER = "ssh-rsa AAAAB3Bob bob@laptop"
 PROXIED = '{"proxies": {"https-proxy": "http://u:canary@proxy:3128"}}'
 # Refuses every file, and says first who could have read it.
@@ -66,13 +70,34 @@ def test_a_daemon_json_that_did_not_arrive_changes_nothing(machine: Machine) -> 
     assert list(machine.daemon.parent.iterdir()) == []
 
 
+def key_steps(machine: Machine) -> list[Step]:
+    """What a bootstrap makes of the keys that are there, which reach it as text (portside/hardening/look.py)."""
+    told = machine.keys.read_bytes().decode(errors="replace").splitlines()
+    posture = Posture(home="/home/deploy", keys=tuple(each for text in told if (each := keys.parse(text))))
+    steps, _ = hardened(posture, Hardening(user="deploy", key=KEY, login="root"), "web-1")
+    return [step for step in steps if step.name == "key_options"]
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_a_key_s_line_is_replaced_whatever_ends_it(machine: Machine, end: str) -> None:
-    machine.keys.write_bytes(f"{OTHER}{end}{KEY}{end}".encode())
-    told = [each for text in machine.keys.read_bytes().decode().splitlines() if (each := keys.parse(text))]
-    done = machine.run("key_options", "deploy", told[-1].text, f"restrict {KEY}")
+@pytest.mark.parametrize("comment", ["ada@laptop", "Jos\xe9", "two \u2028 lines", "", " "])
+def test_a_key_s_line_is_replaced_whatever_ends_it(machine: Machine, comment: str, end: str) -> None:
+    encoding = "latin-1" if comment == "Jos\xe9" else "utf-8"
+    machine.keys.write_bytes(f"{OTHER}{end}{PUBLIC} {comment}{end}".encode(encoding))
+    (step,) = key_steps(machine)
+    done = machine.run(step.name, *step.arguments)
     assert done.returncode == 0, done.stderr
-    assert machine.keys.read_bytes() == f"{OTHER}{end}restrict {KEY}\n".encode()
+    assert machine.keys.read_bytes() == f"{OTHER}{end}{step.arguments[-1]}\n".encode()
+    assert key_steps(machine) == []
+
+
+def test_a_key_that_is_there_more_than_once_is_one_step(machine: Machine) -> None:
+    machine.keys.write_text(f"{KEY}\n{OTHER}\n{KEY}\n{PUBLIC} ada@desktop\n{PUBLIC}AAA other@laptop\n")
+    (step,) = key_steps(machine)
+    new = step.arguments[-1]
+    for _ in range(2):  # every step may be repeated
+        done = machine.run(step.name, *step.arguments)
+        assert done.returncode == 0, done.stderr
+        assert machine.keys.read_text() == f"{new}\n{OTHER}\n{new}\n{new}\n{PUBLIC}AAA other@laptop\n"
 
 
 def test_a_key_s_line_that_is_no_longer_there_is_an_error(machine: Machine) -> None:

@@ -159,18 +159,19 @@ upgrades() {
   ! systemd || systemctl enable --now apt-daily.timer apt-daily-upgrade.timer >/dev/null 2>&1
 }
 
-# key_options NAME OLD NEW: the same key, with other options.
+# key_options NAME HEAD NEW: the same key, with other options. HEAD is its line without the comment, which may be in any
+# encoding, with an editor's \r at its end, and so didn't reach us as it is.
 key_options() {
   local file line found=""
   file="$(home_of "$1")/.ssh/authorized_keys"
   while IFS= read -r line || [ -n "$line" ]; do
-    # What we were told of was read as text, in which an editor's \r\n is one end of a line.
-    if [ "${line%$'\r'}" = "$2" ]; then
+    case "$line" in
+    "$3" | "$2" | "$2"[[:space:]]*)
       printf '%s\n' "$3"
       found=yes
-    else
-      printf '%s\n' "$line"
-    fi
+      ;;
+    *) printf '%s\n' "$line" ;;
+    esac
   done <"$file" >"$file.new"
   [ -n "$found" ] || {
     rm -f "$file.new"
