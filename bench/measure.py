@@ -136,7 +136,7 @@ async def _real_service(
     references = []
     for tree in (config, changed_tree(config, scratch / "changed")):
         references.append((await build(tree, reporter)).reference)
-    settings = environment_settings(config, lab) | {
+    settings = environment_settings(config) | {
         "hosts": [lab.hosts[0].name],
         "accessory_hosts": [lab.hosts[0].name],
         "domain": "real.example.com",

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from portside.cli import Terminal, number, project, run
-from portside.config import GENERATED, Config, project_root
+from portside.config import GENERATED, Config, Environment, load_config, project_root
 from portside.engine import ensure_engine
+from portside.errors import ConfigError
 from portside.lab.hosts import running_labs, start_hosts, stop_hosts
 from portside.lab.values import Lab, write_environment
 from portside.report import timed
@@ -18,8 +19,21 @@ NAME = "lab"
 ENV = "lab"
 LABS = Path(".portside/labs")
 MOST_HOSTS = 20
-# What a lab has of its own, and a table that may have lists of tables in it.
-NOT_COPIED = {"name", "hosts", "ssh_config", "known_hosts", "observe"}
+# Lab hosts are new, end with their lab, and are reached from this machine alone: no certificate is for them, no
+# registry or Swarm knows them, nobody hardens them, and what a release has to have passed elsewhere it needn't here.
+OWN: dict[str, object] = {
+    "hosts": (),
+    "accessory_hosts": (),
+    "orchestrator": "compose",
+    "registry": "none",
+    "http": "0.0.0.0:80",
+    "https": None,
+    "require_scan": False,
+    "require_signature": False,
+    "harden": False,
+}
+# What write_environment says of its hosts, and a table that may have lists of tables in it.
+NOT_COPIED = {"name", "hosts", "accessory_hosts", "ssh_config", "known_hosts", "observe"}
 
 
 def state_dir(root: Path, name: str) -> Path:
@@ -36,32 +50,41 @@ def secrets_file(root: Path, env: str) -> Path:
     return root / ".portside" / "secrets" / f"{env}.json"
 
 
-def environment_settings(config: Config, lab: Lab) -> dict[str, object]:
-    """The keys of an environment on lab hosts, over those that `local` has now, where there is one.
+def environment_settings(config: Config) -> dict[str, object]:
+    """The keys of an environment on lab hosts, over those that `local` has now, or else `[defaults]`.
 
-    They are copied: with a reference to `local`, nothing could be read any more once that is gone. Lab hosts share no
-    database: each runs the accessories itself, and knows only what was written through it. They end with the lab and
-    are reached from this machine alone, so nobody hardens them.
+    They are copied: with a reference to `local`, nothing could be read any more once that is gone. Raises ConfigError
+    where they are no environment, which a lab's file would keep every command from reading.
     """
     local = config.env.get("local")
-    copied = local.model_dump(mode="json", exclude_unset=True, exclude_none=True, exclude=NOT_COPIED) if local else {}
-    return copied | {
-        "http": "0.0.0.0:80",
-        "accessory_hosts": [host.name for host in lab.hosts],
-        "harden": False,
-    }
+    try:
+        made = load_config(config.root, {ENV: (_copied(local) if local else {}) | OWN}).environment(ENV)
+    except ConfigError as error:
+        raise ConfigError(
+            "there can be no lab",
+            where=error.where,
+            why=error.why or error.what,
+            remedy="A lab has what [env.local] says, or else what [defaults] say alone: "
+            "correct it there, or add an [env.local].",
+        ) from None
+    return _copied(made)
+
+
+def _copied(environment: Environment) -> dict[str, object]:
+    return environment.model_dump(mode="json", exclude_unset=True, exclude_none=True, exclude=NOT_COPIED)
 
 
 def lab_up_command(*, hosts: str, machine: bool) -> None:
     async def act(terminal: Terminal) -> None:
         config = project()
         count = number(hosts, "--hosts", 1, MOST_HOSTS)
+        settings = environment_settings(config)
         await ensure_engine(terminal.reporter.say)
         with timed(terminal.reporter, "this machine", "lab"):
             where = state_dir(config.root, NAME)
             lab = await start_hosts(count, name=NAME, state_dir=where, say=terminal.reporter.say)
         try:
-            write_environment(lab, environment_file(config.root, ENV), ENV, environment_settings(config, lab))
+            write_environment(lab, environment_file(config.root, ENV), ENV, settings)
         except BaseException:
             await stop_hosts(NAME)
             raise

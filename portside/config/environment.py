@@ -103,7 +103,10 @@ class Environment(Model):
                 written = ", ".join(self.hosts) or "none, which is this machine: leave accessory_hosts out, or say []"
                 raise ValueError(f"accessory_hosts: {host!r} is none of its hosts as they are written ({written})")
         if self.https and not self.domain:
-            raise ValueError("https needs a domain: that is the name of its certificate")
+            raise ValueError(
+                "https needs a domain: that is the name of its certificate. "
+                "Where https is from [defaults], move it to the environments that have a domain"
+            )
         return self
 
     def label(self, host: str) -> str:

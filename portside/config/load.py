@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,11 @@ def project_root(folder: Path) -> Path:
     return folder
 
 
-def load_config(root: Path) -> Config:
-    """Read portside.toml in `root`, and the environments that commands generated beside it."""
+def load_config(root: Path, planned: Mapping[str, Mapping[str, object]] | None = None) -> Config:
+    """Read portside.toml in `root`, and the environments that commands generated beside it.
+
+    `planned` are environments as if portside.toml had them, which has no other way to say None.
+    """
     data = _read(project_root(root) / FILE)
     if "root" in data:
         raise ConfigError("no such key", where=f"{FILE}: root", remedy="All keys: docs/configuration.md")
@@ -40,6 +44,9 @@ def load_config(root: Path) -> Config:
         found = _table(_read(generated), "env", generated)
         environments |= found
         files |= dict.fromkeys(found, str(GENERATED / generated.name))
+    for name, table in (planned or {}).items():
+        environments[name] = dict(table)
+        files.pop(name, None)
     data["env"] = {name: _resolved(name, environments, defaults, files.get(name, FILE)) for name in environments}
     try:
         config = Config.model_validate({"root": root, **data})
@@ -55,58 +62,67 @@ def load_config(root: Path) -> Config:
                 remedy=f"Use some of: {', '.join(sorted(config.env))}.",
             )
     for name, environment in config.env.items():
+        file = files.get(name, FILE)
         lacking = "[signing]" if config.signing is None else "a registry" if environment.registry == "none" else ""
         if environment.require_signature and lacking:
             raise ConfigError(
                 f"it needs {lacking}",
-                where=f"{FILE}: env.{name}.require_signature",
-                remedy="Signatures lie in a registry, beside the image: docs/signing.md",
+                where=f"{file}: env.{name}.require_signature",
+                remedy=_remedy(file, "Signatures lie in a registry, beside the image: docs/signing.md"),
             )
         if environment.swarm:
-            _refuse_swarm(environment)
+            _refuse_swarm(environment, file)
     return config
 
 
-def _refuse_swarm(environment: Environment) -> None:
+def _remedy(file: str, remedy: str) -> str:
+    """What to do about an environment that is in `file`: `remedy` is for those that people wrote."""
+    return remedy if file == FILE else GONE
+
+
+def _refuse_swarm(environment: Environment, file: str) -> None:
     """What a Swarm can't do without, or can't have. Raises ConfigError."""
-    where = f"{FILE}: env.{environment.name}"
+    where = f"{file}: env.{environment.name}"
     if environment.local:
         raise ConfigError(
             "a Swarm needs hosts",
             where=f"{where}.hosts",
-            remedy="Name its nodes, managers among them: docs/scaling.md",
+            remedy=_remedy(file, "Name its nodes, managers among them: docs/scaling.md"),
         )
     if environment.registry == "none":
         raise ConfigError(
             "a Swarm needs a registry",
             where=f"{where}.registry",
             why="A node that is given a container later has to come by its image by itself, and by its digest.",
-            remedy="Name a repository that every node can pull from: docs/scaling.md",
+            remedy=_remedy(file, "Name a repository that every node can pull from: docs/scaling.md"),
         )
     if len(environment.accessory_hosts or ()) > 1:
         raise ConfigError(
             "accessories on more than one host can't be told apart in a Swarm",
             where=f"{where}.accessory_hosts",
             why="All nodes share one network, on which each name means one thing.",
-            remedy="Name one host, or [] for a managed database.",
+            remedy=_remedy(file, "Name one host, or [] for a managed database."),
         )
 
 
 def _resolved(name: str, environments: dict[str, Any], defaults: dict[str, Any], file: str) -> Any:
-    """One environment, which is in `file`, over the one it extends, over the defaults."""
+    """One environment, which is in `file`, over the one it extends, over the defaults.
+
+    What a command generated is whole: nothing that `[defaults]` may say one day makes it wrong.
+    """
     table = environments[name]
     if not isinstance(table, dict):
         return table
     table = dict(table)
     parent = table.pop("extends", None)
     if parent is None:
-        return _merged(defaults, table) | {"name": name}
+        return _merged(defaults if file == FILE else {}, table) | {"name": name}
     parent_table = environments.get(parent) if isinstance(parent, str) else None
     if not isinstance(parent_table, dict) or "extends" in parent_table:
         raise ConfigError(
             f"{parent!r} can't be extended",
             where=f"{file}: env.{name}.extends",
-            remedy="Name an environment of this file that doesn't extend another itself." if file == FILE else GONE,
+            remedy=_remedy(file, "Name an environment of this file that doesn't extend another itself."),
         )
     return _merged(_merged(defaults, parent_table), table) | {"name": name}
 

@@ -51,7 +51,7 @@ class Ground:
 
 async def ensure_host(ground: Ground, reporter: Reporter) -> Lab:
     """The host of the last demo when it is well, else a new one; and the environment that names it."""
-    config = ground.config
+    settings = environment_settings(ground.config)
     lab = await _revived(ground)
     if lab is None:
         await stop_hosts(ground.name)
@@ -64,8 +64,7 @@ async def ensure_host(ground: Ground, reporter: Reporter) -> Lab:
     opened = {f"observe.{name}": f"{host.address}:{port}" for name, port in MONITORING.items()}
     reached = {"observe.ssh_config": str(lab.ssh_config), "observe.known_hosts": str(lab.known_hosts)}
     observe = {"observe.host": host.name, **reached, **opened}
-    settings = environment_settings(config, lab) | {"bake": BAKE_SECONDS} | observe
-    write_environment(lab, environment_file(ground.root, ENV), ENV, settings)
+    write_environment(lab, environment_file(ground.root, ENV), ENV, settings | {"bake": BAKE_SECONDS} | observe)
     return lab
 
 

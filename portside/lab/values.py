@@ -112,9 +112,14 @@ def _quoted(path: Path) -> str:
 
 
 def write_environment(lab: Lab, path: Path, env: str, settings: Mapping[str, object] | None = None) -> None:
-    """Write the lab as an environment of portside.toml, for `--env <env>`; `settings` are further keys of it."""
+    """Write the lab as an environment of portside.toml, for `--env <env>`; `settings` are further keys of it.
+
+    Lab hosts share no database: each runs the accessories itself, and knows only what was written through it.
+    """
+    names = [host.name for host in lab.hosts]
     keys: dict[str, object] = {
-        "hosts": [host.name for host in lab.hosts],
+        "hosts": names,
+        "accessory_hosts": names,
         "ssh_config": str(lab.ssh_config),
         # The same that ssh_config names, whose tokens asyncssh takes for what they are in this one.
         "known_hosts": str(lab.known_hosts),

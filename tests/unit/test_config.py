@@ -75,6 +75,7 @@ def test_generated_environments_are_found(tmp_path: Path) -> None:
         ('http = "0.0.0.0:99999"', "env.local.http: ports go from 1 to 65535"),
         ('http = "0.0.0.999:80"', "'0.0.0.999' does not appear to be an IPv4 or IPv6 address"),
         ('https = "0.0.0.0:443"', "https needs a domain"),
+        ('[defaults]\nhttps = "0.0.0.0:443"', "Where https is from [defaults], move it"),
         ('hosts = ["deploy@a", "b"]\naccessory_hosts = ["a"]', "'a' is none of its hosts as they are written"),
         ('accessory_hosts = ["a"]', "leave accessory_hosts out"),
         ('secrets = { A = "plain" }', "source:reference"),

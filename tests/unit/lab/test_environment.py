@@ -9,7 +9,7 @@ import pytest
 from portside.config import GENERATED, load_config
 from portside.errors import ConfigError
 from portside.lab.values import Lab, LabHost, write_environment
-from portside.playground import environment_file, environment_settings, lab_down_command
+from portside.playground import environment_file, environment_settings, lab_down_command, lab_up_command
 
 SERVICE = '[service]\nname = "links"\n'
 PROD = '[env.prod]\nhosts = ["web-1"]\n'
@@ -23,9 +23,9 @@ secrets = { PASSWORD = "generated:PASSWORD" }
 
 
 def write_lab(root: Path) -> None:
+    settings = environment_settings(load_config(root)) | {"keep": 7, "observe.host": "lab-1"}
     hosts = tuple(LabHost(name=f"lab-{n}", address=f"192.0.2.{n}", public_key="ssh-ed25519 AAAA") for n in (1, 2))
     lab = Lab(name="lab", network="lab", subnet="192.0.2.0/24", gateway="192.0.2.1", hosts=hosts, state_dir=root)
-    settings = environment_settings(load_config(root), lab) | {"keep": 7, "observe.host": "lab-1"}
     write_environment(lab, environment_file(root, "lab"), "lab", settings)
 
 
@@ -54,7 +54,64 @@ def test_a_project_without_such_a_local_may_have_a_lab(tmp_path: Path, then: str
     assert load_config(tmp_path).environment("lab").hosts == ("lab-1", "lab-2")
 
 
-@pytest.mark.parametrize("mistake", ["keep = 1", 'extends = "nobody"'])
+DEFAULTS = {
+    "https": 'https = "0.0.0.0:443"\n',
+    "a signature": 'require_signature = true\n[signing]\npublic_key = "cosign.pub"\n',
+    "a scan": "require_scan = true\n",
+    "a Swarm": 'orchestrator = "swarm"\n',
+    "hosts": 'accessory_hosts = ["web-1"]\n',
+}
+ALL_OF_IT = PROD + 'registry = "registry.example.com/links"\ndomain = "links.example.com"\n'
+
+
+@pytest.mark.parametrize("wanted", DEFAULTS)
+def test_what_the_defaults_want_of_prod_is_not_wanted_of_a_lab(tmp_path: Path, wanted: str) -> None:
+    (tmp_path / "portside.toml").write_text(f"{SERVICE}[defaults]\nbake = 3\n{DEFAULTS[wanted]}{ALL_OF_IT}")
+    write_lab(tmp_path)
+    lab = load_config(tmp_path).environment("lab")
+    assert (lab.https, lab.registry, lab.orchestrator, lab.bake) == (None, "none", "compose", 3)
+    assert not lab.require_signature
+    assert not lab.require_scan
+
+
+@pytest.mark.parametrize("wanted", DEFAULTS)
+def test_what_the_defaults_want_later_makes_no_lab_wrong(tmp_path: Path, wanted: str) -> None:
+    (tmp_path / "portside.toml").write_text(SERVICE + PROD)
+    write_lab(tmp_path)
+    before = load_config(tmp_path).environment("lab")
+    (tmp_path / "portside.toml").write_text(f"{SERVICE}[defaults]\n{DEFAULTS[wanted]}{ALL_OF_IT}")
+    assert load_config(tmp_path).environment("lab") == before
+
+
+def test_defaults_that_are_no_environment_are_refused_before_a_host_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text(f"#!/bin/sh\ntouch {tmp_path}/asked\n")
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "portside.toml").write_text(f"{SERVICE}[defaults]\nbake = 0\ncanary = [5]\n{PROD}bake = 9\n")
+    with pytest.raises(SystemExit) as ended:
+        lab_up_command(hosts="1", machine=True)
+    assert ended.value.code == ConfigError.exit_code
+    assert not (tmp_path / "asked").exists()
+    said = "".join(capsys.readouterr())
+    assert "canary needs a bake" in said
+    assert "add an [env.local]" in said
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        "keep = 1",
+        'extends = "nobody"',
+        "require_signature = true",
+        'orchestrator = "swarm"',
+        'orchestrator = "swarm"\nhosts = ["lab-1"]',
+        'orchestrator = "swarm"\nhosts = ["a", "b"]\naccessory_hosts = ["a", "b"]\nregistry = "r.example.com/links"',
+    ],
+)
 def test_what_is_wrong_in_its_file_is_said_of_its_file(tmp_path: Path, mistake: str) -> None:
     (tmp_path / "portside.toml").write_text(SERVICE + PROD)
     (tmp_path / GENERATED).mkdir(parents=True)

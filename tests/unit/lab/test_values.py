@@ -80,7 +80,7 @@ def test_the_environment_is_toml_that_names_hosts_and_ssh_config(tmp_path: Path)
     write_environment(lab, tmp_path / "new" / "lab.toml", "lab")
     files = {name: f'/home/a "b"/lab/{name}' for name in ("ssh_config", "known_hosts")}
     assert tomllib.loads((tmp_path / "new" / "lab.toml").read_text()) == {
-        "env": {"lab": {"hosts": ["lab-1", "lab-2"], **files}}
+        "env": {"lab": {"hosts": ["lab-1", "lab-2"], "accessory_hosts": ["lab-1", "lab-2"], **files}}
     }
 
 
