@@ -32,8 +32,8 @@ OWN: dict[str, object] = {
     "require_signature": False,
     "harden": False,
 }
-# What write_environment says of its hosts, and a table that may have lists of tables in it.
-NOT_COPIED = {"name", "hosts", "accessory_hosts", "ssh_config", "known_hosts", "observe"}
+# What write_environment says of its hosts, and where people reach `local`, which isn't there.
+NOT_COPIED = {"name", "hosts", "accessory_hosts", "ssh_config", "known_hosts", "url"}
 
 
 def state_dir(root: Path, name: str) -> Path:
@@ -71,7 +71,7 @@ def environment_settings(config: Config) -> dict[str, object]:
 
 
 def _copied(environment: Environment) -> dict[str, object]:
-    return environment.model_dump(mode="json", exclude_unset=True, exclude_none=True, exclude=NOT_COPIED)
+    return environment.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude_none=True, exclude=NOT_COPIED)
 
 
 def lab_up_command(*, hosts: str, machine: bool) -> None:

@@ -61,10 +61,10 @@ async def ensure_host(ground: Ground, reporter: Reporter) -> Lab:
         reporter.say(f"{lab.hosts[0].name} is there from the last demo")
     host = lab.hosts[0]
     # The host's own address: this machine alone has a way to it.
-    opened = {f"observe.{name}": f"{host.address}:{port}" for name, port in MONITORING.items()}
-    reached = {"observe.ssh_config": str(lab.ssh_config), "observe.known_hosts": str(lab.known_hosts)}
-    observe = {"observe.host": host.name, **reached, **opened}
-    write_environment(lab, environment_file(ground.root, ENV), ENV, settings | {"bake": BAKE_SECONDS} | observe)
+    opened = {name: f"{host.address}:{port}" for name, port in MONITORING.items()}
+    reached = {"ssh_config": str(lab.ssh_config), "known_hosts": str(lab.known_hosts)}
+    settings |= {"bake": BAKE_SECONDS, "observe": {"host": host.name, **reached, **opened}}
+    write_environment(lab, environment_file(ground.root, ENV), ENV, settings)
     return lab
 
 

@@ -132,7 +132,8 @@ def write_environment(lab: Lab, path: Path, env: str, settings: Mapping[str, obj
 
 def _assignments(keys: Mapping[str, object], within: str = "") -> Iterable[str]:
     for key, value in keys.items():
-        if isinstance(value, Mapping):
+        # A table without a key also says something: a monitoring stack of its own, with nothing set.
+        if isinstance(value, Mapping) and value:
             yield from _assignments(value, f"{within}{key}.")
         else:
             # TOML's strings, numbers, booleans and lists of them are written as JSON writes them, but for a character

@@ -23,7 +23,7 @@ secrets = { PASSWORD = "generated:PASSWORD" }
 
 
 def write_lab(root: Path) -> None:
-    settings = environment_settings(load_config(root)) | {"keep": 7, "observe.host": "lab-1"}
+    settings = environment_settings(load_config(root)) | {"keep": 7}
     hosts = tuple(LabHost(name=f"lab-{n}", address=f"192.0.2.{n}", public_key="ssh-ed25519 AAAA") for n in (1, 2))
     lab = Lab(name="lab", network="lab", subnet="192.0.2.0/24", gateway="192.0.2.1", hosts=hosts, state_dir=root)
     write_environment(lab, environment_file(root, "lab"), "lab", settings)
@@ -37,6 +37,29 @@ def test_it_is_what_local_was_on_its_own_hosts_with_a_database_on_each(tmp_path:
     assert (lab.env, lab.secrets, lab.bake) == (local.env, local.secrets, local.bake)
     assert (lab.hosts, lab.accessory_hosts) == (("lab-1", "lab-2"), ("lab-1", "lab-2"))
     assert (lab.http, lab.keep, lab.ssh_config) == ("0.0.0.0:80", 7, tmp_path / "ssh_config")
+
+
+MONITORED = """
+url = "http://localhost:8080"
+[env.local.observe]
+retention = "1d"
+slo = { latency = 95.5 }
+[env.local.observe.receivers.ops]
+kind = "email"
+to = "ops@example.com"
+from = "links@example.com"
+smarthost = "mail.example.com:25"
+"""
+
+
+@pytest.mark.parametrize("own", [MONITORED, "[env.local.observe]\n"])
+def test_it_has_the_monitoring_that_local_had_at_an_address_of_its_own(tmp_path: Path, own: str) -> None:
+    (tmp_path / "portside.toml").write_text(SERVICE + '[observe]\nhost = "monitor"\n[env.local]\n' + own)
+    write_lab(tmp_path)
+    config = load_config(tmp_path)
+    assert config.seen_from("lab").observe == config.seen_from("local").observe
+    assert config.seen_from("lab").observe.host is None
+    assert config.environment("lab").url is None
 
 
 @pytest.mark.parametrize("then", [PROD, PROD + '[env.local]\nextends = "prod"\n'])
