@@ -11,7 +11,9 @@ from fnmatch import fnmatchcase
 
 _TOKEN = re.compile(r"[()]|[^\s()]+")
 _IDENTIFIER = re.compile(r"[\w.+:-]+")
-_WORDS = ("(", ")", "and", "or", "with")
+# "AGPL-3.0 or later" is no choice between two licences.
+_LATER = ("or later", "or newer")
+_WORDS = ("(", ")", "and", "or", "with", "later", "newer")
 
 
 def forbidden(name: str, patterns: Sequence[str]) -> bool:
@@ -77,4 +79,8 @@ class _Expression:
     def _identifier(self) -> str:
         if not self._ahead or self._ahead[0].lower() in _WORDS or not _IDENTIFIER.fullmatch(self._ahead[0]):
             raise ValueError("a licence is missing")
-        return self._ahead.pop(0)
+        licence = self._ahead.pop(0)
+        if " ".join(self._ahead[:2]).lower() in _LATER:
+            del self._ahead[:2]
+            licence += "-or-later"
+        return licence

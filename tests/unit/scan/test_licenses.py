@@ -25,6 +25,11 @@ PATTERNS = Scan().forbidden_licenses
         "MIT AND (AGPL-3.0-only OR BUSL-1.1)",
         "AGPL-3.0-only WITH Classpath-exception-2.0",
         "AGPL-3.0-only WITH Classpath-exception-2.0 AND MIT",
+        "AGPL-3.0 or later",
+        "SSPL-1.0 Or Later",
+        "BUSL-1.1 OR LATER WITH Classpath-exception-2.0",
+        "AGPL-3.0 or newer",
+        "MIT AND (AGPL-3.0 or later OR SSPL-1.0)",
     ],
 )
 def test_what_can_only_be_had_under_a_forbidden_licence_is_forbidden(name: str) -> None:
@@ -42,6 +47,9 @@ def test_what_can_only_be_had_under_a_forbidden_licence_is_forbidden(name: str) 
         "MIT OR Apache-2.0 AND AGPL-3.0+ OR AGPL-3.0-only",
         "GPL-2.0-only WITH Classpath-exception-2.0",
         "LicenseRef-scancode-public-domain",
+        "GPL-2.0 or later",
+        "AGPL-3.0 or later OR MIT",
+        "MIT or AGPL-3.0 or later",
     ],
 )
 def test_what_can_be_had_under_another_is_not(name: str) -> None:
@@ -57,6 +65,8 @@ def test_what_can_be_had_under_another_is_not(name: str) -> None:
         "(MIT OR AGPL-3.0",
         "MIT or AGPL-3.0)",
         "AGPL-3.0 version 3",
+        "(AGPL-3.0) or later",
+        "AGPL-3.0 or any later version",
     ],
 )
 def test_of_what_is_no_expression_every_licence_in_it_counts(name: str) -> None:
@@ -65,6 +75,11 @@ def test_of_what_is_no_expression_every_licence_in_it_counts(name: str) -> None:
 
 def test_a_name_in_words_is_matched_as_a_whole() -> None:
     assert forbidden("GNU Affero General Public License v3", ["gnu affero*"])
+
+
+def test_a_pattern_may_be_about_later_versions_as_spdx_writes_them() -> None:
+    assert forbidden("GPL-2.0 or later", ["GPL-2.0-or-later"])
+    assert not forbidden("GPL-2.0", ["GPL-2.0-or-later"])
 
 
 def test_a_pattern_may_be_about_an_exception() -> None:
