@@ -27,6 +27,8 @@ DEBIAN_PACKAGES = ("docker.io", "docker-cli", "docker-buildx", "docker-compose")
 DOCKER_PACKAGES = ("docker-ce", "docker-ce-cli")
 DOCKER_PLUGINS = ("docker-compose-plugin", "docker-buildx-plugin")
 DEFAULT_CONTEXT = "default"
+# Docker Desktop's, and the one in use wherever it is installed.
+DESKTOP_CONTEXT = "desktop-linux"
 PID_FILE = Path("/var/run/docker.pid")
 LOG_FILE = Path("/var/log/portside-dockerd.log")
 
@@ -157,27 +159,29 @@ async def engine_answers() -> bool:
 
 
 async def refuse_other_engine() -> None:
-    """Raise PortsideError where the Engine that doesn't answer isn't the one this machine would start."""
+    """Raise PortsideError where the Engine that doesn't answer isn't one that is started from here."""
     if os.environ.get("DOCKER_HOST"):
         raise PortsideError(
             "the Docker Engine that DOCKER_HOST names doesn't answer",
             where=os.environ["DOCKER_HOST"],
             remedy="Start it there, or unset DOCKER_HOST to use this machine's Engine.",
         )
-    if (context := await _context()) != DEFAULT_CONTEXT:
+    linux = platform.system() == "Linux"
+    own = DEFAULT_CONTEXT if linux else DESKTOP_CONTEXT
+    if (context := await _context()) not in (DEFAULT_CONTEXT, own):
         raise PortsideError(
             f"the Docker Engine of the context {context!r} doesn't answer",
             where="this machine",
-            remedy=f"Start it there, or type `docker context use {DEFAULT_CONTEXT}` (and unset DOCKER_CONTEXT) to use "
+            remedy=f"Start it there, or type `docker context use {own}` (and unset DOCKER_CONTEXT) to use "
             "this machine's Engine.",
         )
+    if not linux:
+        raise PortsideError("Docker isn't running", where="this machine", remedy="Start Docker Desktop.")
 
 
 async def start_engine(say: Say) -> None:
     """Start the Engine and wait until it answers, at most START_SECONDS."""
     await refuse_other_engine()
-    if platform.system() != "Linux":
-        raise PortsideError("Docker isn't running", where="this machine", remedy="Start Docker Desktop.")
     systemd = _runs_systemd()
     if os.geteuid() != 0:
         raise PortsideError(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import platform
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from portside import engine
-from portside.engine import apt_install, install_docker, missing_tools, start_engine
+from portside.engine import Say, apt_install, install_docker, missing_tools, refuse_other_engine, start_engine
 from portside.errors import CommandError, PortsideError
 
 DEBIAN = {"ID": "debian", "VERSION_ID": "13"}
@@ -111,3 +113,28 @@ async def test_a_context_that_doesn_t_answer_is_named_and_nothing_is_started(mac
         await start_engine(print)
     assert "docker context use default" in caught.value.remedy
     assert not (machine / "started").exists()
+
+
+@pytest.mark.parametrize("context", ["desktop-linux", "default"])
+@pytest.mark.parametrize("command", [start_engine, lambda _: refuse_other_engine()])
+async def test_on_a_mac_it_is_docker_desktop_that_is_to_be_started(
+    machine: Path, monkeypatch: pytest.MonkeyPatch, context: str, command: Callable[[Say], Awaitable[None]]
+) -> None:
+    monkeypatch.setattr(platform, "system", lambda: "Darwin")
+    program(machine, "docker", f'case "$1 $2" in "context show") echo {context} ;; *) exit 1 ;; esac')
+    with pytest.raises(PortsideError) as caught:
+        await command(print)
+    assert caught.value.remedy == "Start Docker Desktop."
+
+
+async def test_on_a_mac_another_engine_that_doesn_t_answer_is_named(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platform, "system", lambda: "Darwin")
+    program(machine, "docker", 'case "$1 $2" in "context show") echo colima ;; *) exit 1 ;; esac')
+    with pytest.raises(PortsideError, match="'colima'") as caught:
+        await start_engine(print)
+    assert "docker context use desktop-linux" in caught.value.remedy
+    monkeypatch.setenv("DOCKER_HOST", "tcp://10.0.0.1:2375")
+    with pytest.raises(PortsideError, match="DOCKER_HOST"):
+        await start_engine(print)
