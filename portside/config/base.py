@@ -26,6 +26,14 @@ def _own_address(address: str) -> str:
     return address
 
 
+def _origin(url: str) -> str:
+    """`url`, if it is one without a path; ValueError otherwise."""
+    found = re.fullmatch(r"https?://([\w.-]+|\[[0-9a-fA-F:]+\])(:\d{1,5})?", url)
+    if not found:
+        raise ValueError("write a URL without a path, as https://links.example.com")
+    return _port(url) if found[2] else url
+
+
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
 EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
@@ -36,6 +44,7 @@ Listen = Annotated[
     AfterValidator(_own_address),
 ]
 Address = Annotated[str, StringConstraints(pattern=r"^([\w.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}$"), AfterValidator(_port)]
+Origin = Annotated[str, AfterValidator(_origin)]
 Mail = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$")]
 Retention = Annotated[str, StringConstraints(pattern=r"^[1-9]\d{0,3}[hdwy]$")]
 Percent = Annotated[float, Field(gt=0, lt=100)]

@@ -13,6 +13,7 @@ from portside.config.base import (
     Listen,
     Model,
     Name,
+    Origin,
     Percent,
     Platform,
     Repository,
@@ -43,7 +44,7 @@ class Environment(Model):
     http: Listen = "127.0.0.1:8080"
     https: Listen | None = None
     domain: Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]+$")] | None = None
-    url: Annotated[str, StringConstraints(pattern=r"^https?://([\w.-]+|\[[0-9a-fA-F:]+\])(:\d{1,5})?$")] | None = None
+    url: Origin | None = None
     tls: Literal["acme", "internal"] = "acme"
     replicas: dict[Name, Annotated[int, Field(ge=0, le=64)]] = {}
     env: dict[EnvName, str] = {}

@@ -78,6 +78,11 @@ def test_generated_environments_are_found(tmp_path: Path) -> None:
         ('[defaults]\nhttps = "0.0.0.0:443"', "Where https is from [defaults], move it"),
         ('hosts = ["deploy@a", "b"]\naccessory_hosts = ["a"]', "'a' is none of its hosts as they are written"),
         ('accessory_hosts = ["a"]', "leave accessory_hosts out"),
+        ('url = "http://h:99999"', "env.local.url: ports go from 1 to 65535"),
+        ('url = "https://x.org:0"', "env.local.url: ports go from 1 to 65535"),
+        ('url = "https://x.org/"', "env.local.url: write a URL without a path, as https://links.example.com"),
+        ('url = "x.org:443"', "env.local.url: write a URL without a path"),
+        ('url = "https://x.org:https"', "env.local.url: write a URL without a path"),
         ('secrets = { A = "plain" }', "source:reference"),
         ('extends = "nowhere"', "'nowhere' can't be extended"),
     ],
@@ -86,6 +91,15 @@ def test_a_mistake_names_file_key_and_remedy(tmp_path: Path, lines: str, named: 
     said = refused(tmp_path, MINIMAL + lines)
     assert "portside.toml" in said
     assert named in said
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://h", "https://links.example.com:65535", "http://10.0.0.1:80", "https://[fd00::1]", "http://[::1]:8080"],
+)
+def test_a_url_is_a_host_with_or_without_a_port(tmp_path: Path, url: str) -> None:
+    write(tmp_path, f'{MINIMAL}url = "{url}"\n')
+    assert load_config(tmp_path).environment("local").url == url
 
 
 def test_a_wrong_secret_is_refused_without_showing_it(tmp_path: Path) -> None:
