@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import traceback
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar, runtime_checkable
@@ -27,6 +28,15 @@ class MissingSecretError(SecretError):
 
 class UnreachableSourceError(SecretError):
     """The source could not be asked: no network, no login, no program. Says nothing about the value."""
+
+
+class UnforeseenError(UnreachableSourceError):
+    """What a client was never seen to raise. Its text may repeat what it was reading, so only its place is told."""
+
+    def __init__(self, error: Exception) -> None:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(frame.filename).name}:{frame.lineno}"
+        super().__init__(f"its answer could not be read ({type(error).__name__} at {place})")
 
 
 class Source(Protocol):
@@ -61,24 +71,27 @@ class Once(Generic[K, V]):
         return await asyncio.shield(self._asked[key])
 
 
+async def answer_of(fetch: Callable[[str], Awaitable[str]], reference: str) -> str | SecretError:
+    """What `fetch` has for a reference, or why it can't be had: whatever it raises is no other reference's trouble."""
+    try:
+        return await fetch(reference)
+    except SecretError as error:
+        return error
+    except Exception as error:
+        return UnforeseenError(error)
+
+
 async def first_alone(
     references: Sequence[str], fetch: Callable[[str], Awaitable[str]], hopeless: type[SecretError]
 ) -> dict[str, str | SecretError]:
     """What `fetch` has for each reference: for the first alone, since that may ask its person to log in, then for all
     others together; for none of them where the first is `hopeless`."""
-
-    async def answer(reference: str) -> str | SecretError:
-        try:
-            return await fetch(reference)
-        except SecretError as error:
-            return error
-
     first, *others = references
-    answers = [await answer(first)]
-    if isinstance(answers[0], hopeless):
+    answers = [await answer_of(fetch, first)]
+    if isinstance(answers[0], hopeless) and not isinstance(answers[0], UnforeseenError):
         answers += [answers[0]] * len(others)
     else:
-        answers += await asyncio.gather(*map(answer, others))
+        answers += await asyncio.gather(*(answer_of(fetch, each) for each in others))
     return dict(zip(references, answers, strict=True))
 
 

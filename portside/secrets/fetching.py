@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from portside.secrets.base import Batch, MissingSecretError, SecretError, Source, UnreachableSourceError
+from portside.secrets.base import (
+    Batch,
+    MissingSecretError,
+    SecretError,
+    Source,
+    UnforeseenError,
+    UnreachableSourceError,
+    answer_of,
+)
 from portside.secrets.scrub import learn
 from portside.secrets.sources import SOURCES
 
@@ -82,7 +89,7 @@ async def _asked(source: Source, kind: str, references: Sequence[str]) -> Mappin
         async with asyncio.timeout(SECONDS):
             if isinstance(source, Batch):
                 return await source.fetch_many(references)
-            answers = await asyncio.gather(*(_one(source, reference) for reference in references))
+            answers = await asyncio.gather(*(answer_of(source.fetch, reference) for reference in references))
             return dict(zip(references, answers, strict=True))
     except TimeoutError:
         late = UnreachableSourceError(f"{kind} did not answer within {SECONDS:g} s")
@@ -90,20 +97,4 @@ async def _asked(source: Source, kind: str, references: Sequence[str]) -> Mappin
     except SecretError as error:
         return dict.fromkeys(references, error)
     except Exception as error:
-        return dict.fromkeys(references, _unforeseen(error))
-
-
-async def _one(source: Source, reference: str) -> str | SecretError:
-    try:
-        return await source.fetch(reference)
-    except SecretError as error:
-        return error
-    except Exception as error:
-        return _unforeseen(error)
-
-
-def _unforeseen(error: Exception) -> SecretError:
-    """What a client was never seen to raise. Its text may repeat what it was reading, so only its place is told."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    place = f"{Path(frame.filename).name}:{frame.lineno}"
-    return UnreachableSourceError(f"its answer could not be read ({type(error).__name__} at {place})")
+        return dict.fromkeys(references, UnforeseenError(error))

@@ -11,7 +11,7 @@ import pytest
 from azure.core.exceptions import ClientAuthenticationError
 
 from portside.secrets import azure, fetch
-from portside.secrets.base import SecretError
+from portside.secrets.base import SecretError, UnreachableSourceError, first_alone
 
 NAMES = ("azure:prod/a", "azure:prod/b", "azure:prod/c")
 
@@ -19,14 +19,15 @@ NAMES = ("azure:prod/a", "azure:prod/b", "azure:prod/c")
 class Vault:
     """In place of Azure's client: whoever is asked for a second secret knows whether the first has its answer."""
 
-    def __init__(self, refusal: Exception | None = None) -> None:
+    def __init__(self, refusal: Exception | None = None, *, of: str = "") -> None:
         self.refusal = refusal
+        self.of = of
         self.asked: list[str] = []
         self._answered = threading.Event()
 
     def get_secret(self, name: str, version: str | None) -> Any:
         self.asked.append(name)
-        if self.refusal:
+        if self.refusal and self.of in ("", name):
             raise self.refusal
         if len(self.asked) == 1:
             time.sleep(0.1)
@@ -53,6 +54,26 @@ async def test_a_login_that_failed_is_not_tried_for_every_secret(monkeypatch: py
         "Azure could not be asked, since the login failed: AADSTS7000215: invalid"
     }
     assert len(vault.asked) == 1
+
+
+@pytest.mark.parametrize("name", ["b", "c"])
+async def test_what_nobody_foresaw_of_one_secret_is_told_of_that_one_alone(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    use(monkeypatch, Vault(KeyError("answer-canary"), of=name))
+    answers = await fetch(NAMES, Path("/"), "prod")
+    assert {each for each, answer in answers.items() if isinstance(answer, SecretError)} == {f"azure:prod/{name}"}
+    assert "(KeyError at test_secrets_azure.py:" in str(answers[f"azure:prod/{name}"])
+
+
+async def test_what_nobody_foresaw_of_the_first_secret_says_nothing_of_the_others() -> None:
+    async def ask(reference: str) -> str:
+        return {"b": "value of b"}[reference]
+
+    answers = await first_alone(["a", "b", "c"], ask, UnreachableSourceError)
+    assert answers["b"] == "value of b"
+    assert isinstance(answers["a"], UnreachableSourceError)
+    assert isinstance(answers["c"], UnreachableSourceError)
 
 
 async def test_an_az_that_is_slow_is_not_called_nobody_logged_in(
