@@ -12,8 +12,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 
 from portside.config import Config, Environment
+from portside.doors import address_of
+from portside.errors import ConfigError
+from portside.facts import NONSENSE, State
 from portside.journal import Operation
 from portside.proxy import upstreams
+from portside.proxy_ports import listens
 from portside.release import Current, Release
 
 # Where the site is asked from inside the host: when nobody gave it a domain, or its proxy listens on loopback, so that
@@ -99,6 +103,24 @@ def site_url(environment: Environment) -> str:
     if not environment.domain or (scheme == "http" and on_loopback):
         return PROXY
     return f"{scheme}://{environment.domain}" + ("" if port == usual else f":{port}")
+
+
+def as_served(environment: Environment, state: State, site: str) -> Environment:
+    """`environment` with the address that a host's proxy has the site at, which a deploy alone moves.
+
+    Where the proxy doesn't know the site, or its files make no sense, as it is: a commit doesn't fail for that.
+    """
+    try:
+        address = address_of(state.proxy_config, site)
+        if address is None:
+            return environment
+        http = listens(state.proxy_compose, "80", environment.http)
+        # Which port it is may be unknown; that there is one isn't.
+        https = listens(state.proxy_compose, "443", environment.https) or "0.0.0.0:443"
+    except (*NONSENSE, ConfigError):
+        return environment
+    tls = {"https": https, "tls": address.tls} if address.tls else {"https": None}
+    return environment.model_copy(update={"domain": address.domain, "http": http, **tls})
 
 
 def release_metrics(release: Release, operation: Operation, current: Current) -> str:

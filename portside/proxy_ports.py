@@ -40,6 +40,18 @@ def published(environment: Environment, compose: str) -> list[str]:
     return ports
 
 
+def listens(compose: str, server: str, wanted: str | None) -> str | None:
+    """Where a proxy with this Compose file takes requests for one of Caddy's servers, by its port: where that is
+    `wanted` to be, if it does so there, else the first place; `wanted` when it publishes none.
+
+    Raises ConfigError when `compose` makes no sense.
+    """
+    found = [port for port in _ports_of(compose) if port.endswith(f":{server}")]
+    if not found or (wanted and _number(f"{wanted}:{server}") in map(_number, found)):
+        return wanted
+    return found[0].rpartition(":")[0]
+
+
 def _number(port: str) -> tuple[bool, str]:
     """What two published ports can't share: IPv6 or not, and the host's port."""
     return port.startswith("["), port.split(":")[-2]

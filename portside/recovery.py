@@ -12,7 +12,7 @@ from portside.facts import State
 from portside.fleet import everywhere
 from portside.journal import Operation, Unfinished, unfinished
 from portside.lock import Lease
-from portside.markers import marks
+from portside.markers import as_served, marks
 from portside.notices import Notices
 from portside.operators import operator
 from portside.orders import STOP_GRACE, UnfitError, orders, run_step
@@ -171,7 +171,7 @@ async def _finish(
                     current,
                     host,
                     config=config,
-                    environment=environment,
+                    environment=as_served(environment, state, site),
                     tasks=state.web(release),
                 )
                 await run_step(target, steps.commit(operation, current, told))

@@ -19,7 +19,7 @@ from portside.facts import State
 from portside.fleet import everywhere, settle
 from portside.host.base import Host
 from portside.journal import Operation, Phase
-from portside.markers import Marks, marks
+from portside.markers import Marks, as_served, marks
 from portside.orders import STOP_GRACE, orders, run_step
 from portside.outcome import Outcome, cause_of
 from portside.plan import differs_in_image_only
@@ -223,13 +223,17 @@ class Rollout:
         return self._told(target, current)
 
     def _told(self, target: Target, current: Current, tasks: Sequence[str] = ()) -> Marks:
+        environment = self._environment
+        # Only a deploy is followed by a move to the address that the environment has now.
+        if target.operation.kind != "deploy":
+            environment = as_served(environment, target.state, target.site)
         return marks(
             self._release,
             target.operation,
             current,
             target.host.name,
             config=self._config,
-            environment=self._environment,
+            environment=environment,
             tasks=tasks,
         )
 

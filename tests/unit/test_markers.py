@@ -12,7 +12,8 @@ import yaml
 
 from portside import markers, steps
 from portside.host.script import script_text
-from portside.markers import Marks, site_url
+from portside.markers import Marks, as_served, site_url
+from portside.proxy import Door, with_site
 from tests.unit import builders
 
 ROOT = Path(__file__).parents[2]
@@ -31,6 +32,12 @@ def made(*, service: dict[str, Any] | None = None, judge: dict[str, Any] | None 
     config = whole.model_copy(update=changes)
     environment = config.environment("prod")
     return markers.marks(release, operation, current, "deploy@web-1:2222", config=config, environment=environment)
+
+
+def served(**settings: Any) -> str:
+    """The proxy's configuration after a release with these settings."""
+    config, door = builders.config(**settings), Door("web", 8000, "/readiness")
+    return with_site("", config, config.environment("prod"), 2, {"blue": door, "green": door})
 
 
 def test_only_the_committed_slots_web_containers_are_targets() -> None:
@@ -93,6 +100,62 @@ def test_where_the_proxy_keeps_the_readiness_path_to_itself_something_else_is_as
         assert group["targets"] == ["https://a.example/"]
         assert group["labels"]["__param_module"] == module
         assert module in yaml.safe_load((ROOT / "observability/agent/blackbox.yml").read_text())["modules"]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "ports", "url"),
+    [
+        ({"domain": "a.example"}, {"domain": "b.example"}, ["0.0.0.0:80:80"], "http://a.example"),
+        ({}, {"domain": "b.example"}, ["0.0.0.0:80:80"], markers.PROXY),
+        (
+            {"domain": "a.example", "https": "0.0.0.0:443"},
+            {},
+            ["0.0.0.0:80:80", "0.0.0.0:443:443"],
+            "https://a.example",
+        ),
+        (
+            {"domain": "a.example", "https": "0.0.0.0:8443"},
+            {"domain": "a.example", "https": "0.0.0.0:443"},
+            ["0.0.0.0:80:80", "0.0.0.0:8443:443"],
+            "https://a.example:8443",
+        ),
+        ({"domain": "a.example", "https": "0.0.0.0:443"}, {}, [], "https://a.example"),
+        (
+            {"domain": "a.example"},
+            {"domain": "a.example", "https": "0.0.0.0:443"},
+            ["0.0.0.0:80:80", "0.0.0.0:443:443"],
+            "http://a.example",
+        ),
+        (
+            {"domain": "a.example"},
+            {"domain": "a.example", "url": "https://b.example"},
+            ["0.0.0.0:80:80"],
+            "https://b.example",
+        ),
+    ],
+)
+def test_what_isn_t_released_yet_or_was_taken_back_doesn_t_move_a_site(
+    before: dict[str, str], now: dict[str, str], ports: list[str], url: str
+) -> None:
+    proxy_compose = f"services:\n  caddy:\n    ports: {json.dumps(ports)}\n"
+    state = builders.state(proxy_config=served(**before), proxy_compose=proxy_compose)
+    assert site_url(as_served(builders.environment(http="0.0.0.0:80", **now), state, "links-prod")) == url
+
+
+def test_whose_certificate_a_site_has_is_read_from_its_proxy_too() -> None:
+    secure = {"domain": "a.example", "https": "0.0.0.0:443"}
+    state = builders.state(proxy_config=served(**secure, tls="internal"))
+    served_so = as_served(builders.environment(**secure), state, "links-prod")
+    assert (served_so.tls, served_so.https) == ("internal", "0.0.0.0:443")
+
+
+@pytest.mark.parametrize(
+    "damaged", [{"proxy_config": "{"}, {"proxy_config": "[]"}, {"proxy_compose": "services: ["}, {"proxy_config": ""}]
+)
+def test_a_proxy_that_can_t_be_read_fails_no_commit(damaged: dict[str, str]) -> None:
+    state = builders.state(**({"proxy_config": served(domain="a.example")} | damaged))
+    environment = builders.environment(domain="b.example")
+    assert as_served(environment, state, "links-prod") == environment
 
 
 def test_a_site_in_a_swarm_says_so_because_its_containers_move() -> None:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from portside.errors import ConfigError, PreflightError
-from portside.proxy_ports import published
+from portside.proxy_ports import listens, published
 from tests.unit import builders
 
 
@@ -38,6 +38,21 @@ def test_what_is_published_for_others_stays_beside_what_is_wanted(
 ) -> None:
     assert ports(present, **own) == together
     assert ports(together, **own) == together, "and it is settled then"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "place"),
+    [
+        ("0.0.0.0:443", "0.0.0.0:443"),
+        ("127.0.0.1:443", "127.0.0.1:443"),
+        ("0.0.0.0:9443", "0.0.0.0:443"),
+        (None, "0.0.0.0:443"),
+    ],
+)
+def test_a_proxy_listens_where_it_should_or_else_where_it_does(wanted: str | None, place: str) -> None:
+    compose = 'services: {caddy: {ports: ["0.0.0.0:80:80", "0.0.0.0:443:443", "0.0.0.0:8443:443"]}}'
+    assert listens(compose, "443", wanted) == place
+    assert listens("", "443", wanted) == wanted
 
 
 def test_one_port_can_t_be_two() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tarfile
 from collections.abc import AsyncIterator, Sequence
 from io import BytesIO
@@ -10,11 +11,17 @@ from typing import cast
 import pytest
 
 from portside.command import Result
+from portside.config import Config
 from portside.delivery import Delivery
 from portside.errors import HostError, UnfinishedError
-from portside.host.base import Host, Input
+from portside.host.base import Channel, Host, Input
 from portside.host.local import LocalHost
+from portside.journal import Kind
+from portside.lock import Lease
+from portside.notices import Notices
 from portside.operations import _holder
+from portside.proxy import Door, with_site
+from portside.recovery import recover
 from portside.release import Role
 from portside.rollout import Rollout
 from portside.site import Site
@@ -23,6 +30,8 @@ from tests.unit import builders
 from tests.unit.standing_host import SITE, Said, StandingHost
 
 CONFIG = builders.config(bake=0)
+OLD = builders.config(bake=0, domain="old.example.com", http="0.0.0.0:80")
+NEW = builders.config(bake=0, domain="new.example.com", http="0.0.0.0:80", https="0.0.0.0:443")
 ENVIRONMENT = CONFIG.environment("prod")
 R2 = builders.release("r2", roles=(Role(name="web", replicas=1, stop_first=False),))
 
@@ -57,11 +66,24 @@ async def home(
         yield made
 
 
-def rollout(*hosts: Host) -> Rollout:
-    """A rollback to a release that is warm: nothing is left but the switch, and the commit."""
-    operation = builders.operation(kind="rollback", release="r2", previous=None, warm=True, fresh=False, route="blue")
-    targets = [Target(host, SITE, "1", builders.state(), operation) for host in hosts]
-    return Rollout(CONFIG, ENVIRONMENT, R2, targets, Said(), files=None, delivery=cast(Delivery, None))
+def rollout(*hosts: Host, config: Config = CONFIG, kind: Kind = "rollback", proxy_config: str = "") -> Rollout:
+    """Of a release that is warm: nothing is left but the switch, and the commit."""
+    operation = builders.operation(kind=kind, release="r2", previous=None, warm=True, fresh=False, route="blue")
+    targets = [Target(host, SITE, "1", builders.state(proxy_config=proxy_config), operation) for host in hosts]
+    environment = config.environment("prod")
+    return Rollout(config, environment, R2, targets, Said(), files=None, delivery=cast(Delivery, None))
+
+
+def routed(config: Config) -> str:
+    door = Door.of(R2)
+    return with_site("", config, config.environment("prod"), 1, {"blue": door, "green": door})
+
+
+def asked(home: StandingHost) -> list[str]:
+    """What monitoring asks for the site."""
+    (group,) = json.loads((home.base / "targets" / f"{SITE}.site.json").read_text())
+    targets: list[str] = group["targets"]
+    return targets
 
 
 @pytest.mark.parametrize("arrives", [False, True])
@@ -83,6 +105,36 @@ async def test_one_host_that_committed_is_enough(home: StandingHost) -> None:
 async def test_a_committed_release_is_released(home: StandingHost) -> None:
     whole = rollout(home.host)
     assert (await whole.run()).outcome == "released"
+
+
+@pytest.mark.parametrize(
+    ("kind", "url"), [("rollback", "http://old.example.com/readiness"), ("deploy", "https://new.example.com/readiness")]
+)
+async def test_monitoring_asks_the_site_where_the_proxy_has_it_and_only_a_deploy_moves_that(
+    home: StandingHost, kind: Kind, url: str
+) -> None:
+    await rollout(home.host, config=NEW, kind=kind, proxy_config=routed(OLD)).run()
+    assert asked(home) == [url]
+
+
+async def test_what_a_dead_deployer_committed_is_asked_where_the_proxy_has_it_until_a_deploy_moves_that(
+    home: StandingHost,
+) -> None:
+    home.serves(R2)
+    home.runs_proxy(routed(OLD))
+    begun = builders.entry("commit", "begin", builders.operation("op-0", release="r2", previous=None))
+    (home.site / "journal.jsonl").write_text(begun.model_dump_json() + "\n")
+    environment = NEW.environment("prod")
+    await recover(
+        {"localhost": Lease(home.host, "1", cast(Channel, None))},
+        {"localhost": (await home.target()).state},
+        SITE,
+        config=NEW,
+        environment=environment,
+        reporter=Said(),
+        notices=Notices(NEW, environment, Said()),
+    )
+    assert asked(home) == ["http://old.example.com/readiness"]
 
 
 async def test_a_release_is_read_from_a_host_that_is_not_rolled_back(home: StandingHost) -> None:
