@@ -15,17 +15,19 @@ declare -A served=() everything=() began=() counted=()
 
 # What takes requests doesn't change while a release is judged: a container that restarts ends it anyway.
 find_side() {
-  local side="$1" id name service address started seconds oldest=""
+  local side="$1" found id name service address started seconds oldest=""
   [ "${release[$side]}" != "-" ] && [ -z "${everything[$side]:-}" ] || return 0
   find_containers "${slot[$side]}" "${release[$side]}"
   [ "${#ids[@]}" -gt 0 ] || return 0
+  # Of several containers, an Engine that fails for one has named the others. The next look finds all of them.
+  found=$(docker inspect -f '{{.ID}} {{.Name}} {{index .Config.Labels "com.docker.compose.service"}} {{.State.StartedAt}} {{with index .NetworkSettings.Networks "portside"}}{{.IPAddress}}{{end}}' "${ids[@]}") || return 0
   while read -r id name service started address; do
     everything[$side]="${everything[$side]:-}$id "
     [ -n "$address" ] || [ "$service" != "${web[$side]}" ] || address=$(gateway_address "$id")
     [ "$service" != "${web[$side]}" ] || [ -z "$address" ] || served[$side]="${served[$side]:-}${name#/} $address "
     seconds=$(date -d "$started" +%s)
     [ -n "$oldest" ] && [ "$oldest" -le "$seconds" ] || oldest="$seconds"
-  done < <(docker inspect -f '{{.ID}} {{.Name}} {{index .Config.Labels "com.docker.compose.service"}} {{.State.StartedAt}} {{with index .NetworkSettings.Networks "portside"}}{{.IPAddress}}{{end}}' "${ids[@]}")
+  done <<<"$found"
   began[$side]="$oldest"
 }
 
@@ -75,8 +77,9 @@ probe_side() {
 # Error lines of all containers of a side since they were counted last; the first time, of the last seconds.
 count_lines() {
   local side="$1" now="$EPOCHREALTIME" from id some found total=0 milliseconds
-  # After a canary its stop-first services are there as well.
-  if [ "$side" = new ] && found=$(containers "${slot[new]}" "${release[new]}" 2>/dev/null) && [ -n "$found" ]; then
+  # After a canary its stop-first services are there as well. One that isn't found yet is left to find_side, which looks
+  # for more than ids.
+  if [ "$side" = new ] && [ -n "${everything[new]:-}" ] && found=$(containers "${slot[new]}" "${release[new]}" 2>/dev/null) && [ -n "$found" ]; then
     everything[new]="${found//$'\n'/ }"
   fi
   [ -n "${everything[$side]:-}" ] || return 0
