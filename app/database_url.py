@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -27,6 +28,8 @@ SESSION_PARAMETERS = frozenset(
 POOLER_PARAMETERS = frozenset({"prepared_statement_cache_size"})
 # How to connect is this service's own business, or nothing that asyncpg has.
 IGNORED_PARAMETERS = frozenset({"channel_binding", "gssencmode", "connect_timeout", "keepalives", "keepalives_idle"})
+# A host after the ? with a port of its own, which libpq doesn't have, but asyncpg.
+HOST_WITH_PORT = re.compile(r":\d+(,|$)")
 FILES = frozenset({"passfile", "sslcert", "sslkey", "sslrootcert", "sslcrl"})
 MAX_NAME = 40
 PARAMETERS = CONNECTION_PARAMETERS | SESSION_PARAMETERS | POOLER_PARAMETERS | IGNORED_PARAMETERS
@@ -58,9 +61,12 @@ class DatabaseUrl:
     @classmethod
     def parse(cls, text: str) -> DatabaseUrl:
         """Accept postgres://, postgresql:// and sqlite:///; raise DatabaseUrlError for the rest."""
+        scheme, separator, rest = text.partition("://")
+        authority = re.split("[/?#]", rest, maxsplit=1)[0]
+        credentials, at, hosts = authority.rpartition("@")
         try:
-            parts = urlsplit(text)
-            credentials, at, hosts = parts.netloc.rpartition("@")
+            # Of hosts urlsplit knows one, and may refuse the brackets of a second, or of a password.
+            parts = urlsplit(f"{scheme}{separator}{rest.removeprefix(authority)}")
             ports = [urlsplit(f"//{host}").port for host in hosts.split(",")]
         except ValueError:
             raise DatabaseUrlError("not a URL; expected postgresql://user:password@host/name") from None
@@ -78,8 +84,10 @@ class DatabaseUrl:
         parameters = _parameters(parts.query)
         if len(ports) > 1:
             parameters.setdefault("host", hosts)
+        elif ports[0] and "host" in parameters and not HOST_WITH_PORT.search(parameters["host"]):
+            parameters.setdefault("port", str(ports[0]))
         # As with libpq, hosts after the ? come before the one in front. SQLAlchemy would have it the other way round.
-        netloc = f"{credentials}{at}" if "host" in parameters else parts.netloc
+        netloc = f"{credentials}{at}" if "host" in parameters else authority
         pooler = urlencode({name: parameters.pop(name) for name in POOLER_PARAMETERS & set(parameters)})
         url = f"postgresql+asyncpg://{netloc}{parts.path}{'?' if pooler else ''}{pooler}"
         return cls(url, is_postgres=True, dsn=f"postgresql:///?{urlencode(parameters)}" if parameters else "")

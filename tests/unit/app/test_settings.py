@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[3]
         ("postgres://u:p@db/links", "postgresql+asyncpg://u:p@db/links"),
         ("postgresql://u:p%40@db:6432/links", "postgresql+asyncpg://u:p%40@db:6432/links"),
         ("postgresql+asyncpg://db/links", "postgresql+asyncpg://db/links"),
+        ("postgresql://u:p[2]@[::1]:6432/links", "postgresql+asyncpg://u:p[2]@[::1]:6432/links"),
         ("sqlite:////data/links.db", "sqlite+aiosqlite:////data/links.db"),
     ],
 )
@@ -50,6 +51,11 @@ def test_parameters_reach_asyncpg_as_libpq_has_them(query: str, dsn: str) -> Non
         ("postgresql://u:p@a:1,b:2/links", "postgresql:///?host=a%3A1%2Cb%3A2"),
         ("postgresql://u:p@/links?host=a:1&host=b:2", "postgresql:///?host=a%3A1%2Cb%3A2"),
         ("postgresql://u:p@a/links?host=/cloudsql/a:b", "postgresql:///?host=%2Fcloudsql%2Fa%3Ab"),
+        ("postgresql://u:p@[::1],[::2]:2/links", "postgresql:///?host=%5B%3A%3A1%5D%2C%5B%3A%3A2%5D%3A2"),
+        ("postgresql://u:p@a,[::2]/links", "postgresql:///?host=a%2C%5B%3A%3A2%5D"),
+        ("postgresql://u:p@:6432/links?host=db.internal", "postgresql:///?host=db.internal&port=6432"),
+        ("postgresql://u:p@a:1/links?host=b&port=2", "postgresql:///?host=b&port=2"),
+        ("postgresql://u:p@a:1/links?host=b:2", "postgresql:///?host=b%3A2"),
     ],
 )
 def test_several_hosts_and_a_socket_may_be_named_as_libpq_has_them(text: str, dsn: str) -> None:
