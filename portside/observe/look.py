@@ -78,8 +78,10 @@ class Stack:
 
     @property
     def well(self) -> bool:
-        """Monitoring itself has nothing to complain of. Alerts are about what it watches."""
-        return self.ready and not (self.targets_down or self.agents_gone or self.rules_failing)
+        """Monitoring itself has nothing to complain of. Alerts are about what it watches, and so is a service that
+        can't be scraped: it may have no metrics at all."""
+        own = [target for target in self.targets_down if target.get("job") != "service"]
+        return self.ready and not (own or self.agents_gone or self.rules_failing)
 
     def data(self) -> dict[str, Any]:
         return {**asdict(self), "ready": self.ready, "well": self.well}

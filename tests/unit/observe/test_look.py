@@ -62,6 +62,14 @@ def test_a_target_that_is_down_is_named_with_its_error() -> None:
     assert not stack.well
 
 
+def test_a_service_without_metrics_is_named_and_does_not_make_monitoring_unwell() -> None:
+    without = {"job": "service", "service": "links", "env": "prod", "instance": "links-prod-blue-web-1:8000"}
+    stack = looked(down=vector((without, 0)))
+    assert stack.targets_down == ({**without, "error": ""},)
+    assert stack.well
+    assert not looked(down=vector((without, 0), ({"job": "node", "instance": "node:9100"}, 0))).well
+
+
 def test_an_agent_that_stopped_writing_is_named() -> None:
     stack = looked(gone=vector(({"job": "agent", "host": "web-1", "env": "prod"}, 1)))
     assert stack.agents_gone == ({"job": "agent", "host": "web-1", "env": "prod"},)
