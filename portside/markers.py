@@ -85,7 +85,8 @@ def site_targets(release: Release, config: Config, environment: Environment, hos
     if site_url(environment) == PROXY and environment.domain:
         labels["__param_hostname"] = environment.domain
     private = any(fnmatch(release.readiness.lower(), pattern.lower()) for pattern in config.service.private_paths)
-    internal = environment.https and environment.tls == "internal"
+    # Who has a `url` has something in front of the proxy, with a certificate that people's browsers check.
+    internal = environment.https and environment.tls == "internal" and not environment.url
     labels["__param_module"] = f"site{'_private' if private else ''}{'_internal' if internal else ''}"
     # The proxy itself answers for a private path; whoever serves behind it is asked for another one.
     return _file_sd([f"{site_url(environment)}{'/' if private else release.readiness}"], labels)

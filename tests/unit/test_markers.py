@@ -169,6 +169,13 @@ def test_a_certificate_of_the_proxys_own_ca_is_not_held_against_it() -> None:
     assert group["labels"]["__param_module"] == "site_internal"
 
 
+def test_what_stands_before_a_proxy_with_a_ca_of_its_own_has_its_certificate_checked() -> None:
+    secure: dict[str, Any] = {"domain": "a.example", "https": "0.0.0.0:443", "tls": "internal"}
+    (group,) = json.loads(made(**secure, url="https://b.example").site)
+    assert group["targets"] == ["https://b.example/readiness"]
+    assert group["labels"]["__param_module"] == "site"
+
+
 def test_a_host_has_one_name_whoever_logs_in_and_where_unless_another_one_has_it_too() -> None:
     one = builders.environment(hosts=["deploy@web-1:2222"])
     assert {one.label(name) for name in ("web-1", "deploy@web-1", "deploy@web-1:2222")} == {"web-1"}
