@@ -190,15 +190,19 @@ case "$*" in
 *"network inspect -f"*) echo "172.18.0.1 " ;;
 *"ps -a"*) for each in prometheus node blackbox; do echo "|agent|portside-agent||$each|f1|id|running|n|i|Up"; done ;;
 *compose*) echo "$PORTSIDE_HOST $PORTSIDE_ENV $PORTSIDE_GATEWAY $PORTSIDE_CONFIG" >>"$HOME/started" ;;
+"kill --signal HUP portside-agent-prometheus-1") cp "$HOME/.portside/agent/config/prometheus-agent.yml" "$HOME/read" ;;
 esac
 """
 
 
-def installed(home: Path, agent: Agent, ingest: Ingest, env: str = "prod") -> None:
+def installed(
+    home: Path, agent: Agent, ingest: Ingest, env: str = "prod", left_out: tuple[str, ...] = tuple(OPTIONAL)
+) -> None:
     """By the script that does it on a host."""
+    profiles = ",".join(sorted(set(OPTIONAL) - set(left_out))) or "-"
     done = subprocess.run(
-        ["bash", "-c", script_text("agent"), "test", "links-prod", "1", "f1", "5", "web-1", env, "-"],
-        input=archive(agent.files(ingest, ())),
+        ["bash", "-c", script_text("agent"), "test", "links-prod", "1", "f1", "5", "web-1", env, profiles],
+        input=archive(agent.files(ingest, left_out)),
         env={"HOME": str(home), "PATH": f"{home}/bin:/usr/bin:/bin"},
         capture_output=True,
         check=False,
@@ -247,3 +251,13 @@ def test_another_password_is_known_of_a_host_and_makes_no_container_anew(agent: 
     labels = {line.split()[-1] for line in (machine.home / "started").read_text().splitlines()}
     assert labels == {"f1"}, "the label that containers are compared by"
     assert (machine.home / ".portside/agent/secrets/password").read_text() == "other"
+
+
+def test_what_comes_later_is_scraped_by_the_prometheus_that_runs(agent: Agent, machine: Machine) -> None:
+    """Its label stays, and so does its container, with what it couldn't send."""
+    for left_out in (("alloy", "cadvisor"), ("alloy",), ()):
+        installed(machine.home, agent, INGEST, left_out=left_out)
+        read = jobs(yaml.safe_load((machine.home / "read").read_text()))
+        assert {"alloy", "cadvisor"} - set(read) == set(left_out)
+    labels = {line.split()[-1] for line in (machine.home / "started").read_text().splitlines()}
+    assert labels == {"f1"}
