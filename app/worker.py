@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from loguru import logger
@@ -18,6 +19,9 @@ from app.logs import configure_logging
 from app.settings import Settings, load_settings_or_exit
 
 BATCH = 500
+# What one batch takes at most while the database is away, in seconds: it is waited for at each of half a dozen steps,
+# from the pool's ping to the rollback, and DATABASE_TIMEOUT is a minute at most.
+PATIENCE = 600.0
 
 
 def main() -> int:
@@ -63,12 +67,23 @@ async def sweep(links: LinkStore, *, now: Callable[[], datetime], stopping: asyn
     """Delete all that has expired, batch by batch; a stop is heeded between two batches."""
     deleted = 0
     while not stopping.is_set():
-        heartbeat.beat()
-        batch = await links.delete_expired(now=now(), at_most=BATCH)
+        async with _beating():
+            batch = await links.delete_expired(now=now(), at_most=BATCH)
         deleted += batch
         if batch < BATCH:
             break
     return deleted
+
+
+@asynccontextmanager
+async def _beating() -> AsyncIterator[None]:
+    """Signs of life while a database is waited for, which a restart would make no quicker. A process that stands still
+    has none, and one that waits for ever ends them."""
+    waiting = asyncio.create_task(_wait(asyncio.Event(), PATIENCE))
+    try:
+        yield
+    finally:
+        waiting.cancel()
 
 
 async def _wait(stopping: asyncio.Event, seconds: float) -> None:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,47 @@ async def test_a_failing_round_is_logged_and_the_next_one_tried(
     assert [line["exception.message"] for line in log_lines() if line["level"] == "error"] == ["first"]
     with pytest.raises(LinkNotFoundError):
         await links.get("unknown")
+
+
+class Slow(LinkStore):
+    """A database that keeps a batch waiting for as long as `until` does."""
+
+    def __init__(self, until: Callable[[], Awaitable[None]]) -> None:
+        self._until = until
+
+    async def delete_expired(self, *, now: datetime, at_most: int) -> int:
+        async with asyncio.timeout(20):
+            await self._until()
+        return 0
+
+
+@pytest.fixture
+def beat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The heartbeat's file, which is touched a hundred times a second."""
+    monkeypatch.setenv("HEARTBEAT_FILE", str(tmp_path / "beat"))
+    monkeypatch.setattr(heartbeat, "EVERY", 0.01)
+    return tmp_path / "beat"
+
+
+async def test_a_worker_that_waits_for_a_database_is_alive(beat: Path) -> None:
+    async def beaten_again() -> None:
+        for _ in range(3):
+            beat.unlink(missing_ok=True)
+            while not beat.exists():
+                await asyncio.sleep(0.001)
+
+    assert await worker.sweep(Slow(beaten_again), now=lambda: NOW, stopping=asyncio.Event()) == 0
+
+
+async def test_a_worker_that_waits_for_ever_is_not(beat: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "PATIENCE", 0.05)
+
+    async def given_up() -> None:
+        await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()})
+        beat.unlink()
+
+    await worker.sweep(Slow(given_up), now=lambda: NOW, stopping=asyncio.Event())
+    assert not beat.exists()
 
 
 @pytest.mark.slow
