@@ -94,6 +94,7 @@ async def archive_image(reference: str, image_id: str, layers: tuple[str, ...], 
         # Whoever had the turn before and was killed left a whole image there.
         for left in folder.glob(f"{_SCRATCH_PREFIX}*"):
             shutil.rmtree(left, ignore_errors=True)
+        _drop_damaged(folder)
         with tempfile.TemporaryDirectory(prefix=_SCRATCH_PREFIX, dir=folder) as scratch:
             whole = Path(scratch) / "image.tar"
             save = ["docker", "save", "--output", str(whole), parse_reference(reference).one]
@@ -155,6 +156,21 @@ def _has(folder: Path, piece: Piece) -> bool:
         return (folder / piece.file).stat().st_size == piece.size
     except FileNotFoundError:
         return False
+
+
+def _drop_damaged(folder: Path) -> None:
+    """Remove the pieces whose size isn't what the indexes say: an image that shares a layer would take one for whole.
+
+    What indexes don't agree on goes too, and what none of those that can be read knows.
+    """
+    said: dict[str, set[int]] = {}
+    for index in folder.glob(f"*{_INDEX_SUFFIX}"):
+        kept = _kept(index)
+        for piece in kept.pieces if kept else ():
+            said.setdefault(piece.file, set()).add(piece.size)
+    for file in folder.glob("*.gz"):
+        if said.get(file.name) != {file.stat().st_size}:
+            file.unlink()
 
 
 def _prune(folder: Path) -> None:

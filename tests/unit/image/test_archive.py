@@ -8,13 +8,14 @@ import json
 import os
 import tarfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from portside.errors import BuildError
 from portside.image import archive as subject
-from portside.image.archive import Archive, take_apart
+from portside.image.archive import Archive, Piece, take_apart
 
 CONFIG = "c" * 64
 LAYERS = {f"sha256:{letter * 64}": os.urandom(3000 + index) for index, letter in enumerate("de")}
@@ -128,12 +129,52 @@ def test_an_index_that_a_power_cut_left_is_as_none(tmp_path: Path, damage: str) 
     assert pieces_left(tmp_path) == ["shared", "whole"]
 
 
-def test_a_piece_of_another_size_is_made_anew(tmp_path: Path) -> None:
-    keep(tmp_path, "cut", 0)
-    index = tmp_path / f"cut{subject._INDEX_SUFFIX}"
-    assert subject._known(index, tmp_path)
-    (tmp_path / "cut.gz").write_bytes(b"half")
-    assert subject._known(index, tmp_path) is None
+@pytest.fixture
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Docker's stand-in, which saves the archive; the cache of a project beside it."""
+    program = tmp_path / "bin/docker"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\ncp {saved(tmp_path)} "$3"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+    return tmp_path / "cache"
+
+
+async def archived(name: str, cache: Path) -> Archive:
+    return await subject.archive_image(name, f"sha256:{CONFIG}", tuple(LAYERS), cache)
+
+
+def cut(archive: Archive) -> Piece:
+    """The piece of the first layer, of which half is left."""
+    piece = next(piece for piece in archive.pieces if piece.diff)
+    os.truncate(archive.folder / piece.file, piece.size // 2)
+    return piece
+
+
+@pytest.mark.parametrize("name", ["app:1", "app:2"], ids=["the same image", "another one with that layer"])
+async def test_a_piece_of_another_size_is_made_anew(engine: Path, name: str) -> None:
+    piece = cut(await archived("app:1", engine))
+    again = await archived(name, engine)
+    assert piece.size == (again.folder / piece.file).stat().st_size
+    contents = read(again, set(LAYERS))
+    assert [contents[f"blobs/sha256/{diff[7:]}"] for diff in LAYERS] == list(LAYERS.values())
+
+
+async def test_a_piece_whose_index_can_t_be_read_is_made_anew(engine: Path) -> None:
+    whole = await archived("app:1", engine)
+    cut(whole)
+    (index,) = whole.folder.glob(f"*{subject._INDEX_SUFFIX}")
+    index.write_text("")
+    assert await archived("app:1", engine) == whole
+
+
+async def test_a_piece_that_another_image_has_taken_for_whole_is_made_anew(engine: Path) -> None:
+    whole = await archived("app:1", engine)
+    piece = cut(whole)
+    half = {**asdict(piece), "size": piece.size // 2}
+    other = whole.folder / f"other{subject._INDEX_SUFFIX}"
+    other.write_text(json.dumps({"reference": "app:2", "ids": [], "pieces": [half]}))
+    assert await archived("app:1", engine) == whole
 
 
 def test_a_piece_that_is_gone_is_an_error_of_its_own(tmp_path: Path) -> None:
