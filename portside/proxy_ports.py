@@ -24,7 +24,7 @@ def published(environment: Environment, compose: str) -> list[str]:
     """
     ports = _ports_of(compose)
     for port in [f"{environment.http}:80"] + ([f"{environment.https}:443"] if environment.https else []):
-        rivals = [each for each in ports if _number(each) == _number(port)]
+        rivals = [each for each in ports if _meet(each, port)]
         other_inside = next((each for each in rivals if each.rpartition(":")[2] != port.rpartition(":")[2]), None)
         if other_inside:
             raise PreflightError(
@@ -52,8 +52,15 @@ def listens(compose: str, server: str, wanted: str | None) -> str | None:
     return found[0].rpartition(":")[0]
 
 
+def _meet(one: str, other: str) -> bool:
+    """Whether two published ports are one of the host's, at an address that both are published at."""
+    if one.startswith(EVERYWHERE) or other.startswith(EVERYWHERE):
+        return _number(one) == _number(other)
+    return one.rpartition(":")[0] == other.rpartition(":")[0]
+
+
 def _number(port: str) -> tuple[bool, str]:
-    """What two published ports can't share: IPv6 or not, and the host's port."""
+    """IPv6 or not, and the host's port."""
     return port.startswith("["), port.split(":")[-2]
 
 

@@ -31,6 +31,7 @@ def ports(present: list[str], **own: str) -> list[str]:
         (["10.0.0.1:80:80"], {"http": "127.0.0.1:80"}, ["10.0.0.1:80:80", "127.0.0.1:80:80"]),
         (["0.0.0.0:80:80"], {"http": "[::]:80"}, ["0.0.0.0:80:80", "[::]:80:80"]),
         (["[::]:80:80", "9000:9000"], {"http": "[::1]:80"}, ["[::]:80:80"]),
+        (["10.0.0.1:8443:443"], {"http": "10.0.0.2:8443"}, ["10.0.0.1:8443:443", "10.0.0.2:8443:80"]),
     ],
 )
 def test_what_is_published_for_others_stays_beside_what_is_wanted(
@@ -55,9 +56,11 @@ def test_a_proxy_listens_where_it_should_or_else_where_it_does(wanted: str | Non
     assert listens("", "443", wanted) == wanted
 
 
-def test_one_port_can_t_be_two() -> None:
-    with pytest.raises(PreflightError, match=r"0\.0\.0\.0:80:443 can't be published: .* 0\.0\.0\.0:80:80"):
-        ports(["0.0.0.0:80:80"], http="0.0.0.0:8080", https="0.0.0.0:80", domain="links.example.com")
+@pytest.mark.parametrize("present", ["0.0.0.0:80:80", "10.0.0.1:80:80"])
+@pytest.mark.parametrize("https", ["0.0.0.0:80", "10.0.0.1:80"])
+def test_one_port_can_t_be_two(present: str, https: str) -> None:
+    with pytest.raises(PreflightError, match=f"{https}:443 can't be published: .* {present}"):
+        ports([present], http="0.0.0.0:8080", https=https, domain="links.example.com")
 
 
 @pytest.mark.parametrize("text", ["services: [", "services: 1", "- x"])
