@@ -62,6 +62,7 @@ async def deploy(
             await refreshed(site, names)
             return None
         preflight.check(chosen, environment, draft.image)
+        surroundings.check_ports(chosen)
         evidence = await admitted(config, environment, draft.image)
         if not await confirm(plan):
             return None

@@ -23,16 +23,16 @@ def published(environment: Environment, compose: str) -> list[str]:
     Raises PreflightError where one port would have to be two, ConfigError when `compose` makes no sense.
     """
     ports = _ports_of(compose)
-    for port in [f"{environment.http}:80"] + ([f"{environment.https}:443"] if environment.https else []):
+    for port in _wanted(environment):
         rivals = [each for each in ports if _meet(each, port)]
-        other_inside = next((each for each in rivals if each.rpartition(":")[2] != port.rpartition(":")[2]), None)
+        other_inside = next((each for each in rivals if _inside(each) != _inside(port)), None)
         if other_inside:
             raise PreflightError(
                 f"{port} can't be published: the host's proxy publishes {other_inside}, for another site",
                 where=f"portside.toml: env.{environment.name}",
                 remedy="Choose another port for http or https.",
             )
-        if port in rivals or any(each.startswith(EVERYWHERE) for each in rivals):
+        if any(_takes_in(each, port) for each in rivals):
             continue
         if port.startswith(EVERYWHERE):
             ports = [each for each in ports if each not in rivals]
@@ -50,6 +50,29 @@ def listens(compose: str, server: str, wanted: str | None) -> str | None:
     if not found or (wanted and _number(f"{wanted}:{server}") in map(_number, found)):
         return wanted
     return found[0].rpartition(":")[0]
+
+
+def unpublished(environment: Environment, compose: str) -> list[str]:
+    """What an environment needs published, and the proxy with the Compose file `compose` doesn't publish.
+
+    Raises ConfigError when that makes no sense.
+    """
+    ports = _ports_of(compose)
+    return [port for port in _wanted(environment) if not any(_takes_in(each, port) for each in ports)]
+
+
+def _wanted(environment: Environment) -> list[str]:
+    return [f"{environment.http}:80"] + ([f"{environment.https}:443"] if environment.https else [])
+
+
+def _takes_in(published: str, port: str) -> bool:
+    everywhere = published.startswith(EVERYWHERE) and _number(published) == _number(port)
+    return published == port or (everywhere and _inside(published) == _inside(port))
+
+
+def _inside(port: str) -> str:
+    """Which of Caddy's servers is meant."""
+    return port.rpartition(":")[2]
 
 
 def _meet(one: str, other: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -12,7 +12,7 @@ from portside.command import Result
 from portside.config import Config, Environment
 from portside.delivery import Delivery
 from portside.doors import address_of, alone, doors_of, upstreams_of, with_doors
-from portside.errors import PortsideError, ReleaseError, UnfinishedError
+from portside.errors import PortsideError, PreflightError, ReleaseError, UnfinishedError
 from portside.facts import State
 from portside.fleet import everywhere, read_states, settle
 from portside.host.script import script_argv
@@ -23,6 +23,7 @@ from portside.orders import run_step
 from portside.plan import Desired
 from portside.proxy import Address, Door, digest, with_site
 from portside.proxy_admin import ADMIN_SOCKET, Admin
+from portside.proxy_ports import unpublished
 from portside.release import Release, Slot
 from portside.report import timed
 from portside.site import Site, operation_id
@@ -85,6 +86,29 @@ class Surroundings:
     async def start_proxies(self, targets: Sequence[Target], release: Release, delivery: Delivery) -> None:
         """On hosts where none runs."""
         await everywhere(targets, lambda target: self._ensure_proxy(target, release, delivery, apply=False))
+
+    def check_ports(self, states: Mapping[str, State]) -> None:
+        """Raise PreflightError for hosts (host name to state) where the site's address is about to change, to ports
+        that the proxy which runs doesn't publish: no release restarts one.
+        """
+        wanted, site = Address.of(self.environment), self.config.site(self.environment)
+        moving = {
+            host: state
+            for host, state in states.items()
+            if state.has_proxy and address_of(state.proxy_config, site) != wanted
+        }
+        lacking = [
+            f"{host}: {port} isn't published"
+            for host, state in moving.items()
+            for port in unpublished(self.environment, state.proxy_compose)
+        ]
+        if lacking:
+            raise PreflightError(
+                "the proxy doesn't publish what the site would be asked at",
+                where=f"portside.toml: env.{self.environment.name}",
+                why="\n".join(lacking),
+                remedy=f"Type first: invoke host-bootstrap --env {self.environment.name}, which restarts the proxy.",
+            )
 
     async def move(self, site: Site, targets: Sequence[Target], release: Release) -> None:
         """Once `release` is committed: have it asked by what the environment says, where that was something else.

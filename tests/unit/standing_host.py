@@ -17,10 +17,11 @@ from portside.steps import Target
 from tests.unit import builders
 
 SITE = "links-prod"
-ENGINE = """#!/bin/sh
+ENGINE = r"""#!/bin/sh
 case "$1 $2" in
 "ps -a") cat "$HOME/containers" ;;
-"image inspect") echo sha256:1 ;;
+"image inspect") case "$4" in *json*) echo 'sha256:1 ["links:1"] [] []' ;; *) echo sha256:1 ;; esac ;;
+"info --format") printf 'engine 26.1.5\ndocker_root /\ncompose 2.26.1\n' ;;
 esac
 """
 

@@ -7,13 +7,16 @@ import json
 import pytest
 
 from portside.errors import ConfigError, PreflightError
-from portside.proxy_ports import listens, published
+from portside.proxy_ports import listens, published, unpublished
 from tests.unit import builders
 
 
 def ports(present: list[str], **own: str) -> list[str]:
-    compose = f"services:\n  caddy:\n    ports: {json.dumps(present)}\n" if present else ""
-    return published(builders.environment(**own), compose)
+    return published(builders.environment(**own), published_by(present))
+
+
+def published_by(proxy: list[str]) -> str:
+    return f"services:\n  caddy:\n    ports: {json.dumps(proxy)}\n" if proxy else ""
 
 
 @pytest.mark.parametrize(
@@ -39,6 +42,7 @@ def test_what_is_published_for_others_stays_beside_what_is_wanted(
 ) -> None:
     assert ports(present, **own) == together
     assert ports(together, **own) == together, "and it is settled then"
+    assert not unpublished(builders.environment(**own), published_by(together))
 
 
 @pytest.mark.parametrize(
@@ -61,6 +65,20 @@ def test_a_proxy_listens_where_it_should_or_else_where_it_does(wanted: str | Non
 def test_one_port_can_t_be_two(present: str, https: str) -> None:
     with pytest.raises(PreflightError, match=f"{https}:443 can't be published: .* {present}"):
         ports([present], http="0.0.0.0:8080", https=https, domain="links.example.com")
+
+
+@pytest.mark.parametrize(
+    ("present", "lacking"),
+    [
+        ([], ["10.0.0.1:80:80", "10.0.0.1:443:443"]),
+        (["0.0.0.0:80:80"], ["10.0.0.1:443:443"]),
+        (["10.0.0.2:80:80", "10.0.0.2:443:443", "[::]:443:443"], ["10.0.0.1:80:80", "10.0.0.1:443:443"]),
+        (["0.0.0.0:443:80"], ["10.0.0.1:80:80", "10.0.0.1:443:443"]),
+    ],
+)
+def test_what_a_proxy_doesn_t_publish_yet_is_known(present: list[str], lacking: list[str]) -> None:
+    wanted = builders.environment(http="10.0.0.1:80", https="10.0.0.1:443", domain="links.example.com")
+    assert unpublished(wanted, published_by(present)) == lacking
 
 
 @pytest.mark.parametrize("text", ["services: [", "services: 1", "- x"])

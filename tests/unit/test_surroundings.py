@@ -11,9 +11,11 @@ import pytest
 from portside.config import Config
 from portside.delivery import Delivery
 from portside.errors import PreflightError, UnfinishedError
-from portside.making import read_proxy
-from portside.operations import rollback_plan
+from portside.making import Draft, read_proxy
+from portside.operations import deploy, rollback_plan
+from portside.plan import Plan
 from portside.proxy import Door, with_site
+from portside.release import Image
 from portside.site import Site
 from portside.steps import Target
 from portside.surroundings import Surroundings
@@ -78,6 +80,47 @@ async def test_what_is_published_for_another_site_of_the_host_stays_so(host: Sta
     alone, site, _ = around(second, await host.target())
     only_http = read_proxy(second, second.environment("prod"))
     assert alone.desired(R2, site).proxy_fingerprint == {"localhost": only_http.fingerprint}, "its own may go"
+
+
+async def agreed(plan: Plan) -> bool:
+    return True
+
+
+HTTPS: dict[str, Any] = {"http": "0.0.0.0:80", "https": "0.0.0.0:443", "domain": OLD}
+
+
+@pytest.mark.parametrize(
+    ("present", "serves"), [("links-prod", True), ("api-prod", False)], ids=["https is new", "the site is new"]
+)
+async def test_a_site_isn_t_moved_to_where_the_proxy_publishes_nothing(
+    host: StandingHost, present: str, serves: bool
+) -> None:
+    first = configured(http="0.0.0.0:80", domain=NEW)
+    host.runs_proxy(routed(first).replace("links-prod", present), read_proxy(first, first.environment("prod")).compose)
+    if serves:
+        host.serves(R1)
+    config = configured(hosts=[], accessory_hosts=[], min_disk_mb=0, **HTTPS)
+    image = Image(reference="links:1")
+    draft = Draft(config, config.environment("prod"), {"services": {"web": {}}}, {}, image, "abc", "me")
+    kept = host.kept
+    with pytest.raises(PreflightError) as caught:
+        await deploy(draft, Said(), confirm=agreed)
+    assert "0.0.0.0:443:443 isn't published" in caught.value.why
+    assert "invoke host-bootstrap --env prod" in caught.value.remedy
+    assert (host.kept, host.loaded) == (kept, [])
+
+
+@pytest.mark.parametrize("before", [HTTPS, HTTPS | {"domain": NEW}], ids=["as before", "another domain"])
+async def test_a_site_may_be_moved_to_where_the_proxy_publishes(host: StandingHost, before: dict[str, Any]) -> None:
+    first = configured(**before)
+    host.runs_proxy(routed(first), read_proxy(first, first.environment("prod")).compose)
+    surroundings, site, _ = around(configured(**HTTPS), await host.target())
+    surroundings.check_ports(site.states)
+
+
+async def test_a_proxy_that_is_yet_to_be_started_publishes_what_it_needs_to(host: StandingHost) -> None:
+    surroundings, site, _ = around(configured(**HTTPS), await host.target())
+    surroundings.check_ports(site.states)
 
 
 async def test_a_site_that_is_asked_as_before_is_left_alone_after_the_commit(host: StandingHost) -> None:
