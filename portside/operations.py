@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from portside import preflight, steps
+from portside import compose_yaml, preflight, steps
 from portside.admission import admitted, doubts
+from portside.compose import images
 from portside.config import Config, Environment
 from portside.delivery import Delivery
+from portside.doors import address_of
 from portside.errors import ConfigError, PortsideError, ReleaseError
 from portside.facts import State
 from portside.fleet import everywhere
@@ -70,9 +72,7 @@ async def deploy(
         delivery = Delivery(config, environment, reporter, site.hosts)
         with Ending(site.notices, targets, release) as ending:
             await surroundings.ensure(site, targets, release, delivery)
-            for sidecar in draft.sidecars:
-                provide = partial(_provide, delivery, sidecar)
-                await everywhere(targets, provide, at_once=environment.max_parallel)
+            await _provide(delivery, draft.sidecars, targets, environment)
             watch = Watch.of(site, targets)
             rollout = _rollout(swarm, draft.swarm_values)(
                 config,
@@ -99,8 +99,14 @@ def _say_left(plan: Plan, reporter: Reporter) -> None:
             reporter.say(f"{host}: {change.what}: {change.before} → {change.after}")
 
 
-async def _provide(delivery: Delivery, image: str, target: Target) -> None:
-    await delivery.provide_named(target.host, image)
+async def _provide(
+    delivery: Delivery, named: Sequence[str], targets: Sequence[Target], environment: Environment
+) -> None:
+    async def one(image: str, target: Target) -> None:
+        await delivery.provide_named(target.host, image)
+
+    for image in named:
+        await everywhere(targets, partial(one, image), at_once=environment.max_parallel)
 
 
 async def rollback(
@@ -123,6 +129,9 @@ async def rollback(
         names = site.chosen(only)
         release = rollback_target(site, to, names)
         plan = would_roll_back(site, to, only=only)
+        # Accessories are none of a rollback, and would need secrets.
+        surroundings = Surroundings(config, environment, None)
+        surroundings.check_ports({name: site.states[name] for name in names if not _known(site, site.states[name])})
         for doubt in doubts(config, environment, release.image):
             reporter.say(doubt)
         if not await confirm(plan):
@@ -131,7 +140,7 @@ async def rollback(
         delivery = Delivery(config, environment, reporter, site.hosts)
         watch = Watch.of(site, targets)
         with Ending(site.notices, targets, release) as ending:
-            await _led(site, targets, release, delivery)
+            await _surrounded(site, surroundings, targets, release, delivery)
             rollout = _rollout(swarm, None)(
                 config,
                 environment,
@@ -162,12 +171,28 @@ def _holder(site: Site, release: Release) -> tuple[Host, State] | None:
     return next(((host, site.states[host.name]) for host in having), None)
 
 
-async def _led(site: Site, targets: Sequence[Target], release: Release, delivery: Delivery) -> None:
-    """Before a rollback: every host has a proxy, and it asks the slot that `release` goes to where that listens."""
-    await lead_to([target for target in targets if target.state.has_proxy], release)
-    # Accessories are none of a rollback, and would need secrets.
-    surroundings = Surroundings(site.config, site.environment, None)
-    await surroundings.start_proxies([target for target in targets if not target.state.has_proxy], release, delivery)
+async def _surrounded(
+    site: Site, surroundings: Surroundings, targets: Sequence[Target], release: Release, delivery: Delivery
+) -> None:
+    """Before a rollback, on every host: a proxy that asks the slot which `release` goes to where that listens, and the
+    images that its Compose file names, where it has to be started."""
+    await lead_to([target for target in targets if _known(site, target.state)], release)
+    strange = [target for target in targets if not _known(site, target.state)]
+    await surroundings.ensure_proxies(strange, release, delivery)
+    cold = [target for target in targets if not target.operation.warm]
+    if cold:
+        await _provide(delivery, _sidecars(release), cold, site.environment)
+
+
+def _known(site: Site, state: State) -> bool:
+    """Whether a host has a proxy that knows the site: it may run for others alone."""
+    return state.has_proxy and address_of(state.proxy_config, site.name) is not None
+
+
+def _sidecars(release: Release) -> tuple[str, ...]:
+    """The images that a release's Compose file names beside its own."""
+    found = images(compose_yaml.load(release.compose), {}, release.id)
+    return tuple(image for image in found if image != release.image.reference)
 
 
 async def _finished(rollout: Rollout, site: Site) -> Outcome:

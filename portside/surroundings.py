@@ -83,8 +83,8 @@ class Surroundings:
             await self._ensure_network(targets[0])
         await everywhere(targets, one, at_once=self.environment.max_parallel)
 
-    async def start_proxies(self, targets: Sequence[Target], release: Release, delivery: Delivery) -> None:
-        """On hosts where none runs."""
+    async def ensure_proxies(self, targets: Sequence[Target], release: Release, delivery: Delivery) -> None:
+        """A proxy that knows the site, on hosts where none runs or where it runs for others."""
         await everywhere(targets, lambda target: self._ensure_proxy(target, release, delivery, apply=False))
 
     def check_ports(self, states: Mapping[str, State]) -> None:

@@ -20,8 +20,15 @@ SITE = "links-prod"
 ENGINE = r"""#!/bin/sh
 case "$1 $2" in
 "ps -a") cat "$HOME/containers" ;;
-"image inspect") case "$4" in *json*) echo 'sha256:1 ["links:1"] [] []' ;; *) echo sha256:1 ;; esac ;;
+"image inspect")
+  case "$*" in
+  *" $(cat "$HOME/lacking")") echo "No such image" >&2 && exit 1 ;;
+  *json*) echo 'sha256:1 ["links:1"] [] []' ;;
+  *) echo sha256:1 ;;
+  esac
+  ;;
 "info --format") printf 'engine 26.1.5\ndocker_root /\ncompose 2.26.1\n' ;;
+"pull "*) echo "$3" >>"$HOME/pulled" ;;
 esac
 """
 
@@ -56,10 +63,12 @@ class StandingHost:
         (home / "bin/docker").write_text(ENGINE)
         (home / "bin/docker").chmod(0o755)
         (home / "containers").write_text("")
-        self._containers = home / "containers"
+        (home / "lacking").write_text("-")
+        self._home = home
 
     def runs_proxy(self, configuration: str, compose: str = "") -> None:
-        self._containers.write_text("|proxy|portside-proxy||caddy|p1|id|running|portside-proxy-caddy-1|caddy:2|Up\n")
+        running = "|proxy|portside-proxy||caddy|p1|id|running|portside-proxy-caddy-1|caddy:2|Up\n"
+        (self._home / "containers").write_text(running)
         (self.base / "proxy/config").mkdir(exist_ok=True)
         (self.base / "proxy/config/caddy.json").write_text(configuration)
         (self.base / "proxy/compose.yaml").write_text(compose)
@@ -71,6 +80,14 @@ class StandingHost:
         (self.site / "current.json").write_text(builders.current(release.id).model_dump_json() + "\n")
         (self.base / "proxy/routes" / SITE).mkdir(parents=True)
         (self.base / "proxy/routes" / SITE / "route").write_text("blue\n")
+
+    def lacks(self, image: str) -> None:
+        (self._home / "lacking").write_text(image)
+
+    @property
+    def pulled(self) -> list[str]:
+        pulled = self._home / "pulled"
+        return pulled.read_text().split() if pulled.exists() else []
 
     @property
     def kept(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from portside.config import Config
 from portside.delivery import Delivery
 from portside.errors import PreflightError, UnfinishedError
 from portside.making import Draft, read_proxy
-from portside.operations import deploy, rollback_plan
+from portside.operations import _surrounded, deploy, rollback_plan
 from portside.plan import Plan
 from portside.proxy import Door, with_site
 from portside.release import Image
@@ -24,6 +25,8 @@ from tests.unit.standing_host import Said, StandingHost, domains
 
 ROOT = Path(__file__).parents[2]
 R1, R2 = builders.release("r1"), builders.release("r2")
+# Made from a Compose file, and with an image of somebody else's.
+R0 = builders.release("r0", compose="services: {web: {image: 'links:sha-1'}, cache: {image: 'redis:7'}}")
 OLD, NEW = "old.example.com", "new.example.com"
 
 
@@ -159,9 +162,31 @@ async def test_a_rollback_starts_the_proxy_where_none_runs(host: StandingHost) -
     target = await host.target()
     plan = rollback_plan(R2, {target.host.name: target.state})
     assert "proxy" in [change.what for change in plan.hosts[target.host.name]]
-    surroundings, _, delivery = around(config, target)
-    await surroundings.start_proxies([target], R2, delivery)
+    surroundings, site, delivery = around(config, target)
+    await _surrounded(site, surroundings, [target], R0, delivery)
     assert domains(host.kept) == [OLD]
+
+
+async def test_a_rollback_is_asked_of_a_proxy_that_runs_for_another_site_alone(host: StandingHost) -> None:
+    host.runs_proxy(routed(configured(domain=NEW)).replace("links-prod", "api-prod"))
+    target = await host.target()
+    surroundings, site, delivery = around(configured(domain=OLD), target)
+    await _surrounded(site, surroundings, [target], R0, delivery)
+    assert domains(host.kept) == [NEW, OLD]
+    assert host.loaded == [host.kept]
+
+
+@pytest.mark.parametrize(("warm", "asked"), [(False, ["redis:7"]), (True, [])], ids=["cold", "warm"])
+async def test_a_rollback_brings_the_images_that_its_compose_file_names(
+    host: StandingHost, warm: bool, asked: list[str]
+) -> None:
+    host.runs_proxy(routed(configured(domain=OLD)))
+    host.lacks("redis:7")
+    target = await host.target()
+    target = replace(target, operation=target.operation.model_copy(update={"warm": warm}))
+    surroundings, site, delivery = around(configured(domain=OLD, registry="registry.example.com/links"), target)
+    await _surrounded(site, surroundings, [target], R0, delivery)
+    assert host.pulled == asked
 
 
 async def test_a_rollback_says_nothing_of_a_proxy_that_runs(host: StandingHost) -> None:
