@@ -51,10 +51,17 @@ class _Deploy(_Part):
     update_config: _UpdateConfig = _UpdateConfig()
 
 
+class _Running(_Part):
+    """How a service runs. A file that is only read may have variables here: this is what they have become."""
+
+    stop_grace_period: str | float | None = None
+    deploy: _Deploy = _Deploy()
+
+
 class _Service(_Part):
     image: str | None = None
     stop_grace_period: str | float | None = None
-    deploy: _Deploy = _Deploy()
+    deploy: dict[str, Any] = {}
     volumes: list[str | dict[str, Any]] = []
     labels: dict[str, str | float | bool | None] | list[str] = {}
     profiles: list[str] = []
@@ -79,9 +86,13 @@ def read_compose(path: Path) -> dict[str, Any]:
     try:
         ComposeFile.model_validate(data)
     except ValidationError as error:
-        problems = [f"{'.'.join(map(str, problem['loc'])) or 'file'}: {problem['msg']}" for problem in error.errors()]
-        raise ConfigError("not a Compose file", where=str(path), why="\n".join(problems)) from None
+        raise _no_compose_file(error, str(path)) from None
     return dict(data)
+
+
+def _no_compose_file(error: ValidationError, where: str) -> ConfigError:
+    problems = [f"{'.'.join(map(str, problem['loc'])) or 'file'}: {problem['msg']}" for problem in error.errors()]
+    return ConfigError("not a Compose file", where=where, why="\n".join(problems))
 
 
 def _endless(data: Any, depth: int = 0) -> bool:
@@ -92,11 +103,16 @@ def _endless(data: Any, depth: int = 0) -> bool:
     return any(_endless(value, depth + 1) for value in inner)
 
 
-def roles(data: Mapping[str, Any], config: Config, environment: Environment) -> tuple[Role, ...]:
-    """The services of a release with this environment's replica counts."""
+def roles(
+    data: Mapping[str, Any], config: Config, environment: Environment, variables: Mapping[str, str]
+) -> tuple[Role, ...]:
+    """The services of a release with this environment's replica counts, and with `variables` put in."""
     where = str(config.service.compose)
     parsed = ComposeFile.model_validate(data).services
-    services = {name: parsed[name] for name in active_services(data)}
+    services = {
+        name: _running(service or {}, variables, f"{where}: services.{name}")
+        for name, service in active_services(data).items()
+    }
     if config.service.web not in services:
         raise ConfigError(
             f"there is no service {config.service.web!r}",
@@ -128,6 +144,14 @@ def roles(data: Mapping[str, Any], config: Config, environment: Environment) -> 
             remedy="Remove update_config.order and set replicas to 1 or more.",
         )
     return found
+
+
+def _running(service: Mapping[str, Any], variables: Mapping[str, str], where: str) -> _Running:
+    given = {key: service[key] for key in _Running.model_fields if key in service}
+    try:
+        return _Running.model_validate(interpolated(given, variables, where))
+    except ValidationError as error:
+        raise _no_compose_file(error, where) from None
 
 
 def active_services(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -164,7 +188,7 @@ def render(
     """
     site = config.site(environment)
     services: dict[str, Any] = {}
-    counts = {role.name: role.replicas for role in roles(data, config, environment)}
+    counts = {role.name: role.replicas for role in roles(data, config, environment, variables)}
     for name, service in released_services(data, variables, str(config.service.compose)).items():
         web = name == config.service.web
         rendered = _stays_stopped(without_handed(service, handed))

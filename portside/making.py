@@ -58,7 +58,7 @@ class Draft:
         content = content_hash(image=self.image.reference, compose=self._compose(IDENTITY), env_digest=self._env_digest)
         identity = release_id(created, content)
         service = self.config.service
-        found = roles(self.data, self.config, self.environment)
+        found = roles(self.data, self.config, self.environment, plain_variables(self.environment))
         self._check_names(next(role.replicas for role in found if role.name == service.web))
         return Release(
             id=identity,

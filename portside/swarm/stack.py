@@ -65,7 +65,7 @@ def render_stack(
     where = str(config.service.compose)
     site = config.site(environment)
     services: dict[str, Any] = {}
-    counts = {role.name: role for role in roles(data, config, environment)}
+    counts = {role.name: role for role in roles(data, config, environment, variables)}
     for name, service in released_services(data, variables, where).items():
         rendered = without_handed(service, handed)
         _refuse(rendered, f"{where}: services.{name}")

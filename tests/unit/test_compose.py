@@ -11,6 +11,7 @@ import yaml
 from portside.compose import images, read_compose, render, roles
 from portside.errors import ConfigError
 from portside.interpolation import named_variables
+from portside.release import Role
 from tests.unit import builders
 
 WEB: dict[str, Any] = {"services": {"web": {}}}
@@ -71,14 +72,45 @@ def test_replicas_come_from_the_environment_first() -> None:
 def test_how_long_a_service_may_take_to_stop_is_known(written: str | int | None, seconds: float) -> None:
     service = {} if written is None else {"stop_grace_period": written}
     config = builders.config()
-    (role,) = roles({"services": {"web": service}}, config, config.environment("prod"))
+    (role,) = roles({"services": {"web": service}}, config, config.environment("prod"), {})
     assert role.grace == seconds
+
+
+def test_how_a_service_runs_may_be_a_variable(tmp_path: Path) -> None:
+    path = tmp_path / "app.yaml"
+    path.write_text("""
+services:
+  web: {}
+  worker:
+    stop_grace_period: ${STOP_GRACE}
+    deploy: {replicas: "${N:-2}", update_config: {order: "${ORDER}-first"}}
+""")
+    config = builders.config()
+    variables = {"STOP_GRACE": "10m", "ORDER": "stop"}
+    _, worker = roles(read_compose(path), config, config.environment("prod"), variables)
+    assert worker == Role(name="worker", replicas=2, stop_first=True, grace=600)
+    assert rendered(read_compose(path), variables)["services"]["worker"]["deploy"]["replicas"] == 2
+
+
+@pytest.mark.parametrize(
+    ("deploy", "named"),
+    [
+        ({"replicas": "${N}"}, "deploy.replicas: Input should be a valid integer"),
+        ({"replicas": 65}, "deploy.replicas: Input should be less than or equal to 64"),
+        ({"update_config": {"order": "${N}"}}, "deploy.update_config.order: Input should be 'start-first'"),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_said_with_its_place(deploy: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        rendered({"services": {"web": {"deploy": deploy}}}, {"N": "many"})
+    assert named in caught.value.why
+    assert caught.value.where == "compose/app.yaml: services.web"
 
 
 def test_stop_first_roles_are_known() -> None:
     data = {"services": {"web": {}, "worker": {"deploy": {"update_config": {"order": "stop-first"}}}}}
     config = builders.config()
-    found = {role.name: role.stop_first for role in roles(data, config, config.environment("prod"))}
+    found = {role.name: role.stop_first for role in roles(data, config, config.environment("prod"), {})}
     assert found == {"web": False, "worker": True}
 
 
@@ -146,7 +178,7 @@ def test_a_service_with_a_profile_is_no_part_of_a_release() -> None:
     debug = {"profiles": ["debug"], "ports": ["9:9"], "image": "debugger"}
     data = {"services": {"web": {}, "debug": debug, "worker": {"profiles": []}}}
     config = builders.config()
-    assert [role.name for role in roles(data, config, config.environment("prod"))] == ["web", "worker"]
+    assert [role.name for role in roles(data, config, config.environment("prod"), {})] == ["web", "worker"]
     assert set(rendered(data)["services"]) == {"web", "worker"}
     assert images(data, {}, "f") == ()
     assert "`profiles`" in refused({"services": {"web": {"profiles": ["debug"]}, "worker": {}}})

@@ -43,19 +43,24 @@ def release_of(content: bytes) -> str | ConfigError:
     """The rendered file, or the error; anything else fails the test."""
     config = builders.config()
     environment = config.environment("prod")
+    variables = {"A": "b"}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "app.yaml"
         path.write_bytes(content)
         try:
             data = read_compose(path)
-            named_variables(data, str(path)), images(data, {"A": "b"}, str(path)), roles(data, config, environment)
+            (
+                named_variables(data, str(path)),
+                images(data, {"A": "b"}, str(path)),
+                roles(data, config, environment, {"A": "b"}),
+            )
             return render(
                 data,
                 config,
                 environment,
                 image="links:1",
                 release="r1",
-                variables={"A": "b"},
+                variables=variables,
                 handed=("A",),
                 configs={},
             )
