@@ -22,6 +22,7 @@ from portside.lab.values import Lab, load_lab, write_environment
 from portside.observe.versions import versions
 from portside.playground import environment_file, environment_settings, forget, state_dir
 from portside.report import Reporter
+from portside.secrets import plain_variables
 
 ENV = "demo"
 NAME = "portside-demo"
@@ -108,8 +109,12 @@ async def ensure_surroundings(ground: Ground, reporter: Reporter, host_up: Await
 
 
 def accessory_images(config: Config) -> tuple[str, ...]:
+    """With values of the demo's environment as it will be: it isn't there before its host."""
     path = config.service.accessories
-    return images(read_compose(config.root / path), {}, str(path)) if path else ()
+    if path is None:
+        return ()
+    environment = load_config(config.root, {ENV: environment_settings(config)}).environment(ENV)
+    return images(read_compose(config.root / path), plain_variables(environment), str(path))
 
 
 def base_images(config: Config) -> tuple[str, ...]:

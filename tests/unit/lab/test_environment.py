@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from portside.config import GENERATED, load_config
+from portside.demo.ground import accessory_images
 from portside.errors import ConfigError
 from portside.lab.values import Lab, LabHost, write_environment
 from portside.playground import environment_file, environment_settings, lab_down_command, lab_up_command
@@ -75,6 +76,14 @@ def test_a_project_without_such_a_local_may_have_a_lab(tmp_path: Path, then: str
     (tmp_path / "portside.toml").write_text(SERVICE + then)
     write_lab(tmp_path)
     assert load_config(tmp_path).environment("lab").hosts == ("lab-1", "lab-2")
+
+
+@pytest.mark.parametrize("table", ["env.local", "defaults"])
+def test_the_images_of_a_demo_may_be_named_by_what_its_environment_will_have(tmp_path: Path, table: str) -> None:
+    service = SERVICE + 'accessories = "accessories.yaml"\n'
+    (tmp_path / "portside.toml").write_text(f'{service}{PROD}[{table}]\nenv = {{ PG_VERSION = "16" }}\n')
+    (tmp_path / "accessories.yaml").write_text("services: {db: {image: 'postgres:${PG_VERSION}'}}\n")
+    assert accessory_images(load_config(tmp_path)) == ("postgres:16",)
 
 
 DEFAULTS = {
