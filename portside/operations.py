@@ -87,9 +87,21 @@ async def deploy(
             )
             ending.outcome = rollout.outcome
             outcome = await _finished(rollout, site)
-        await surroundings.move(site, targets, release)
-        await watch.announce(outcome)
+        await _moved(surroundings, targets, release, watch, outcome)
         return outcome
+
+
+async def _moved(
+    surroundings: Surroundings, targets: Sequence[Target], release: Release, watch: Watch, outcome: Outcome
+) -> None:
+    """The release serves, whether or not its address moves: what comes after it comes in either case."""
+    try:
+        await surroundings.move(watch.site, targets, release)
+    except PortsideError as error:
+        error.outcome = outcome
+        raise
+    finally:
+        await watch.announce(outcome)
 
 
 def _say_left(plan: Plan, reporter: Reporter) -> None:

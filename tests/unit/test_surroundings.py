@@ -9,17 +9,20 @@ from typing import Any
 
 import pytest
 
-from portside.config import Config
+from portside.config import Config, Observe
 from portside.delivery import Delivery
 from portside.errors import PreflightError, UnfinishedError
 from portside.making import Draft, read_proxy
-from portside.operations import _surrounded, deploy, rollback_plan
+from portside.operations import _moved, _surrounded, deploy, rollback_plan
+from portside.outcome import Outcome
 from portside.plan import Plan
 from portside.proxy import Door, with_site
 from portside.release import Image
+from portside.silence import Silence
 from portside.site import Site
 from portside.steps import Target
 from portside.surroundings import Surroundings
+from portside.watch import Watch
 from tests.unit import builders
 from tests.unit.standing_host import Said, StandingHost, domains
 
@@ -206,3 +209,20 @@ async def test_a_domain_that_can_t_be_loaded_is_said_of_a_release_that_serves(ho
     with pytest.raises(UnfinishedError, match="r2 serves, but on localhost not yet by its new domain"):
         await surroundings.move(site, [target], R2)
     assert host.kept == before
+
+
+async def test_a_release_whose_domain_can_t_be_loaded_is_announced_all_the_same(host: StandingHost) -> None:
+    host.runs_proxy(routed(configured(domain=OLD)))
+    host.serves(R1)
+    host.refuses = True
+    target = await host.target()
+    surroundings, site, _ = around(configured(domain=NEW), target)
+    nowhere = site.config.model_copy(update={"observe": Observe(alertmanager="127.0.0.1:1")})
+    silence = Silence(nowhere, site.environment, [target.host])
+    silence.begin("r2", "me")
+    outcome = Outcome("r2", "r1", "released")
+    with pytest.raises(UnfinishedError) as caught:
+        await _moved(surroundings, [target], R2, Watch(site, [target], silence), outcome)
+    assert caught.value.outcome is outcome
+    (note,) = outcome.notes
+    assert note.startswith("Alertmanager could not be told of the switch")
