@@ -31,14 +31,15 @@ class Delivery:
 
     async def provide(self, target: Target, image: Image) -> None:
         """Make sure that a host has the release's image: pulled where there is a registry, else sent."""
-        if self._environment.local:
+        digest = parse_reference(image.reference).digest
+        if self._environment.local and not digest:
             return
         found = target.state.image(image.reference)
         identity = found.id if found else await image_id(target.host, image.reference)
         # Another Engine may call the same image by its manifest instead of its configuration.
         if identity and (image.id in ("", identity) or image.named_by_content):
             return
-        if self._environment.registry != "none" or parse_reference(image.reference).digest:
+        if self._environment.registry != "none" or digest:
             await self._pull(target.host, image.reference)
             return
         try:
