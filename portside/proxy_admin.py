@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException, HTTPResponse, RemoteDisconnected
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from portside.errors import HostError
 
 ADMIN_SOCKET = "proxy/run/admin.sock"
 ADMIN_SECONDS = 15
+TRIES = 6
+AGAIN_AFTER = 0.2
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ class Admin:
     async def _request(self, method: str, path: str, body: str = "") -> Answer:
         try:
             async with asyncio.timeout(ADMIN_SECONDS):
-                return await self._ask(method, path, body.encode())
+                return await self._answered(method, path, body.encode())
         except (OSError, HTTPException) as error:
             raise HostError(
                 "the proxy's admin socket doesn't answer",
@@ -93,6 +96,17 @@ class Admin:
                 why=str(error) or type(error).__name__,
                 remedy="Look at `docker logs portside-proxy-caddy-1` there.",
             ) from None
+
+    async def _answered(self, method: str, path: str, body: bytes) -> Answer:
+        """Asked again where it hangs up without a word, as a Caddy does that loads what another site has changed.
+
+        A configuration may be loaded twice: whoever was overtaken in between finds that out when it is kept.
+        """
+        for _ in range(TRIES - 1):
+            with contextlib.suppress(RemoteDisconnected):
+                return await self._ask(method, path, body)
+            await asyncio.sleep(AGAIN_AFTER)
+        return await self._ask(method, path, body)
 
     async def _ask(self, method: str, path: str, body: bytes) -> Answer:
         """In the event loop: threads would be a handful for all hosts, and each waits for the network most of its time.

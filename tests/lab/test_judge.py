@@ -94,7 +94,7 @@ async def test_slower_is_undone_and_no_request_is_lost(project: Project) -> None
 async def test_without_traffic_it_abstains_out_loud_and_keeps_the_release(project: Project) -> None:
     one, two = [await asyncio.to_thread(project.image, version) for version in ("1", "2")]
     await deploy(project, one)
-    project.environment["bake"] = 3
+    project.environment["bake"] = 8
     quiet = await deploy(project, two, FAILS="1")
     assert quiet.code == 0, quiet.all
     assert "abstains on 5xx: 0 requests, a verdict needs 20" in " ".join(quiet.data["notes"])
