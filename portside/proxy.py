@@ -190,7 +190,8 @@ def _balanced(
 ) -> dict[str, Any]:
     """The slot's containers; `last`: nobody is asked after them.
 
-    `checked`: only containers that are ready and haven't failed a moment ago are chosen from.
+    `checked`: only containers that are ready and haven't failed a moment ago are chosen from. Where they aren't, one that
+    is gone has the fewest requests of all: whichever is chosen, another one has to be soon.
     """
     if environment.swarm:
         return _spread(site, slot, door, "1s" if last else "3s")
@@ -198,11 +199,15 @@ def _balanced(
         "handler": "reverse_proxy",
         "upstreams": dialled(site, slot, replicas, door),
         "load_balancing": {
-            "selection_policy": {"policy": "least_conn"},
+            "selection_policy": {"policy": "least_conn" if checked else "random"},
             "try_duration": "3s" if last else "300ms",
             "try_interval": "25ms",
         },
-        "transport": {"protocol": "http", "dial_timeout": "1s", "keep_alive": {"idle_timeout": "30s"}},
+        "transport": {
+            "protocol": "http",
+            "dial_timeout": "1s" if checked else "250ms",
+            "keep_alive": {"idle_timeout": "30s"},
+        },
     }
     if checked:
         handler["health_checks"] = {

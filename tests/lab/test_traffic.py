@@ -180,6 +180,21 @@ async def test_a_write_that_a_dying_release_was_at_is_never_repeated(project: Pr
     assert deploying.returncode == 7
 
 
+async def test_a_read_that_a_container_died_of_is_answered_by_another_one_though_it_stays_away(
+    project: Project,
+) -> None:
+    """Nothing stands behind, and the one that is gone has fewest requests of all."""
+    host = project.hosts[0]
+    await asyncio.to_thread(project.deploy)
+    gone = next(name for name in await asyncio.to_thread(project.containers, host) if "-web-" in name)
+    await asyncio.to_thread(project.shell, host, "docker", "update", "--restart=no", gone)
+    async with httpx.AsyncClient(timeout=30) as client:
+        reads = [asyncio.create_task(client.get(f"{project.url()}/slow")) for _ in range(8)]
+        await asyncio.sleep(1)
+        await asyncio.to_thread(project.shell, host, "docker", "kill", gone)
+        assert [answer.status_code for answer in await asyncio.gather(*reads)] == [200] * 8
+
+
 async def test_slow_requests_are_finished_before_the_old_release_stops(project: Project) -> None:
     project.deploy()
     slow = Kind(name="slow", weight=1, method="GET", path=lambda: "/slow", accepted=frozenset({200}))
