@@ -190,8 +190,8 @@ def _balanced(
 ) -> dict[str, Any]:
     """The slot's containers; `last`: nobody is asked after them.
 
-    `checked`: only containers that are ready and haven't failed a moment ago are chosen from. Where they aren't, one that
-    is gone has the fewest requests of all: whichever is chosen, another one has to be soon.
+    `checked`: only containers that are ready and haven't failed a moment ago are chosen from. Without, one that is gone
+    has the fewest requests of all: whichever is chosen, another one has to be soon.
     """
     if environment.swarm:
         return _spread(site, slot, door, "1s" if last else "3s")

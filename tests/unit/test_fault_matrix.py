@@ -89,6 +89,7 @@ def test_a_journal_that_the_protocol_can_write_is_followed(journals: Sequence[Se
     assert followed.problem == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("journals", "left"),
     [

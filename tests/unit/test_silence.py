@@ -130,6 +130,7 @@ async def test_nothing_was_begun_nothing_is_lifted(server: Asked) -> None:
     assert server.requests == []
 
 
+@pytest.mark.slow
 def test_a_server_that_never_answers_costs_its_seconds_and_no_more(server: Asked) -> None:
     server.patience.clear()
     argv = script_argv("ask", "observability", "127.0.0.1", str(server.server_address[1]), "POST", "/", "1")

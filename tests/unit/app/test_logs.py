@@ -111,6 +111,7 @@ def test_lines_of_several_processes_do_not_mix_where_the_pipe_is_full() -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_process_that_stands_still_with_its_turn_keeps_nobody_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     reading, writing = os.pipe()
     monkeypatch.setattr("app.logs.STDOUT", writing)

@@ -145,6 +145,7 @@ def test_the_log_level_may_be_written_in_any_case(monkeypatch: pytest.MonkeyPatc
     assert load_settings().log_level == log_level.upper()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [["app.web", "-c", "app/gunicorn.conf.py", "app.asgi:app"], ["app.worker"], ["app.migrate"]],

@@ -19,6 +19,8 @@ import pytest
 from portside.errors import ConfigError
 from portside.load import Load, Report, links, load_process, pages
 
+pytestmark = pytest.mark.slow
+
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 

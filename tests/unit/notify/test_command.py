@@ -7,8 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from portside.errors import ConfigError, PortsideError
 from tests.unit.notify.telling import ROOT, SECRET, Receiver, settings, told_by
+
+pytestmark = pytest.mark.slow
 
 
 def notify_test(folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:

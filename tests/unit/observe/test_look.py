@@ -128,6 +128,7 @@ class Well(BaseHTTPRequestHandler):
         pass
 
 
+@pytest.mark.slow
 def test_a_component_that_hangs_hides_nothing_of_the_others(tmp_path: Path) -> None:
     (tmp_path / "docker").write_text(DOCKER)
     (tmp_path / "docker").chmod(0o755)
