@@ -13,6 +13,11 @@ from tests.lab.project import Project
 pytestmark = pytest.mark.hosts
 
 
+@pytest.fixture
+def replicas() -> int:
+    return 2
+
+
 def findings(project: Project, *, code: int = 1) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = project.invoke("doctor", "--env", "lab", "--json", code=code).data["findings"]
     return found
