@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from portside.errors import PreflightError
 from portside.host.script import script_text
 
 KEY = "AAAAC3NzaC1lZDI1NTE5AAAAIAda"
-TOOLS = ("cat", "cut", "grep", "id", "install", "mv", "sed", "sha256sum", "stat", "timeout")
+TOOLS = ("cat", "cut", "grep", "id", "install", "mv", "rm", "sed", "sha256sum", "sleep", "stat", "timeout")
 DOCKER = """#!/bin/sh
 case "$*" in version*) echo 28.4.0 ;; "compose version"*) echo 2.39.1 ;; esac
 """
@@ -104,3 +105,23 @@ def test_the_firewall_comes_after_whoever_flushes_all_tables_and_an_older_unit_i
     assert machine.facts().firewall
     machine.unit.write_text(machine.unit.read_text().replace(" nftables.service\n", "\n"))
     assert not machine.facts().firewall
+
+
+@pytest.mark.slow
+def test_the_end_of_a_firewall_s_trial_is_no_later_trial_s(machine: Machine) -> None:
+    """Whoever types it again within half a minute had the new rules taken away by the timer of the old ones."""
+    machine.has("nft", "#!/bin/sh\n")
+    on_trial = Path(f"{machine.rules}.new")
+    machine.run("firewall", "of the first", "1")
+    machine.run("firewall_keep")
+    machine.run("firewall", "of the second", "3")
+    time.sleep(1.5)
+    assert on_trial.read_text() == "of the second"
+    machine.run("firewall_keep")
+    assert machine.rules.read_text() == "of the second"
+    machine.run("firewall", "of the third", "0.1")
+    until = time.monotonic() + 20
+    while on_trial.exists():
+        assert time.monotonic() < until, "one that nobody ends is taken away"
+        time.sleep(0.05)
+    assert machine.rules.read_text() == "of the second"

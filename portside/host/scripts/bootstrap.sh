@@ -105,7 +105,7 @@ firewall() {
   install -D -m 0644 /dev/null "$firewall_file.new"
   printf '%s' "$1" >"$firewall_file.new"
   nft --check --file "$firewall_file.new" || fail "nft refuses the rules"
-  in_trial "$2" end_firewall_trial
+  in_trial "$2" end_firewall_trial "$firewall_file.new"
   nft --file "$firewall_file.new"
 }
 

@@ -53,7 +53,7 @@ sshd_settings() {
     put_sshd_back
     fail "sshd refuses the settings together with its others, so they were taken away: ${said%%$'\n'*}"
   fi
-  in_trial "$2" end_sshd_trial
+  in_trial "$2" end_sshd_trial "$sshd_before"
   reload_sshd || {
     put_sshd_back
     fail "sshd could not be told, so its old settings are back"

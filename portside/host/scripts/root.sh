@@ -76,12 +76,15 @@ engine_answers() {
   done
 }
 
-# in_trial SECONDS FUNCTION: call it when the time is over, unless the trial was ended by then: what it takes back is
-# what may have locked out whoever would end it.
+# in_trial SECONDS FUNCTION FILE: call it when the time is over, unless the trial was ended by then: what it takes back
+# is what may have locked out whoever would end it. FILE is there as long as the trial lasts; one that was made anew is
+# a later trial's.
 in_trial() {
+  local of
+  of=$(stat -c '%i %z' "$3")
   (
     trap '' HUP INT TERM
     sleep "$1"
-    "$2"
+    [ "$(stat -c '%i %z' "$3" 2>/dev/null)" != "$of" ] || "$2"
   ) </dev/null >/dev/null 2>&1 &
 }
