@@ -137,6 +137,10 @@ class Project:
         """Run a command as root on a host; its output."""
         return asyncio.run(as_root(host, list(argv))).check().text
 
+    def locked(self, host: LabHost) -> bool:
+        """Whether somebody holds the site's lock there."""
+        return "holder" in self.shell(host, "ls", self.site("lock"))
+
     def with_configs(self) -> None:
         """The web service gets ./rules.txt, beside its Compose file, as /etc/rules."""
         compose = self.root / "compose/app.yaml"

@@ -87,11 +87,7 @@ def one_release_serves(project: Project, release: str) -> None:
         (watched,) = json.loads(project.shell(host, "cat", "/home/deploy/.portside/targets/tiny-lab.json"))
         assert watched["labels"]["release"] == release, "monitoring is told the same"
         assert watched["targets"] == [f"{name}:8000" for name in running if "-web-" in name]
-        wait_until(lambda host=host: not locked(project, host), what=f"the lock of {host.name} to be free")
-
-
-def locked(project: Project, host: LabHost) -> str:
-    return project.shell(host, "bash", "-c", f"ls {project.site('lock')} | grep holder || true")
+        wait_until(lambda host=host: not project.locked(host), what=f"the lock of {host.name} to be free")
 
 
 def held_at(shipping: Shipping, phase: str) -> LabHost:
@@ -175,7 +171,7 @@ def test_after_sigkill_the_next_command_recovers_and_says_how(kept: Shipping, fi
         free(project, host)
     answered = {httpx.get(project.url(each)).status_code for each in project.hosts}
     assert answered == {200}, "even before anybody looks"
-    wait_until(lambda: not locked(project, host), what="the dead deployer's lock to go")
+    wait_until(lambda: not project.locked(host), what="the dead deployer's lock to go")
     status = project.invoke("status", "--env", "lab", "--json")
     said = status.data["recovered"]
     (serving,) = {state["release"] for state in status.data["hosts"].values()}
