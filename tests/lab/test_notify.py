@@ -87,7 +87,7 @@ def test_the_end_of_what_a_dead_deployer_left_is_told(project: Project, inbox: I
         os.killpg(deploying.pid, signal.SIGKILL)
         deploying.communicate(timeout=60)
         free(project, host)
-    wait_until(lambda: not locked(project), what="the dead deployer's lock to go")
+    wait_until(lambda: not project.locked(project.hosts[0]), what="the dead deployer's lock to go")
     assert len(inbox.at("/hook")) == 1, "it was in no state to tell"
     assert "was undone" in project.invoke("status", "--env", "lab", "--json").data["recovered"]
     end = told(inbox)
@@ -104,13 +104,9 @@ def test_the_lock_doesn_t_wait_for_a_notifier_that_hangs(
         monkeypatch.setenv("SILENT", f"http://127.0.0.1:{silent.getsockname()[1]}/")
         project.notify["silent"] = {"kind": "slack", "secret": "env:SILENT"}
         deploying = project.start("deploy", "--env", "lab", "--json", "--image", project.image())
-        wait_until(lambda: inbox.at("/hook") and not locked(project), what="the release to be over")
+        wait_until(lambda: inbox.at("/hook") and not project.locked(project.hosts[0]), what="the release to be over")
         assert deploying.poll() is None, "it still waits for the other one"
     # Nobody listens any more, so it is over with that one too.
     _, err = deploying.communicate(timeout=15)
     assert deploying.returncode == 0, err
     assert "slack notifier silent was not told (released)" in err
-
-
-def locked(project: Project) -> str:
-    return project.shell(project.hosts[0], "bash", "-c", f"ls {project.site('lock')} | grep holder || true")
