@@ -17,7 +17,7 @@ nox.options.default_venv_backend = "uv"
 nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["lint", "types", "tests", "slow", "docs", "rules", "lab"]
 
-# Parts of the lab with a session each, so that `lab` itself, which everybody runs, takes half an hour.
+# Parts of the lab with a session each: `lab` itself, which everybody runs, is to end while one waits for it.
 PARTS = ("hosts", "pipeline", "secrets", "monitoring", "swarm")
 # What pytest ends with when a half has no tests.
 NOTHING_TO_RUN = 5
