@@ -13,7 +13,8 @@ from rich.console import Console
 from portside.demo.ground import ENV, MADE, Ground, clear
 from portside.demo.report import DemoReport
 from portside.demo.story import play
-from portside.lab.hosts import running_labs
+from portside.lab.values import load_lab
+from portside.playground import state_dir
 from portside.report import Lines
 from tests.lab.faults import as_root
 
@@ -54,22 +55,13 @@ def kept(report: DemoReport) -> None:
     assert "bake" in report.undone_because
 
 
-async def test_the_demo_keeps_its_promises_and_does_again_on_the_same_host(ground: Ground) -> None:
+async def test_the_demo_keeps_its_promises_and_does_again_after_one_that_was_killed(ground: Ground) -> None:
     kept(await play(ground, Quiet()))
-    again = Quiet()
-    kept(await play(ground, again))
-    assert any("is there from the last demo" in line for line in again.said)
-
-
-async def test_a_demo_after_one_that_was_killed_recovers_by_itself(ground: Ground) -> None:
-    from portside.lab.values import load_lab  # noqa: PLC0415
-    from portside.playground import state_dir  # noqa: PLC0415
-
-    if ground.name not in await running_labs():
-        await play(ground, Quiet())
     host = load_lab(state_dir(ground.root, ground.name)).hosts[0]
     # As a deployer leaves it that is killed between start and switch.
     journal = f"/home/deploy/.portside/sites/{ground.config.service.name}-{ENV}/journal.jsonl"
     line = (await as_root(host, ["grep", "-m1", '"phase":"start","event":"begin"', journal])).check().stdout
     (await as_root(host, ["tee", "-a", journal], stdin=line)).check()
-    kept(await play(ground, Quiet()))
+    again = Quiet()
+    kept(await play(ground, again))
+    assert any("is there from the last demo" in line for line in again.said)
