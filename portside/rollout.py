@@ -297,6 +297,8 @@ class Rollout:
         reason = cause.what if isinstance(cause, PortsideError) else "interrupted"
         lifting = asyncio.create_task(self._silence.lift()) if self._silence else None
         undone = await undo_all(self._targets, reason, self._reporter, note=self._note)
+        if self._judge and isinstance(cause, PortsideError):
+            await self._judge.explain(cause)
         failures = self._beyond_repair("undo", undone)
         if lifting and (problem := await lifting):
             self._note(problem)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 from collections.abc import AsyncIterator, Callable, Sequence
+from itertools import chain
 
 from portside.config import Config, Environment
 from portside.errors import HostError, PortsideError, ReleaseError
@@ -47,6 +48,7 @@ class Watching:
         self._judge = Judge(config.judge, [looker.name for looker in self._lookers], stages=stages, warm=self._warm)
         self._compares = any(target.operation.previous for target in targets)
         self._looking: dict[str, asyncio.Task[Look]] = {}
+        self._errors: list[asyncio.Task[list[str]]] = []
         self._blind: set[str] = set()
         self._before: asyncio.Task[None] | None = None
         self._asking: asyncio.Task[None] | None = None
@@ -94,8 +96,10 @@ class Watching:
             passed = loop.time() - switched
             verdict = self._with_queries(self._judge.after(looks, passed) if looks else Verdict("wait"))
             if verdict.kind == "undo":
-                where = f"{self._environment.name}, {self._called}"
-                raise ReleaseError(verdict.reason, where=where, why="\n".join(await self._last_errors()))
+                self._errors = [asyncio.create_task(self._last_errors(looker)) for looker in self._lookers]
+                # The undo takes the logs away; but the bad release answers as long as it is waited for.
+                await asyncio.wait(self._errors, timeout=PATIENCE)
+                raise ReleaseError(verdict.reason, where=f"{self._environment.name}, {self._called}")
             if verdict.kind == "commit":
                 self._enough.set()
                 break
@@ -110,15 +114,20 @@ class Watching:
             return concluded([*verdict.findings, *wrong], early=False)
         return verdict if verdict.kind != "commit" or self._queries.quiet else Verdict("wait", verdict.findings)
 
-    async def _last_errors(self) -> list[str]:
-        """What the new release logged last, from whoever answers at once: the undo takes its logs away."""
-        free = [looker for looker in self._lookers if looker.name not in self._looking]
-        asked = [asyncio.create_task(looker.last_errors()) for looker in free]
-        done, late = await asyncio.wait(asked, timeout=PATIENCE) if asked else (set(), set())
-        for task in late:
-            task.cancel()
-        lines = [line for task in done if not task.exception() for line in task.result()]
-        return ["--- its last lines that say error", *lines[-SHOWN_ERRORS:]] if lines else []
+    async def explain(self, error: PortsideError) -> None:
+        """Tell `error`, which `judged` has raised, what the new release logged last. For when the undo is done: whoever
+        hasn't answered by then has nothing left to tell of."""
+        if not self._errors or error.why:
+            return
+        done, _ = await asyncio.wait(self._errors, timeout=PATIENCE)
+        answers = [task.result() for task in self._errors if task in done and not task.exception()]
+        if lines := list(chain.from_iterable(answers)):
+            error.why = "\n".join(["--- its last lines that say error", *lines[-SHOWN_ERRORS:]])
+
+    async def _last_errors(self, looker: Looker) -> list[str]:
+        if looking := self._looking.get(looker.name):
+            await asyncio.wait([looking])
+        return await looker.last_errors()
 
     def _say_summary(self, passed: float) -> None:
         early = ", which is enough" if self._enough.is_set() else ""
@@ -137,9 +146,10 @@ class Watching:
         """Leave nothing open, neither here nor on a host."""
         await self._stop(self._before)
         await self._stop(self._asking)
-        for task in self._looking.values():
+        asked = [*self._looking.values(), *self._errors]
+        for task in asked:
             task.cancel()
-        await asyncio.gather(*self._looking.values(), return_exceptions=True)
+        await asyncio.gather(*asked, return_exceptions=True)
         await asyncio.gather(*(looker.close() for looker in self._lookers), return_exceptions=True)
 
     async def _look_before(self) -> None:

@@ -41,7 +41,9 @@ from tests.stores.standing import Standing
 HOSTS = 3
 HERE = Path(__file__).parent
 # The files that take minutes each.
-LONGEST = {f"test_{name}" for name in ("crash", "demo", "faults", "release", "rollback", "self_healing", "traffic")}
+LONGEST = {
+    f"test_{name}" for name in ("crash", "demo", "faults", "judge", "release", "rollback", "self_healing", "traffic")
+}
 
 
 @pytest.fixture(scope="session")

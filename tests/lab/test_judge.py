@@ -28,9 +28,6 @@ from tests.lab.project import Finished, Project, new_project, wait_until
 from tests.lab.world import PROMETHEUS
 from tests.unit import builders
 
-# What others do meanwhile would be taken for what a release did.
-pytestmark = pytest.mark.alone
-
 READS = Kind(name="read", weight=1, method="GET", path=lambda: "/", accepted=frozenset({200}))
 RATE = 80
 
