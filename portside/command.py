@@ -87,7 +87,8 @@ async def run_command(
     except FileNotFoundError as error:
         raise CommandError(f"`{argv[0]}` is not installed", where="this machine") from error
     try:
-        stdout, stderr = await asyncio.wait_for(process.communicate(stdin), timeout)
+        async with asyncio.timeout(timeout):
+            stdout, stderr = await process.communicate(stdin)
     except TimeoutError:
         raise CommandError(f"`{shown(argv)}` did not finish within {timeout:g} s", where="this machine") from None
     finally:

@@ -63,7 +63,8 @@ async def _watch(target: Target, sightings: Sightings, stop: asyncio.Event) -> N
             sightings.failed += 1
             connection = None
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), INTERVAL)
+            async with asyncio.timeout(INTERVAL):
+                await stop.wait()
     if connection is not None:
         connection.close()
 

@@ -32,13 +32,15 @@ class LocalChannel:
 
     async def readline(self, timeout: float) -> bytes:
         try:
-            return await asyncio.wait_for(_pipe(self._process.stdout).readline(), timeout)
+            async with asyncio.timeout(timeout):
+                return await _pipe(self._process.stdout).readline()
         except TimeoutError:
             raise HostError(f"`{shown(self._argv, 80)}` said nothing for {timeout:g} s", where="this machine") from None
 
     async def read_until(self, marker: bytes, timeout: float) -> bytes:
         try:
-            return await asyncio.wait_for(_pipe(self._process.stdout).readuntil(marker), timeout)
+            async with asyncio.timeout(timeout):
+                return await _pipe(self._process.stdout).readuntil(marker)
         except asyncio.IncompleteReadError as ended:
             return ended.partial
         except TimeoutError:
@@ -51,12 +53,14 @@ class LocalChannel:
         # Whoever reads its answers finds out what became of it.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError, TimeoutError):
             stdin.write(data)
-            await asyncio.wait_for(stdin.drain(), SEND_SECONDS)
+            async with asyncio.timeout(SEND_SECONDS):
+                await stdin.drain()
 
     async def close(self) -> Result:
         stderr = b""
         try:
-            _, stderr = await asyncio.wait_for(self._process.communicate(b""), 10)
+            async with asyncio.timeout(10):
+                _, stderr = await self._process.communicate(b"")
         except TimeoutError:
             pass
         finally:
@@ -97,7 +101,8 @@ class LocalHost:
 
     async def reach(self, socket: str) -> None:
         try:
-            _, writer = await asyncio.wait_for(asyncio.open_unix_connection(socket), 15)
+            async with asyncio.timeout(15):
+                _, writer = await asyncio.open_unix_connection(socket)
         except (OSError, TimeoutError) as error:
             raise HostError(
                 f"nothing answers at {socket}", where=self.name, why=str(error), remedy="Look at what should listen."
@@ -154,4 +159,5 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, telling)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), STOP_SECONDS)
+            async with asyncio.timeout(STOP_SECONDS):
+                await process.wait()

@@ -29,7 +29,8 @@ class SSHChannel:
 
     async def readline(self, timeout: float) -> bytes:
         try:
-            line = await asyncio.wait_for(self._process.stdout.readline(), timeout)
+            async with asyncio.timeout(timeout):
+                line = await self._process.stdout.readline()
         except TimeoutError:
             raise HostError(f"`{shown(self._argv, 80)}` said nothing for {timeout:g} s", where=self._where) from None
         except (asyncssh.Error, OSError) as error:
@@ -39,7 +40,8 @@ class SSHChannel:
 
     async def read_until(self, marker: bytes, timeout: float) -> bytes:
         try:
-            text = await asyncio.wait_for(self._process.stdout.readuntil(marker), timeout)
+            async with asyncio.timeout(timeout):
+                text = await self._process.stdout.readuntil(marker)
         except asyncio.IncompleteReadError as ended:
             text = ended.partial
         except TimeoutError:
@@ -54,7 +56,8 @@ class SSHChannel:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError, asyncssh.Error, TimeoutError):
             self._process.stdin.write(data)
             self._traffic.sent += len(data)
-            await asyncio.wait_for(self._process.stdin.drain(), SEND_SECONDS)
+            async with asyncio.timeout(SEND_SECONDS):
+                await self._process.stdin.drain()
 
     async def close(self) -> Result:
         stderr, code = b"", 255
@@ -126,7 +129,8 @@ class SSHHost:
 
     async def reach(self, socket: str) -> None:
         try:
-            _, writer = await asyncio.wait_for(self._connection.open_unix_connection(socket), 15)
+            async with asyncio.timeout(15):
+                _, writer = await self._connection.open_unix_connection(socket)
         except asyncssh.ChannelOpenError as error:
             # sshd says the same of a socket where nobody listens and of tunnels that it forbids.
             raise HostError(
@@ -142,7 +146,8 @@ class SSHHost:
     async def close(self) -> None:
         self._connection.close()
         with contextlib.suppress(TimeoutError, asyncssh.Error, OSError):
-            await asyncio.wait_for(self._connection.wait_closed(), 3)
+            async with asyncio.timeout(3):
+                await self._connection.wait_closed()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -150,9 +155,8 @@ class SSHHost:
         command = shlex.join(argv)
         self.traffic.sent += len(command)
         try:
-            return await asyncio.wait_for(
-                self._connection.create_process(command, encoding=None, stderr=stderr, window=LINE_LIMIT), 15
-            )
+            async with asyncio.timeout(15):
+                return await self._connection.create_process(command, encoding=None, stderr=stderr, window=LINE_LIMIT)
         except (asyncssh.Error, OSError, TimeoutError) as error:
             raise HostError(
                 "the SSH connection was lost", where=self.name, why=str(error) or "no answer within 15 s"

@@ -76,7 +76,8 @@ async def _report_now_and_then(load: Load, seconds: float) -> None:
 
 async def _wait(stop: asyncio.Event, seconds: float | None) -> None:
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await stop.wait()
 
 
 async def _stop_asked() -> asyncio.Event:

@@ -101,6 +101,7 @@ async def _end(process: asyncio.subprocess.Process, reader: asyncio.Task[None]) 
 
 async def _before(seconds: float, answer: Awaitable[object]) -> None:
     try:
-        await asyncio.wait_for(answer, seconds)
+        async with asyncio.timeout(seconds):
+            await answer
     except TimeoutError:
         raise CommandError(f"the load generator did not answer within {seconds:g} s", where="portside.load") from None
