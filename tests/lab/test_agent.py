@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from portside.lab.values import Lab, LabHost
-from tests.lab.faults import repair_all
+from tests.lab.faults import reboot, repair_all
 from tests.lab.project import REPOSITORY, Project, new_project, wait_until
 
 pytestmark = pytest.mark.monitoring
@@ -26,6 +26,7 @@ SEEN_SECONDS = 90
 TARGETS = "/home/deploy/.portside/targets/tiny-lab.json"
 METRICS = "/home/deploy/.portside/metrics/tiny-lab.prom"
 SITE = {"service": "tiny", "env": "lab"}
+AGENT = ["portside-agent-blackbox-1", "portside-agent-node-1", "portside-agent-prometheus-1"]
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +71,12 @@ def seen(project: Project, expr: str, *, series: int, seconds: float = SEEN_SECO
 
     found: list[dict[str, Any]] = wait_until(enough, seconds=seconds, what=f"{series} series of {expr}")
     return [each["metric"] for each in found]
+
+
+def running(project: Project, host: LabHost) -> list[str]:
+    """The containers of a host's agent."""
+    listed = project.shell(host, "docker", "ps", "--filter", "label=dev.portside.role=agent", "--format", "{{.Names}}")
+    return sorted(listed.split())
 
 
 def targets(project: Project, host: LabHost) -> dict[str, Any]:
@@ -213,15 +220,19 @@ def test_an_agent_that_stops_is_seen_and_the_next_deploy_brings_it_back(watched:
     seen(watched, f"{age % elsewhere.name} > 25", series=1)
     seen(watched, f"{age % watched.hosts[0].name} < 25", series=1)
     watched.deploy()
-    running = watched.shell(
-        elsewhere, "docker", "ps", "--filter", "label=dev.portside.role=agent", "--format", "{{.Names}}"
-    )
-    assert sorted(running.split()) == [
-        "portside-agent-blackbox-1",
-        "portside-agent-node-1",
-        "portside-agent-prometheus-1",
-    ]
+    assert running(watched, elsewhere) == AGENT
     seen(watched, 'time() - timestamp(up{job="agent"}) < 25', series=2)
+
+
+def test_an_agent_that_was_installed_again_is_back_after_a_reboot(watched: Project) -> None:
+    """Whatever an installation does to the containers that run, the Engine doesn't take them for stopped."""
+    elsewhere = watched.hosts[1]
+    watched.deploy()
+    watched.shell(elsewhere, "docker", "rm", "--force", "portside-agent-blackbox-1")
+    watched.deploy()
+    assert running(watched, elsewhere) == AGENT
+    asyncio.run(reboot(watched.lab, elsewhere))
+    wait_until(lambda: running(watched, elsewhere) == AGENT, seconds=60, what="the agent after a reboot")
 
 
 def test_an_agent_that_is_current_costs_a_deploy_nothing(watched: Project) -> None:

@@ -64,7 +64,4 @@ PORTSIDE_UID="$uid" PORTSIDE_GID="$gid" PORTSIDE_CONFIG="$fingerprint" PORTSIDE_
   last_words "${ids[@]}" >&2
   fail 75 "the agent did not start"
 }
-# What is scraped depends on which images can be had, and alone makes no container anew: one would lose what it hasn't
-# sent. Said every time: the files may be of an attempt that failed.
-docker kill --signal HUP portside-agent-prometheus-1 >/dev/null
 join_networks "${asking[@]}"
