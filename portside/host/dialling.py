@@ -36,6 +36,12 @@ class Destination:
         host, port = found.groups()
         return cls(host.strip("[]"), user or None, int(port) if port else None)
 
+    @classmethod
+    def hop(cls, text: str) -> Destination:
+        """As ProxyJump names one, which may be a URI. Raises ValueError where `text` is none."""
+        uri = text.startswith("ssh://")
+        return cls.parse(text.removeprefix("ssh://").removesuffix("/") if uri else text)
+
     @property
     def given(self) -> dict[str, Any]:
         """What asyncssh is told of it besides the host; what isn't given is the SSH configuration's."""
@@ -102,7 +108,7 @@ class Dialler:
         """
         named = options.tunnel
         try:
-            hops = [Destination.parse(hop) for hop in named.split(",")] if isinstance(named, str) else []
+            hops = [Destination.hop(text) for text in named.split(",")] if isinstance(named, str) else []
         except ValueError as error:
             raise HostError(
                 f"its ProxyJump {named!r} can't be read",

@@ -137,7 +137,16 @@ async def test_an_address_in_brackets_is_a_jump_host(place: Place) -> None:
     assert Destination.parse("ada@[2001:db8::1]:2222") == Destination("2001:db8::1", "ada", 2222)
 
 
-@pytest.mark.parametrize("hop", ["ssh://bastion:22", "2001:db8::1", "bastion:ssh", "bastion,"])
+async def test_a_jump_host_may_be_a_uri(place: Place) -> None:
+    jumps = f"ssh://eve@127.0.0.1:{place.bastion.port}/,ssh://gate"
+    machines = [place.web, place.bastion, place.gate]
+    await place.connect([place.web.block(f"ProxyJump {jumps}"), place.gate.block()], machines)
+    assert place.visits == ["bastion", "gate", "web"]
+    assert Destination.hop("ssh://eve@[2001:db8::1]:2222/") == Destination("2001:db8::1", "eve", 2222)
+    assert Destination.hop("ssh://eve@bastion") == Destination("bastion", "eve")
+
+
+@pytest.mark.parametrize("hop", ["ssh://bastion:ssh", "2001:db8::1", "bastion:ssh", "bastion,"])
 async def test_a_jump_host_that_can_be_none_is_an_error_that_names_the_option(place: Place, hop: str) -> None:
     with pytest.raises(HostError, match=re.escape(f"its ProxyJump {hop!r} can't be read")) as caught:
         await place.connect([place.web.block(f"ProxyJump {hop}"), place.bastion.block()], [])
