@@ -16,7 +16,8 @@ from portside.host.quick import asyncssh
 # Notice within this many seconds that the other side is gone: three unanswered keep-alives.
 KEEPALIVE_SECONDS = 5
 SSH_PORT = 22
-KNOWN_HOSTS = "~/.ssh/known_hosts"
+# The user's own, where the SSH configuration names no others: ssh_config(5), UserKnownHostsFile.
+KNOWN_HOSTS = ("~/.ssh/known_hosts", "~/.ssh/known_hosts2")
 
 
 @dataclass(frozen=True)
@@ -145,18 +146,22 @@ class Dialler:
             options.update(host=canonical or options.orig_host, reload=True, canonical=bool(canonical), final=final)
         return options
 
-    def _files(self, options: asyncssh.SSHClientConnectionOptions) -> list[str] | None:
-        """The files that know hosts, the first of them to be added to; empty: the user's own, None: there is none."""
+    def _files(self, options: asyncssh.SSHClientConnectionOptions) -> list[str]:
+        """The files that know hosts, the first of them to be added to; whether they are there is another question."""
         if self.known_hosts:
             return [str(self.known_hosts)]
-        if options.known_hosts is not None:
-            return cast(list[str], options.known_hosts)
-        # `UserKnownHostsFile none`: OpenSSH still believes the global files, and asyncssh would believe anybody.
-        return cast(list[str], options.config.get("GlobalKnownHostsFile")) or None
+        # Not asyncssh's list, which believes anybody after `UserKnownHostsFile none` and has none of the user's own
+        # files beside a GlobalKnownHostsFile.
+        own = cast(list[str] | None, options.config.get("UserKnownHostsFile"))
+        return [
+            *(KNOWN_HOSTS if own is None else (_expanded(name, options) for name in own)),
+            *cast(list[str], options.config.get("GlobalKnownHostsFile", [])),
+        ]
 
     def _known(self, options: asyncssh.SSHClientConnectionOptions) -> Any:
-        files = self._files(options)
-        return asyncssh.import_known_hosts("") if files is None else files
+        there = [str(path) for name in self._files(options) if (path := Path(name).expanduser()).exists()]
+        # An empty list would be the user's own file.
+        return there or asyncssh.import_known_hosts("")
 
     async def _untrusted(
         self,
@@ -184,12 +189,22 @@ class Dialler:
 
     def _pin(self, options: asyncssh.SSHClientConnectionOptions, key: asyncssh.SSHKey | None, *, through: bool) -> str:
         """What to type so that the key is known. ssh-keyscan knows nothing of jump hosts, nor of HostKeyAlias."""
-        if (files := self._files(options)) is None:
+        if not (files := self._files(options)):
             return "name a file that has it; the SSH configuration says `UserKnownHostsFile none`, which knows no host."
-        file = next(iter(files), KNOWN_HOSTS)
+        file = files[0]
         host, port, alias = options.host, options.port, options.host_key_alias
         if key and (through or alias):
             # OpenSSH adds no port to an alias.
             named = alias or (host if port == SSH_PORT else f"[{host}]:{port}")
             return f"echo '{named} {key.export_public_key().decode().strip()}' >> {file}"
         return f"ssh-keyscan -t ed25519 {'' if port == SSH_PORT else f'-p {port} '}{host} >> {file}"
+
+
+def _expanded(name: str, options: asyncssh.SSHClientConnectionOptions) -> str:
+    """A UserKnownHostsFile with its tokens and environment variables replaced: asyncssh does that for other options."""
+    config = options.config
+    config._tokens |= {
+        "j": cast(str | None, config.get("ProxyJump")) or "",
+        "k": options.host_key_alias or options.orig_host,
+    }
+    return config._expand_val(name)

@@ -210,9 +210,9 @@ async def connect(name: str, *, ssh_config: Path | None, known_hosts: Path | Non
         ) from None
     except TimeoutError:
         raise HostError(f"no answer within {deadline:g} s", where=name, remedy=f"Try `ssh {name}`.") from None
-    # A ValueError is one of ssh_config, known_hosts, a key file, or a name that can be no host's; a RecursionError one
-    # of hosts that are each other's ProxyJump.
-    except (asyncssh.Error, OSError, ValueError, OverflowError, RecursionError) as error:
+    # A ValueError is one of ssh_config, known_hosts, a key file, or a name that can be no host's; a RuntimeError one of
+    # hosts that are each other's ProxyJump, or of a home that nobody has.
+    except (asyncssh.Error, OSError, ValueError, OverflowError, RuntimeError) as error:
         raise HostError("can't connect", where=name, why=str(error), remedy=f"Try `ssh {name}`.") from None
     return SSHHost(name, connection)
 

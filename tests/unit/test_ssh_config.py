@@ -22,7 +22,13 @@ def test_lines_are_taken_apart_once_for_all_hosts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "config"),
-    [("web..1", ""), ("x" * 70 + ".example", ""), ("web-1", "Host web-1\n  Port many\n"), ("web-1", 'Host "web-1\n')],
+    [
+        ("web..1", ""),
+        ("x" * 70 + ".example", ""),
+        ("web-1", "Host web-1\n  Port many\n"),
+        ("web-1", 'Host "web-1\n'),
+        ("web-1", "UserKnownHostsFile ~nobody-here/known_hosts\n"),
+    ],
 )
 async def test_a_name_or_a_file_that_is_wrong_is_an_error_that_names_the_host(
     name: str, config: str, tmp_path: Path

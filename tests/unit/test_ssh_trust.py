@@ -224,6 +224,44 @@ async def test_without_files_of_the_user_s_own_the_global_one_still_counts(place
     assert caught.value.remedy.endswith(f"-p {place.web.port} 127.0.0.1 >> {place.folder}/known_hosts")
 
 
+@pytest.mark.parametrize(
+    ("file", "lines"),
+    [
+        ("known_hosts", []),
+        ("known_hosts2", []),
+        ("known_hosts", ["UserKnownHostsFile ~/.ssh/nothing ~/.ssh/known_hosts"]),
+        ("known_hosts", ["GlobalKnownHostsFile ~/global"]),
+        ("known_hosts", ["GlobalKnownHostsFile /nowhere/known_hosts"]),
+        ("web", ["UserKnownHostsFile %d/.ssh/%k"]),
+        ("shop-web-bastion", ["HostKeyAlias shop", "ProxyJump bastion", "UserKnownHostsFile ${HOME}/.ssh/%k-%n-%j"]),
+    ],
+)
+async def test_every_file_that_openssh_would_read_counts_and_none_has_to_be_there(
+    place: Place, file: str, lines: list[str]
+) -> None:
+    (place.folder / ".ssh").mkdir()
+    (place.folder / ".ssh" / file).write_text(f"{place.web.known}shop {place.web.known.split(maxsplit=1)[1]}")
+    (place.folder / "global").write_text(place.bastion.known)
+    jump = place.bastion.block("UserKnownHostsFile ~/global")
+    await place.connect([place.web.block(*lines), jump], None)
+    assert place.visits[-1] == "web"
+
+
+@pytest.mark.parametrize("lines", [[], ["UserKnownHostsFile none", "GlobalKnownHostsFile ~/new"]])
+async def test_a_file_that_isn_t_there_yet_knows_nobody_and_is_the_one_to_add_a_key_to(
+    place: Place, lines: list[str]
+) -> None:
+    new = None if lines else place.folder / "new"
+    (place.folder / ".ssh").mkdir()
+    (place.folder / ".ssh/known_hosts").write_text(place.web.known)
+    config = place.config([place.web.block(*lines)])
+    with pytest.raises(HostError, match="host key isn't known") as caught:
+        await connect("web", ssh_config=config, known_hosts=new, deadline=DEADLINE)
+    assert place.web.key.get_fingerprint() in caught.value.why
+    assert caught.value.remedy.endswith(f">> {new or '~/new'}")
+    assert place.visits == []
+
+
 async def test_the_file_that_ssh_config_names_is_the_one_to_add_a_key_to(place: Place) -> None:
     (place.folder / "other").touch()
     with pytest.raises(HostError) as caught:
