@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -183,21 +184,27 @@ class Dialler:
         return HostError(
             f"{role} host key isn't known here, or isn't the one that is known",
             why=f"It presents {fingerprint}. ({why})",
-            remedy="Compare that with `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on the machine's console; "
-            f"if it is the same: {self._pin(options, key, through=via is not None)}",
+            remedy=f"Compare that with `ssh-keygen -lf /etc/ssh/ssh_host_{_kind(key)}_key.pub` on the machine's "
+            f"console; if it is the same: {self._pin(options, key)}",
         )
 
-    def _pin(self, options: asyncssh.SSHClientConnectionOptions, key: asyncssh.SSHKey | None, *, through: bool) -> str:
-        """What to type so that the key is known. ssh-keyscan knows nothing of jump hosts, nor of HostKeyAlias."""
+    def _pin(self, options: asyncssh.SSHClientConnectionOptions, key: asyncssh.SSHKey | None) -> str:
+        """What to type so that the key is known."""
         if not (files := self._files(options)):
             return "name a file that has it; the SSH configuration says `UserKnownHostsFile none`, which knows no host."
-        file = files[0]
-        host, port, alias = options.host, options.port, options.host_key_alias
-        if key and (through or alias):
-            # OpenSSH adds no port to an alias.
-            named = alias or (host if port == SSH_PORT else f"[{host}]:{port}")
-            return f"echo '{named} {key.export_public_key().decode().strip()}' >> {file}"
-        return f"ssh-keyscan -t ed25519 {'' if port == SSH_PORT else f'-p {port} '}{host} >> {file}"
+        file = files[0] if files[0].startswith("~") else shlex.quote(files[0])
+        host, port = options.host, options.port
+        if key is None:
+            return f"ssh-keyscan {'' if port == SSH_PORT else f'-p {port} '}{host} >> {file}"
+        # OpenSSH adds no port to an alias.
+        named = options.host_key_alias or (host if port == SSH_PORT else f"[{host}]:{port}")
+        return f"echo {shlex.quote(f'{named} {key.export_public_key().decode().strip()}')} >> {file}"
+
+
+def _kind(key: asyncssh.SSHKey | None) -> str:
+    """What sshd calls it in the name of its file."""
+    found = re.search("ecdsa|rsa", key.get_algorithm()) if key else None
+    return found[0] if found else "ed25519"
 
 
 def _expanded(name: str, options: asyncssh.SSHClientConnectionOptions) -> str:

@@ -97,6 +97,13 @@ async def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
         yield Place(**machines, folder=tmp_path, visits=visits)
 
 
+async def type_what_it_says(error: HostError) -> str:
+    """The command by which an error would have a key known, typed."""
+    pin = error.remedy.partition("if it is the same: ")[2]
+    await (await asyncio.create_subprocess_exec("sh", "-c", pin)).wait()
+    return pin
+
+
 async def test_a_jump_host_that_is_pinned_is_trusted(place: Place) -> None:
     await place.connect([place.web.block("ProxyJump bastion"), place.bastion.block()], [place.web, place.bastion])
     assert place.visits == ["bastion", "web"]
@@ -180,7 +187,7 @@ async def test_a_jump_host_that_isn_t_pinned_is_what_the_error_is_about(place: P
     assert caught.value.where == "web"
     assert caught.value.what.startswith("its jump host bastion's host key isn't known")
     assert place.bastion.key.get_fingerprint() in caught.value.why
-    assert f"ssh-keyscan -t ed25519 -p {place.bastion.port} 127.0.0.1 >> {place.folder}" in caught.value.remedy
+    assert f"echo '{place.bastion.known.strip()}' >> {place.folder}" in caught.value.remedy
     assert place.visits == []
 
 
@@ -221,7 +228,7 @@ async def test_without_files_of_the_user_s_own_the_global_one_still_counts(place
     assert place.visits == ["bastion"]
     with pytest.raises(HostError, match="host key isn't known") as caught:
         await place.connect([place.web.block(), everybody], None)
-    assert caught.value.remedy.endswith(f"-p {place.web.port} 127.0.0.1 >> {place.folder}/known_hosts")
+    assert caught.value.remedy.endswith(f"echo '{place.web.known.strip()}' >> {place.folder}/known_hosts")
 
 
 @pytest.mark.parametrize(
@@ -266,7 +273,23 @@ async def test_the_file_that_ssh_config_names_is_the_one_to_add_a_key_to(place: 
     (place.folder / "other").touch()
     with pytest.raises(HostError) as caught:
         await place.connect([place.web.block(f"UserKnownHostsFile {place.folder}/other")], None)
-    assert caught.value.remedy.endswith(f"-p {place.web.port} 127.0.0.1 >> {place.folder}/other")
+    assert caught.value.remedy.endswith(f"echo '{place.web.known.strip()}' >> {place.folder}/other")
+
+
+@pytest.mark.parametrize(("algorithm", "kind"), [("ecdsa-sha2-nistp256", "ecdsa"), ("ssh-rsa", "rsa")])
+async def test_a_host_without_an_ed25519_key_is_pinned_by_the_one_it_has(
+    place: Place, algorithm: str, kind: str
+) -> None:
+    key, known = asyncssh.generate_private_key(algorithm), place.folder / "known by us"
+    async with asyncssh.listen(
+        "127.0.0.1", 0, server_factory=lambda: Doorman(place.visits, "web"), server_host_keys=[key]
+    ) as server:
+        config = place.config([replace(place.web, port=server.get_port()).block()])
+        with pytest.raises(HostError, match="host key isn't known") as caught:
+            await connect("web", ssh_config=config, known_hosts=known, deadline=DEADLINE)
+        assert f"ssh_host_{kind}_key.pub" in caught.value.remedy
+        await type_what_it_says(caught.value)
+        await (await connect("web", ssh_config=config, known_hosts=known, deadline=DEADLINE)).close()
 
 
 async def test_a_host_that_is_known_by_an_alias_is_pinned_by_it(place: Place) -> None:
@@ -275,9 +298,7 @@ async def test_a_host_that_is_known_by_an_alias_is_pinned_by_it(place: Place) ->
     config = [place.web.block("HostKeyAlias shop", f"UserKnownHostsFile {known}")]
     with pytest.raises(HostError) as caught:
         await place.connect(config, None)
-    pin = caught.value.remedy.partition("if it is the same: ")[2]
-    assert pin.startswith("echo 'shop ssh-ed25519 ")
-    await (await asyncio.create_subprocess_exec("sh", "-c", pin)).wait()
+    assert (await type_what_it_says(caught.value)).startswith("echo 'shop ssh-ed25519 ")
     await place.connect(config, None)
     assert place.visits == ["web"]
 
