@@ -125,8 +125,8 @@ async def opened(environment: Environment, asked: Asked, say: Callable[[str], No
     public = await public_key(Path(asked.key) if asked.key else None)
     administrators = {f"{asked.user}@{name.rpartition('@')[2]}": name for name in names}
 
-    def wish(name: str) -> Wish:
-        user = login_name(name, environment.ssh_config)
+    async def wish(name: str) -> Wish:
+        user = await login_name(name, environment.ssh_config)
         harden = environment.harden and user != "root"
         person = _persons(asked, user)
         return Wish(
@@ -143,7 +143,7 @@ async def opened(environment: Environment, asked: Asked, say: Callable[[str], No
 
         async def look_at(host: Host) -> Machine:
             name = administrators[host.name]
-            return await _look(environment, asked, name, host, wish(name))
+            return await _look(environment, asked, name, host, await wish(name))
 
         yield await everywhere(hosts, look_at)
 

@@ -28,7 +28,7 @@ async def examine(host: Host, environment: Environment) -> tuple[list[Finding], 
     """
     from portside.host.ssh import login_name, offered_methods  # noqa: PLC0415 - only loaded where SSH is used
 
-    user = login_name(host.name, environment.ssh_config)
+    user = await login_name(host.name, environment.ssh_config)
     expected = Expected(
         env=environment.name,
         user=user,

@@ -181,12 +181,13 @@ class SSHHost:
             process.close()
 
 
-def login_name(name: str, ssh_config: Path | None) -> str:
-    """As whom a connection to `name` logs in: as the destination says, else the SSH configuration, else as we do."""
-    destination = Destination.parse(name)
-    options = asyncssh.SSHClientConnectionOptions(
-        host=destination.host, config=[str(ssh_config)] if ssh_config else (), **destination.given
-    )
+async def login_name(name: str, ssh_config: Path | None) -> str:
+    """As whom a connection to `name` logs in: as the destination says, else the SSH configuration, else as we do.
+
+    What `connect` makes of it, name made whole and `Match final` included.
+    """
+    async with asyncio.timeout(None) as within:
+        options = await Dialler(ssh_config, None, within).options(Destination.parse(name))
     return str(options.username)
 
 

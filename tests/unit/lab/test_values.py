@@ -67,11 +67,11 @@ def test_ssh_config_is_strict_and_quotes_paths() -> None:
     assert config.count('IdentityFile "/home/a b/lab/id_ed25519"') == 2
 
 
-def test_a_percent_sign_in_a_path_is_one_to_ssh(tmp_path: Path) -> None:
+async def test_a_percent_sign_in_a_path_is_one_to_ssh(tmp_path: Path) -> None:
     lab = a_lab(new_state_dir(tmp_path / "100%d"))
     lab.write()
     asyncssh.generate_private_key("ssh-ed25519").write_private_key(lab.key)
-    assert login_name("lab-1", lab.ssh_config) == "deploy"
+    assert await login_name("lab-1", lab.ssh_config) == "deploy"
     assert lab.ssh_config.read_text().count("/100%%d/") == 2 * len(lab.hosts)
 
 
