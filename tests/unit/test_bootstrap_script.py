@@ -18,6 +18,13 @@ TOOLS = ("cat", "cut", "grep", "id", "install", "mv", "rm", "sed", "sha256sum", 
 DOCKER = """#!/bin/sh
 case "$*" in version*) echo 28.4.0 ;; "compose version"*) echo 2.39.1 ;; esac
 """
+# Whatever is in force lies in a file.
+NFT = """#!/bin/sh
+case "$1" in
+--check) ! grep -q wrong "$3" ;;
+--file) cat "$2" >"$HOME/in-force" ;;
+esac
+"""
 
 
 class Machine:
@@ -40,7 +47,8 @@ class Machine:
         (self.folder / "bin" / program).write_text(text)
         (self.folder / "bin" / program).chmod(0o755)
 
-    def run(self, *step: str) -> str:
+    def run(self, *step: str, code: int = 0) -> str:
+        """What a step prints; where it is to end with another code, what it says is wrong."""
         text = (
             script_text("bootstrap")
             .replace(":/usr/sbin:/sbin", "")
@@ -56,8 +64,8 @@ class Machine:
             env={"HOME": str(self.folder), "PATH": f"{self.folder}/bin"},
             capture_output=True, check=False, text=True,
         )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        assert done.returncode == code, done.stderr
+        return done.stderr if code else done.stdout
 
     def facts(self) -> Facts:
         return parse_facts(self.run("look", "deploy", KEY), "web-1")
@@ -125,3 +133,26 @@ def test_the_end_of_a_firewall_s_trial_is_no_later_trial_s(machine: Machine) -> 
         assert time.monotonic() < until, "one that nobody ends is taken away"
         time.sleep(0.05)
     assert machine.rules.read_text() == "of the second"
+
+
+def test_rules_that_nft_refuses_are_nowhere(machine: Machine) -> None:
+    machine.has("nft", NFT)
+    assert "nft refuses the rules" in machine.run("firewall", "wrong", "30", code=75)
+    assert "taken away meanwhile" in machine.run("firewall_keep", code=75)
+    assert not machine.rules.exists() and not (machine.folder / "in-force").exists()
+
+
+@pytest.mark.slow
+def test_rules_on_trial_are_nobody_else_s_to_replace(machine: Machine) -> None:
+    """Else whoever comes second would make them permanent, or leave them in force with nobody to take them away."""
+    machine.has("nft", NFT)
+    machine.rules.write_text("of before")
+    machine.run("firewall", "of the first", "5")
+    for rules in ("of the second", "wrong"):
+        assert "somebody else's settings are on trial" in machine.run("firewall", rules, "5", code=75)
+    in_force = machine.folder / "in-force"
+    assert in_force.read_text() == "of the first"
+    until = time.monotonic() + 30
+    while in_force.read_text() != "of before":
+        assert time.monotonic() < until, "those that nobody keeps are taken away"
+        time.sleep(0.05)

@@ -102,9 +102,12 @@ end_firewall_trial() {
 
 # firewall RULES SECONDS: load the table; without `firewall_keep` within SECONDS all is as before again.
 firewall() {
-  install -D -m 0644 /dev/null "$firewall_file.new"
-  printf '%s' "$1" >"$firewall_file.new"
-  nft --check --file "$firewall_file.new" || fail "nft refuses the rules"
+  none_in_trial "$2" "$firewall_file.new"
+  install -D -m 0644 /dev/null "$firewall_file.checked"
+  printf '%s' "$1" >"$firewall_file.checked"
+  nft --check --file "$firewall_file.checked" || fail "nft refuses the rules"
+  # An earlier trial's timer ends nothing from here on, so this one's is next.
+  mv -f "$firewall_file.checked" "$firewall_file.new"
   in_trial "$2" end_firewall_trial "$firewall_file.new"
   nft --file "$firewall_file.new"
 }

@@ -38,12 +38,8 @@ end_sshd_trial() {
 # old ones again. Connections that are open stay as they are.
 sshd_settings() {
   local said
-  if [ -e "$sshd_before" ]; then
-    # Older than any trial: whoever was to end that one is gone.
-    [ "$((EPOCHSECONDS - $(stat -c %Y "$sshd_before")))" -gt "$(($2 + 30))" ] ||
-      fail "somebody else's settings are on trial: wait half a minute and type it again"
-    put_sshd_back
-  fi
+  none_in_trial "$2" "$sshd_before"
+  [ ! -e "$sshd_before" ] || put_sshd_back
   said=$(sshd -t 2>&1) || fail "sshd refuses the configuration that is there already, so nothing was changed: ${said%%$'\n'*}"
   install -m 0600 /dev/null "$sshd_before"
   [ ! -e "$sshd_file" ] || cp "$sshd_file" "$sshd_before"

@@ -76,6 +76,13 @@ engine_answers() {
   done
 }
 
+# none_in_trial SECONDS FILE: fail while what FILE stands for is on trial. One that is older than any trial of so many
+# seconds stays behind: whoever was to end that one is gone.
+none_in_trial() {
+  [ ! -e "$2" ] || [ "$((EPOCHSECONDS - $(stat -c %Y "$2")))" -gt "$(($1 + 30))" ] ||
+    fail "somebody else's settings are on trial: wait half a minute and type it again"
+}
+
 # in_trial SECONDS FUNCTION FILE: call it when the time is over, unless the trial was ended by then: what it takes back
 # is what may have locked out whoever would end it. FILE is there as long as the trial lasts; one that was made anew is
 # a later trial's.
