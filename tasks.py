@@ -44,6 +44,21 @@ def deploy(
     deploy_command(env, image=image, host=host, dry_run=dry_run, yes=yes, force=force, machine=json)
 
 
+@task(help={**ENV, **HOST, **DRY_RUN, **YES, **JSON})
+def restart(
+    _: Context,
+    env: str = "local",
+    host: str | None = None,
+    dry_run: bool = False,
+    yes: bool = False,
+    json: bool = False,
+) -> None:
+    """Start anew what serves: its image, this checkout's settings. Example: invoke restart --env prod"""
+    from portside.releasing import restart_command
+
+    restart_command(env, host=host, dry_run=dry_run, yes=yes, machine=json)
+
+
 @task(
     help={**ENV, "to": "the release to go back to (an id, or its beginning or end)", **HOST, **DRY_RUN, **YES, **JSON}
 )

@@ -92,14 +92,14 @@ def _current(host: str, state: State, env: str) -> Iterator[Finding]:
         yield Finding(
             host,
             f"the files of the current release {current.release} are gone",
-            f"invoke deploy --env {env} --force",
+            f"invoke restart --env {env}",
             f"{state.base}/sites/…/releases/{current.release} should hold release.json, compose.yaml and env.",
         )
     if state.serving != current.slot:
         yield Finding(
             host,
             f"the proxy sends traffic to {state.serving or 'no slot'}; {current.release} runs in {current.slot}",
-            f"invoke deploy --env {env} --force",
+            f"invoke restart --env {env}",
         )
     if state.maintenance:
         yield Finding(
@@ -119,8 +119,7 @@ def _containers(host: str, state: State, env: str) -> Iterator[Finding]:
             yield Finding(
                 host,
                 f"{running[role.name]} of {role.replicas} {role.name} containers of the current release run",
-                f"See why: invoke logs --env {env} --service {role.name}. "
-                f"Start them again: invoke deploy --env {env} --force",
+                f"See why: invoke logs --env {env} --service {role.name}. Start them again: invoke restart --env {env}",
                 _listed(each for each in mine if each.service == role.name and not each.running),
             )
     unhealthy = [each for each in mine if each.running and "(unhealthy)" in each.status]

@@ -1,4 +1,4 @@
-"""The commands that change what serves: deploy, plan, rollback, with what they print."""
+"""The commands that change what serves: deploy, restart, plan, rollback, with what they print."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from portside.cli import Terminal, project, run
 from portside.config import Config, Environment
 from portside.engine import ensure_engine
-from portside.errors import ConfigError, PortsideError
+from portside.errors import ConfigError, LockError, PortsideError, UnfinishedError
 from portside.fleet import connected, read_states, ready_to_connect
 from portside.image.build import read_source
 from portside.making import Draft, draft
@@ -18,6 +18,7 @@ from portside.operators import operator
 from portside.outcome import Outcome
 from portside.plan import Change, Plan, make_plan
 from portside.recovery import Recovered, abandoned
+from portside.release import Image
 from portside.report import timed
 from portside.shipping import build, planned, shipped
 from portside.site import Site
@@ -36,18 +37,69 @@ def deploy_command(
         made = await _draft(config, environment, terminal, image, ships=not dry_run)
         if dry_run:
             await _show_plan(made, terminal)
-            return 0
-        asking = _Asking(terminal, environment, yes=yes)
-        outcome = await deploy(made, terminal.reporter, confirm=asking, only=host, force=force)
-        if asking.declined:
-            terminal.result(*_declined(env))
-        elif outcome is None:
-            terminal.result({"outcome": "unchanged", "env": env}, f"Nothing to do in {env}: it is as it would be.")
         else:
-            _show_outcome(terminal, outcome, env)
+            await _release(made, terminal, _Asking(terminal, environment, yes=yes), host=host, force=force)
         return 0
 
     run(act, machine=machine, failed=outcome_data)
+
+
+def restart_command(env: str, *, host: str | None, dry_run: bool, yes: bool, machine: bool) -> None:
+    """A deploy of the image that serves, whether or not anything else differs: all but the image is the checkout's."""
+
+    async def act(terminal: Terminal) -> int:
+        config = project(env)
+        environment = config.environment(env)
+        if environment.local:
+            await ensure_engine(terminal.reporter.say)
+        image = serving_image(await _looked(config, environment, terminal), host)
+        terminal.reporter.say(f"{env} serves {image.reference}. It starts anew, with this checkout's settings.")
+        made = await _draft_of(config, environment, image)
+        if dry_run:
+            await _show_plan(made, terminal)
+        else:
+            asking = _Asking(terminal, environment, yes=yes, same_image=True)
+            await _release(made, terminal, asking, host=host, force=True)
+        return 0
+
+    run(act, machine=machine, failed=outcome_data)
+
+
+def serving_image(site: Site, only: str | None) -> Image:
+    """The one image that serves on the hosts. Raises ConfigError where that is none or several, UnfinishedError where
+    a release was left in the middle: what serves is decided when that is ended."""
+    env = site.environment.name
+    if left := abandoned(site.states):
+        ends = "finishes" if left.committed else "undoes"
+        raise UnfinishedError(
+            f"a {left.any.kind} of {left.any.release} was not ended, so what serves isn't settled",
+            where=env,
+            remedy=f"invoke status --env {env} {ends} it, and says what to do next.",
+        )
+    states = {name: site.states[name] for name in site.chosen(only)}
+    # A node of a Swarm that was away remembers what served before.
+    latest = common_release(states) if site.environment.swarm else None
+    images = {
+        name: release.image
+        for name, state in states.items()
+        if state.current and (release := state.releases.get(state.current.release)) and latest in (None, release.id)
+    }
+    if not images:
+        raise ConfigError(
+            "nothing is known to serve that could be started anew",
+            where=env,
+            remedy=f"Release an image there: invoke deploy --env {env} --image IMAGE",
+        )
+    (host, image), *others = images.items()
+    if any(other.reference != image.reference for _, other in others):
+        raise ConfigError(
+            "the hosts serve different images",
+            where=env,
+            why="\n".join(f"{name}: {each.reference}" for name, each in images.items()),
+            remedy=f"Bring all to one: invoke deploy --env {env} --image {image.reference} (or another of these). "
+            f"Or start each anew by itself: invoke restart --env {env} --host {host}",
+        )
+    return image
 
 
 def rollback_command(env: str, *, to: str | None, host: str | None, dry_run: bool, yes: bool, machine: bool) -> None:
@@ -128,6 +180,24 @@ async def _draft(
     return await draft(config, environment, image=ready, commit=source.revision, created_by=operator())
 
 
+async def _draft_of(config: Config, environment: Environment, image: Image) -> Draft:
+    """The release to be, of an image that the hosts have."""
+    source = await read_source(config.root)
+    return await draft(config, environment, image=image, commit=source.revision, created_by=operator())
+
+
+async def _release(made: Draft, terminal: Terminal, asking: _Asking, *, host: str | None, force: bool) -> None:
+    """Deploy, and print how it ended."""
+    env = made.environment.name
+    outcome = await deploy(made, terminal.reporter, confirm=asking, only=host, force=force)
+    if asking.declined:
+        terminal.result(*_declined(env))
+    elif outcome is None:
+        terminal.result({"outcome": "unchanged", "env": env}, f"Nothing to do in {env}: it is as it would be.")
+    else:
+        _show_outcome(terminal, outcome, env)
+
+
 async def _show_plan(made: Draft, terminal: Terminal) -> bool:
     """Print what a deploy would change; whether anything would."""
     config, environment = made.config, made.environment
@@ -150,17 +220,39 @@ async def _looked(config: Config, environment: Environment, terminal: Terminal) 
 
 
 class _Asking:
-    """Shows a plan, and asks whether it is to be; `declined` when it wasn't."""
+    """Shows a plan, and asks whether it is to be; `declined` when it wasn't.
 
-    def __init__(self, terminal: Terminal, environment: Environment, *, yes: bool) -> None:
+    With `same_image` a plan that changes the image is refused: it was read before the lock was ours, and somebody has
+    released another one since.
+    """
+
+    def __init__(self, terminal: Terminal, environment: Environment, *, yes: bool, same_image: bool = False) -> None:
         self._terminal, self._environment, self._yes = terminal, environment, yes
+        self._same_image = same_image
         self.declined = False
 
     async def __call__(self, plan: Plan) -> bool:
+        if self._same_image:
+            self._insist_on_the_image(plan)
         self._terminal.reporter.say(plan_text(plan))
         question = f"Release {plan.release} to {self._environment.name}?"
         self.declined = not await self._terminal.agreed(question, self._environment, yes=self._yes)
         return not self.declined
+
+    def _insist_on_the_image(self, plan: Plan) -> None:
+        moved = [
+            f"{host}: {change.before}"
+            for host, changes in plan.hosts.items()
+            for change in changes
+            if change.what == "image" and change.before != "none"
+        ]
+        if moved:
+            raise LockError(
+                "another image has come to serve meanwhile",
+                where=self._environment.name,
+                why="\n".join(moved),
+                remedy="Nothing was changed. Type it again to start that one anew.",
+            )
 
 
 def _declined(env: str) -> tuple[dict[str, Any], str]:

@@ -110,6 +110,22 @@ def test_a_tag_that_moves_is_another_release_and_goes_back_to_what_it_was(projec
         subprocess.run(["docker", "image", "rm", "tiny:moving"], check=False)
 
 
+def test_what_serves_starts_anew_without_a_build_and_from_a_machine_that_lacks_the_image(pair: Project) -> None:
+    image, other = pair.image("started anew"), pair.image("2")
+    first = pair.deploy(image=image).data["release"]
+    before = {host.name: pair.containers(host) for host in pair.hosts}
+    # An image of this test alone: the engine is other tests' too.
+    subprocess.run(["docker", "image", "rm", pair.images.pop("started anew")], check=True, capture_output=True)
+    (pair.root / "Dockerfile").write_text("FROM nowhere.invalid/nothing\n")
+    outcome = pair.invoke("restart", "--env", "lab", "--json").data
+    assert (outcome["outcome"], outcome["previous"]) == ("released", first)
+    for host in pair.hosts:
+        assert httpx.get(pair.url(host)).json()["release"] == outcome["release"]
+        assert not set(pair.containers(host)) & set(before[host.name])
+    pair.deploy("--host", pair.hosts[0].name, image=other)
+    assert "the hosts serve different images" in pair.invoke("restart", "--env", "lab", code=3).err
+
+
 def test_nothing_to_do_is_said(project: Project) -> None:
     project.deploy()
     assert project.deploy().data["outcome"] == "unchanged"
