@@ -335,11 +335,12 @@ def bench(_: Context, rounds: str = "5", only: str | None = None, json: bool = F
 
 @task(
     help={
-        "action": "list, get, edit or rotate-key",
+        "action": "list, get, edit, key or rotate-key",
         **ENV,
         "name": "get: which one",
         "yes": "get: print it even in CI, whose logs are kept",
-        "file": "edit: this SOPS file instead of the environment's own; rotate-key: only it and those beside it",
+        "file": "edit: this SOPS file instead of the environment's own; rotate-key: only it and those beside it; "
+        "key: the file that the key is in, or is made in (default: yours)",
         "old": "rotate-key: the public key to replace (default: the only one of yours in .sops.yaml)",
         **JSON,
     }
@@ -354,7 +355,7 @@ def secrets(
     old: str | None = None,
     json: bool = False,
 ) -> None:
-    """Where secret values come from: list, get, edit, rotate-key. Example: invoke secrets list --env prod"""
+    """Where secret values come from: list, get, edit, key, rotate-key. Example: invoke secrets list --env prod"""
     from portside.secret_commands import secrets_command
 
     secrets_command(action, env, name=name, yes=yes, file=file, old=old, machine=json)

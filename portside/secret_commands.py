@@ -1,4 +1,4 @@
-"""The commands for secrets: what there is, one value, editing them, another key."""
+"""The commands for secrets: what there is, one value, editing them, a key, another key."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ ACTIONS = {
     "list": {"json"},
     "get": {"name", "yes"},
     "edit": {"file"},
+    "key": {"file", "json"},
     "rotate-key": {"file", "old", "json"},
 }
 
@@ -44,6 +45,8 @@ def secrets_command(
         get_command(name, env, yes=yes)
     elif action == "edit":
         edit_command(env, file=file)
+    elif action == "key":
+        key_command(file=file, machine=machine)
     else:
         rotate_key_command(file=file, old=old, machine=machine)
 
@@ -126,9 +129,9 @@ def edit_command(env: str, *, file: str | None) -> None:
         name = chosen_file(config.root, environment, file)
         said = []
         if not (config.root / name).exists():
-            made = await sops_files.make(config.root, name, referred(environment, name))
-            said.append(f"✓ {name} is made, and {sops_files.RULES} says who opens it: {made.recipient}")
-            said.append(_about_the_key(config.root, made.key_file, new=made.new_key))
+            key = await sops_files.make(config.root, name, referred(environment, name))
+            said.append(f"✓ {name} is made, and {sops_files.RULES} says who opens it: {key.recipient}")
+            said.append(_about_the_key(config.root, key.file, new=key.new))
             terminal.reporter.say("\n".join(said))
         terminal.reporter.__exit__(None, None, None)
         try:
@@ -141,6 +144,20 @@ def edit_command(env: str, *, file: str | None) -> None:
         terminal.result({"file": name, "changed": changed}, text)
 
     run(act)
+
+
+def key_command(*, file: str | None, machine: bool) -> None:
+    async def act(terminal: Terminal) -> None:
+        config = project()
+        key = await sops_files.ensure_key(config.root, file)
+        text = (
+            f"✓ {key.recipient}\n{_about_the_key(config.root, key.file, new=key.new)}\n"
+            f"→ Somebody who opens the values adds it to {sops_files.RULES}, behind theirs and a comma, and types for "
+            "each file: sops updatekeys FILE"
+        )
+        terminal.result({"public": key.recipient, "key_file": str(key.file), "new": key.new}, text)
+
+    run(act, machine=machine)
 
 
 def rotate_key_command(*, file: str | None, old: str | None, machine: bool) -> None:

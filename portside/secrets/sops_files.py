@@ -29,12 +29,12 @@ UNCHANGED = 200
 
 
 @dataclass(frozen=True)
-class Made:
-    """What the first use of a file brought about: the key it is for, and where the private half is."""
+class Key:
+    """A key by its public half, and where the private one is. `new`: it was made just now."""
 
     recipient: str
-    key_file: Path
-    new_key: bool
+    file: Path
+    new: bool
 
 
 @dataclass(frozen=True)
@@ -57,18 +57,30 @@ def relative(root: Path, name: str) -> str:
     return str(path.relative_to(root.resolve()))
 
 
-async def make(root: Path, name: str, names: Collection[str]) -> Made:
-    """Write an encrypted file that has `names` with empty values; .sops.yaml and a key first, where there is none."""
-    known, file = recipients(), key_file()
-    if not known:
-        await _kept_out_of_git(file)
+async def ensure_key(root: Path, file: str | None = None) -> Key:
+    """This person's key, or the one in `file`; made where there is none. Raises ConfigError."""
+    places = {"SOPS_AGE_KEY_FILE": file} if file else os.environ
+    known, path = recipients(places), key_file(places)
+    if known:
+        return Key(known[0], path, False)
+    if file and path.exists():
+        raise ConfigError("it has no age key", where=file, remedy="Name a file that isn't there: one is made in it.")
+    await _kept_out_of_git(path)
+    return Key(new_key(path, f"made for {root.name}"), path, True)
+
+
+async def make(root: Path, name: str, names: Collection[str]) -> Key:
+    """Write an encrypted file that has `names` with empty values; .sops.yaml and a key first, where there is none.
+
+    Returns the key that it is for.
+    """
+    key = await ensure_key(root)
     rules = root / RULES
-    made = Made(known[0], file, False) if known else Made(new_key(file, f"made for {root.name}"), file, True)
     if not rules.exists():
         folder = Path(name).parent
         pattern = f"^{re.escape(str(folder))}/" if folder != Path() else f"^{re.escape(name)}$"
         text = yaml.safe_dump(
-            {"creation_rules": [{"path_regex": pattern, "age": made.recipient}]}, sort_keys=False, width=200
+            {"creation_rules": [{"path_regex": pattern, "age": key.recipient}]}, sort_keys=False, width=200
         )
         rules.write_text(f"# Read by sops: who can open the files below secrets. docs/secrets.md\n{text}")
     kind = KINDS[Path(name).suffix]
@@ -77,7 +89,7 @@ async def make(root: Path, name: str, names: Collection[str]) -> Made:
     result.check(f"sops can't make {name}", remedy=f"See {RULES}: one of its rules has to match {name}.")
     (root / name).parent.mkdir(parents=True, exist_ok=True)
     (root / name).write_bytes(result.stdout)
-    return made
+    return key
 
 
 def _template(names: Collection[str], kind: str) -> bytes:
@@ -146,7 +158,8 @@ async def _kept_out_of_git(file: Path) -> None:
         raise ConfigError(
             "git would commit this private key",
             where=str(file),
-            remedy="Name it in .gitignore, or have SOPS_AGE_KEY_FILE name a file elsewhere.",
+            remedy="Name it in .gitignore, or choose a file elsewhere: SOPS_AGE_KEY_FILE, or the --file of "
+            "`invoke secrets key`.",
         )
 
 

@@ -62,12 +62,12 @@ def test_the_first_edit_makes_key_rules_and_file_and_the_last_command_knows_the_
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        (("show",), "there is no action 'show'\n→ Use one of: list, get, edit, rotate-key."),
+        (("show",), "there is no action 'show'\n→ Use one of: list, get, edit, key, rotate-key."),
         (("get",), "which one?\n→ Add --name. prod has: OTHER, TOKEN."),
         (("list", "--old", "age1x"), "list takes no --old\n→ Leave it out; it belongs to rotate-key."),
         (
             ("get", "--name", "TOKEN", "--json"),
-            "get takes no --json\n→ Leave it out; it belongs to list and rotate-key.",
+            "get takes no --json\n→ Leave it out; it belongs to list and key and rotate-key.",
         ),
     ],
 )

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from portside.command import run_command
+from portside.errors import ConfigError
+from portside.secret_commands import secrets_command
 from portside.secrets import fetch
-from portside.secrets.age import key_file
+from portside.secrets.age import key_file, recipients
 from portside.secrets.base import MissingSecretError, UnreachableSourceError
 from portside.secrets.program import find
+from portside.secrets.sops_files import ensure_key
 from tests.sops import CANARY, kept
 
 
@@ -75,3 +81,58 @@ async def test_what_is_no_sops_file_or_not_there_is_said(sops_project: Path) -> 
     answers = await fetch(["sops:plain.yaml#A", "sops:nowhere.yaml#A"], sops_project, "prod")
     assert "sops can't decrypt plain.yaml: sops metadata not found" in str(answers["sops:plain.yaml#A"])
     assert "invoke secrets edit --file nowhere.yaml" in str(answers["sops:nowhere.yaml#A"])
+
+
+def key(capsys: pytest.CaptureFixture[str], file: Path | None = None) -> tuple[dict[str, Any], str]:
+    """What `invoke secrets key --json` tells, and all that it prints."""
+    name = str(file) if file else None
+    secrets_command("key", "local", name=None, yes=False, file=name, old=None, machine=True)
+    said = capsys.readouterr()
+    return json.loads(said.out), said.out + said.err
+
+
+def test_a_person_without_a_key_gets_one_and_whoever_has_one_is_told_of_it(
+    sops_project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(sops_project)
+    made, said = key(capsys)
+    assert (made["key_file"], made["new"]) == (str(key_file()), True)
+    assert key_file().stat().st_mode & 0o777 == 0o600
+    assert recipients() == [made["public"]]
+    assert "AGE-SECRET-KEY" not in said
+    assert key(capsys)[0] == made | {"new": False}
+
+
+def test_a_key_in_a_file_of_its_own_is_none_of_the_person_s(
+    sops_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(sops_project)
+    mine, file = key(capsys)[0]["public"], tmp_path / "age.prod.key"
+    made, said = key(capsys, file)
+    assert made["public"] != mine and recipients() == [mine]
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert "AGE-SECRET-KEY" not in said
+
+
+async def test_ci_opens_with_that_file_s_content_what_its_key_was_let_into(
+    sops_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await kept(sops_project, tmp_path, monkeypatch, f"TOKEN: {CANARY}\n")
+    made = await ensure_key(sops_project, str(tmp_path / "age.prod.key"))
+    rules = sops_project / ".sops.yaml"
+    rules.write_text(f"{rules.read_text().rstrip()},{made.recipient}\n")
+    argv = [find("sops", ""), "updatekeys", "--yes", "secrets/prod.yaml"]
+    (await run_command(argv, timeout=60, cwd=sops_project)).check()
+    key_file().unlink()
+    monkeypatch.setenv("SOPS_AGE_KEY", made.file.read_text())
+    reference = "sops:secrets/prod.yaml#TOKEN"
+    assert await fetch([reference], sops_project, "prod") == {reference: CANARY}
+
+
+async def test_no_key_is_written_into_a_file_of_something_else(sops_project: Path, tmp_path: Path) -> None:
+    other = tmp_path / "id_ed25519"
+    other.write_text("-----BEGIN OPENSSH PRIVATE KEY-----\n")
+    other.chmod(0o600)
+    with pytest.raises(ConfigError, match="it has no age key"):
+        await ensure_key(sops_project, str(other))
+    assert other.read_text() == "-----BEGIN OPENSSH PRIVATE KEY-----\n"
