@@ -81,7 +81,7 @@ def problems(state: State, environment: Environment, image: Image | None = None,
     skew = state.clock - now
     if abs(skew) > MAXIMUM_CLOCK_SKEW:
         what = f"its clock is {abs(skew):.0f} s {'ahead' if skew > 0 else 'behind'}: set up time synchronisation"
-        found.append(Problem(what, "Type there: sudo timedatectl set-ntp true"))
+        found.append(Problem(what, "Type there, as root: timedatectl set-ntp true"))
     wanted = image.architecture if image else ""
     if wanted and machine.arch not in (wanted, MACHINES.get(wanted)):
         what = f"it is {machine.arch}, the image is for {wanted}"

@@ -85,6 +85,12 @@ def test_the_first_command_of_a_message_is_that_of_the_runbook(rule: Json) -> No
     assert re.fullmatch(pattern, typed), f"{typed!r} is not {command!r}"
 
 
+@every_alert
+def test_what_an_alert_has_people_type_needs_no_sudo_which_the_deploy_user_lacks(rule: Json) -> None:
+    assert "sudo" not in rule["annotations"]["command"]
+    assert "sudo" not in (RUNBOOKS / f"{rule['alert']}.md").read_text()
+
+
 def test_no_runbook_is_left_of_an_alert_that_is_gone() -> None:
     assert {path.stem for path in RUNBOOKS.glob("*.md")} == {rule["alert"] for rule in METRIC_ALERTS + LOG_ALERTS}
 
