@@ -169,7 +169,7 @@ def test_an_alert_says_all_that_a_page_needs(rule: Json) -> None:
     assert rule.keys() <= {"alert", "expr", "for", "labels", "annotations"}
     assert rule["labels"]["severity"] in SEVERITIES
     assert rule["annotations"].keys() == {"summary", "description", "command", "runbook"}
-    assert rule["annotations"]["command"].startswith("invoke logs --env {{ $labels.env }} ")
+    assert "invoke logs --env {{ $labels.env }} " in rule["annotations"]["command"]
     assert {"service", "env", "host"} <= set(USED.findall(rule["annotations"]["summary"]))
     assert "$value" in rule["annotations"]["description"]
 
@@ -211,3 +211,14 @@ def test_an_alert_has_a_runbook_that_starts_with_a_command(rule: Json) -> None:
 
     assert title.strip().startswith(rule["alert"])
     assert "```bash\n" in first
+
+
+def test_a_burst_of_the_proxy_s_lines_is_looked_at_where_they_are() -> None:
+    (rule,) = (each for each in alerts() if each["alert"] == "LogErrorBurst")
+    proxy, service = re.split(r"{{- else -}}", rule["annotations"]["command"])
+    runbook = (ROOT / "docs/runbooks/LogErrorBurst.md").read_text()
+
+    assert 'if eq $labels.service "portside-proxy"' in proxy
+    assert "ssh {{ $labels.host }} docker logs --since 10m portside-proxy-caddy-1" in proxy
+    assert "ssh web-1 docker logs --since 10m portside-proxy-caddy-1\n" in runbook
+    assert "invoke logs --env {{ $labels.env }} --since 10m" in service
