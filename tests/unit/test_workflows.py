@@ -120,6 +120,9 @@ def test_secrets_of_the_environment_reach_the_steps_that_read_them() -> None:
     }
     assert shipped | told <= passed(WORKFLOWS["ship.yml"], "Deploy")
     assert told <= passed(WORKFLOWS["ship.yml"], "Roll back")
+    # What opens the files of a notifier's `sops:` secret, and of the service's.
+    for workflow, step in (("ship.yml", "Deploy"), ("ship.yml", "Roll back"), ("drift.yml", "Plan")):
+        assert "SOPS_AGE_KEY" in passed(WORKFLOWS[workflow], step)
     production = {name.removeprefix("env:") for name in settings["env"]["prod"].get("secrets", {}).values()}
     assert production <= passed(WORKFLOWS["drift.yml"], "Plan")
 
