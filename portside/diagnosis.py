@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -35,14 +35,19 @@ def busy(state: State) -> bool:
     return state.holder is not None and state.holder.expires > state.clock
 
 
-def site_findings(host: str, state: State, env: str, *, keep_warm: bool, swarm: bool = False) -> list[Finding]:
-    """What is wrong at one host where nothing is under way. Of a Swarm's node nobody knows what it should run."""
+def site_findings(
+    host: str, state: State, env: str, *, keep_warm: bool, swarm: bool = False, accessories: Sequence[str] = ()
+) -> list[Finding]:
+    """What is wrong at one host where nothing is under way. Of a Swarm's node nobody knows what it should run.
+
+    `accessories`: those that are to run here, once they have been started.
+    """
     return [
         *_lock(host, state, env),
         *_current(host, state, env),
         *(() if swarm else _containers(host, state, env)),
         *_leftovers(host, state, env, keep_warm=keep_warm, swarm=swarm),
-        *_accessories(host, state, env),
+        *_accessories(host, state, env, accessories),
     ]
 
 
@@ -171,8 +176,9 @@ def _services(containers: Iterable[Container]) -> list[str]:
     return sorted({each.name.split(".")[0] for each in containers})
 
 
-def _accessories(host: str, state: State, env: str) -> Iterator[Finding]:
-    for name, what in state.accessories.items():
+def _accessories(host: str, state: State, env: str, wanted: Sequence[str]) -> Iterator[Finding]:
+    gone = {name: "gone" for name in wanted if state.accessories_fingerprint}
+    for name, what in (gone | state.accessories).items():
         if what != "running":
             yield Finding(host, f"the accessory {name} is {what}", f"invoke accessories --env {env}")
 

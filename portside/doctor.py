@@ -41,6 +41,7 @@ from portside.proxy_admin import ADMIN_SOCKET, Admin
 from portside.report import Reporter, timed
 from portside.scan.policy import judge
 from portside.secrets import resolve
+from portside.surroundings import accessory_hosts
 
 HERE = "this machine"
 QUESTION_SECONDS = 30.0
@@ -49,11 +50,15 @@ FOUND = 1
 
 @dataclass
 class Examination:
-    """What was looked at, what was found, and what couldn't be judged because somebody is at work."""
+    """What was looked at, what was found, and what couldn't be judged because somebody is at work.
+
+    `accessories`: those that are to run where accessories do.
+    """
 
     findings: list[Finding] = field(default_factory=list)
     states: dict[str, State] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    accessories: tuple[str, ...] = ()
 
 
 def doctor_command(env: str, *, machine: bool) -> None:
@@ -71,7 +76,8 @@ def doctor_command(env: str, *, machine: bool) -> None:
         except ConfigError:
             tools.cancel()
             raise
-        found.findings = [*await tools, *await _project(config, environment)]
+        found.findings = await tools
+        await _project(config, environment, found)
         await _hosts(config, environment, found, terminal.reporter)
         return _show(terminal, found, env)
 
@@ -143,9 +149,9 @@ async def _engine() -> list[Finding]:
     return []
 
 
-async def _project(config: Config, environment: Environment) -> list[Finding]:
+async def _project(config: Config, environment: Environment, examination: Examination) -> None:
     """The files of the project and the secrets of the environment."""
-    found = []
+    found = examination.findings
     dockerfile = config.root / config.build.dockerfile
     if not dockerfile.is_file():
         found.append(Finding(str(dockerfile), "not found", f"Correct build.dockerfile in {FILE}."))
@@ -165,10 +171,10 @@ async def _project(config: Config, environment: Environment) -> list[Finding]:
                 found.append(Finding.of(error))
     try:
         await resolve(environment, config.root)
-        await read_accessories(config, environment)
+        if accessories := await read_accessories(config, environment):
+            examination.accessories = accessories.services
     except PortsideError as error:
         found.append(Finding.of(error))
-    return found
 
 
 async def _compose(config: Config, compose: str) -> list[Finding]:
@@ -255,7 +261,12 @@ async def _host(
                 found.notes.append(f"{host.name}: {state.holder.owner} is at work: {state.holder.operation}")
             else:
                 findings += site_findings(
-                    host.name, state, env, keep_warm=environment.keep_warm, swarm=environment.swarm
+                    host.name,
+                    state,
+                    env,
+                    keep_warm=environment.keep_warm,
+                    swarm=environment.swarm,
+                    accessories=found.accessories if host.name in accessory_hosts(environment, [host]) else (),
                 )
     except PortsideError as error:
         findings.append(Finding.of(error, host.name))

@@ -105,7 +105,7 @@ def accessories_command(env: str, *, machine: bool) -> None:
         when = f"{datetime.now(UTC):%H:%M:%S}"
         terminal.result(
             {"env": env, "changed": changed, "at": when},
-            f"Accessories of {env} are as compose says: {', '.join(changed) or 'nothing had to change'}.",
+            f"Accessories of {env} run as compose says: {', '.join(changed) or 'nothing had to change'}.",
         )
 
     run(act, machine=machine)

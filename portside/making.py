@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from portside import compose_yaml
-from portside.compose import images, read_compose, render, roles
+from portside.compose import active_services, images, read_compose, render, roles
 from portside.compose_configs import read_configs, shipped_name
 from portside.config import FILE, Config, Environment
 from portside.errors import ConfigError
@@ -196,11 +196,13 @@ async def draft(config: Config, environment: Environment, *, image: Image, commi
 
 @dataclass(frozen=True)
 class Accessories:
-    """What keeps state: the files for a host's accessories folder, a fingerprint of them, the images they need."""
+    """What keeps state: the files for a host's accessories folder, a fingerprint of them, the images they need, and the
+    services that run."""
 
     files: Mapping[str, str]
     fingerprint: str
     images: tuple[str, ...]
+    services: tuple[str, ...]
 
     def __repr__(self) -> str:
         return f"Accessories({self.fingerprint})"
@@ -229,7 +231,7 @@ async def read_accessories(config: Config, environment: Environment) -> Accessor
         **{shipped_name(name, text): text for name, text in configs.items()},
     }
     fingerprint = hashlib.sha256(f"{files['compose.yaml']}{env_digest(values, site=site)}".encode()).hexdigest()[:16]
-    return Accessories(files, fingerprint, images(data, plain, str(path)))
+    return Accessories(files, fingerprint, images(data, plain, str(path)), tuple(active_services(data)))
 
 
 @dataclass(frozen=True)

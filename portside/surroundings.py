@@ -15,6 +15,7 @@ from portside.doors import address_of, alone, doors_of, upstreams_of, with_doors
 from portside.errors import PortsideError, PreflightError, ReleaseError, UnfinishedError
 from portside.facts import State
 from portside.fleet import everywhere, read_states, settle
+from portside.host.base import Host
 from portside.host.script import script_argv
 from portside.journal import Operation
 from portside.making import Accessories, ProxyFiles, read_accessories, read_proxy
@@ -149,12 +150,7 @@ class Surroundings:
             (await target.host.run(argv, timeout=30 + steps.GRACE)).check("the Swarm's network could not be made")
 
     def _accessory_hosts(self, site: Site) -> list[str]:
-        """Where accessories run: as configured, else on the first host alone, so that there is one database. Also while
-        that one can't be reached, which a Swarm's release doesn't wait for."""
-        configured = self.environment.accessory_hosts
-        if configured is None:
-            return list(self.environment.hosts[:1]) or [site.hosts[0].name]
-        return list(configured)
+        return accessory_hosts(self.environment, site.hosts)
 
     def _proxy(self, state: State) -> ProxyFiles:
         """Where other sites share the host's proxy, what is published stays so."""
@@ -231,16 +227,26 @@ class Surroundings:
             await reload(_with_proxy_config(target, configuration), configuration, make)
 
     async def _ensure_accessories(self, target: Target, delivery: Delivery, *, apply: bool) -> bool:
-        present = target.state.accessories_fingerprint
-        if self.accessories is None or (present and not (apply and present != self.accessories.fingerprint)):
+        """Whether that changed something. With `apply` also what somebody has stopped or removed runs afterwards."""
+        state = target.state
+        if self.accessories is None or (state.accessories_fingerprint and not apply):
             return False
         for image in self.accessories.images:
             await delivery.provide_named(target.host, image)
         with timed(delivery.reporter, target.host.name, "accessories"):
             step = steps.accessories(self.accessories.files, self.accessories.fingerprint, ACCESSORIES_DEADLINE)
             operation = Operation(id=operation_id(), kind="accessories", owner=operator())
-            await run_step(Target(target.host, target.site, target.token, target.state, operation), step)
-        return True
+            await run_step(Target(target.host, target.site, target.token, state, operation), step)
+        down = any(state.accessories.get(name) != "running" for name in self.accessories.services)
+        return down or state.accessories_fingerprint != self.accessories.fingerprint
+
+
+def accessory_hosts(environment: Environment, hosts: Sequence[Host]) -> list[str]:
+    """Where accessories run: as configured, else on the first host alone, so that there is one database. Also while
+    that one can't be reached, which a Swarm's release doesn't wait for."""
+    if environment.accessory_hosts is None:
+        return list(environment.hosts[:1]) or [hosts[0].name]
+    return list(environment.accessory_hosts)
 
 
 async def lead_to(targets: Sequence[Target], release: Release) -> None:

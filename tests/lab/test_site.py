@@ -47,6 +47,12 @@ def test_an_accessory_survives_ten_deploys_with_its_data(project: Project) -> No
     assert sql("select n from kept") == "42"
     again = project.shell(host, "docker", "inspect", "-f", "{{.State.StartedAt}}", "tiny-lab-accessories-postgres-1")
     assert again == started
+    for mishap in (["stop"], ["rm", "--force"]):
+        project.shell(host, "docker", *mishap, "tiny-lab-accessories-postgres-1")
+        assert "postgres is" in project.invoke("doctor", "--env", "lab", code=1).all
+        assert project.invoke("accessories", "--env", "lab", "--json").data["changed"] == [host.name]
+        assert sql("select n from kept") == "42"
+    assert project.invoke("accessories", "--env", "lab", "--json").data["changed"] == []
 
 
 def test_maintenance_answers_503_with_a_page_and_back(pair: Project) -> None:

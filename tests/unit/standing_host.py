@@ -29,6 +29,7 @@ case "$1 $2" in
   ;;
 "info --format") printf 'engine 26.1.5\ndocker_root /\ncompose 2.26.1\n' ;;
 "pull "*) echo "$3" >>"$HOME/pulled" ;;
+"compose -p") echo "$3" >>"$HOME/started" ;;
 esac
 """
 
@@ -73,6 +74,14 @@ class StandingHost:
         (self.base / "proxy/config/caddy.json").write_text(configuration)
         (self.base / "proxy/compose.yaml").write_text(compose)
 
+    def has_accessory(self, name: str, state: str, fingerprint: str) -> None:
+        """Brought up once; `state` is "" where its container is gone."""
+        line = f"||links-prod-accessories||{name}||id|{state}|links-prod-accessories-{name}-1|{name}:1|Up\n"
+        with (self._home / "containers").open("a") as containers:
+            containers.write(line if state else "")
+        (self.site / "accessories").mkdir()
+        (self.site / "accessories/fingerprint").write_text(f"{fingerprint}\n")
+
     def serves(self, release: Release) -> None:
         folder = self.site / "releases" / release.id
         folder.mkdir()
@@ -88,6 +97,12 @@ class StandingHost:
     def pulled(self) -> list[str]:
         pulled = self._home / "pulled"
         return pulled.read_text().split() if pulled.exists() else []
+
+    @property
+    def started(self) -> list[str]:
+        """Compose projects, in the order in which they were."""
+        started = self._home / "started"
+        return started.read_text().split() if started.exists() else []
 
     @property
     def kept(self) -> str:

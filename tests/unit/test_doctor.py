@@ -113,6 +113,15 @@ def test_an_accessory_that_is_down_is_found() -> None:
     assert "postgres is exited" in found(replace(FINE, accessories={"postgres": "exited"}))[0].what
 
 
+def test_an_accessory_that_was_removed_is_found_once_it_has_been_started() -> None:
+    removed = replace(FINE, accessories={}, accessories_fingerprint="f1")
+    (finding,) = site_findings("web-1", removed, "prod", keep_warm=False, accessories=("postgres",))
+    assert "postgres is gone" in finding.what
+    assert finding.remedy == "invoke accessories --env prod"
+    yet_to_come = replace(removed, accessories_fingerprint="")
+    assert site_findings("web-1", yet_to_come, "prod", keep_warm=False, accessories=("postgres",)) == []
+
+
 def test_a_damaged_file_is_named() -> None:
     folder = f"/home/deploy/.portside/sites/links-prod/releases/{CURRENT}"
     text = (

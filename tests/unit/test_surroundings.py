@@ -12,7 +12,7 @@ import pytest
 from portside.config import Config, Observe
 from portside.delivery import Delivery
 from portside.errors import PreflightError, UnfinishedError
-from portside.making import Draft, read_proxy
+from portside.making import Accessories, Draft, read_proxy
 from portside.operations import _moved, _surrounded, deploy, rollback_plan
 from portside.outcome import Outcome
 from portside.plan import Plan
@@ -31,6 +31,7 @@ R1, R2 = builders.release("r1"), builders.release("r2")
 # Made from a Compose file, and with an image of somebody else's.
 R0 = builders.release("r0", compose="services: {web: {image: 'links:sha-1'}, cache: {image: 'redis:7'}}")
 OLD, NEW = "old.example.com", "new.example.com"
+HERE = ["localhost"]
 
 
 @pytest.fixture
@@ -158,6 +159,36 @@ async def test_a_site_that_another_one_has_overtaken_is_refused_and_the_proxy_ru
     with pytest.raises(PreflightError, match="links-prod and api-prod are on one host"):
         await surroundings.ensure(site, [target], R1, delivery)
     assert host.kept.rstrip("\n") == host.loaded[-1].rstrip("\n") == others.rstrip("\n")
+
+
+DATABASE = Accessories({"compose.yaml": "services: {}\n", "env": ""}, "f1", (), ("postgres",))
+
+
+@pytest.mark.parametrize(
+    ("state", "fingerprint", "changed"),
+    [("running", "f1", []), ("exited", "f1", HERE), ("", "f1", HERE), ("running", "f0", HERE)],
+    ids=["runs", "stopped", "removed", "another file"],
+)
+async def test_accessories_run_afterwards_whatever_somebody_did_to_them(
+    host: StandingHost, state: str, fingerprint: str, changed: list[str]
+) -> None:
+    host.has_accessory("postgres", state, fingerprint)
+    target = await host.target()
+    surroundings, site, delivery = around(configured(hosts=[]), target)
+    surroundings = replace(surroundings, accessories=DATABASE)
+    assert await surroundings.ensure_accessories(site, [target], delivery) == changed
+    assert host.started == ["links-prod-accessories"]
+    assert (await host.target()).state.accessories_fingerprint == "f1"
+
+
+async def test_a_release_leaves_an_accessory_that_is_down_alone(host: StandingHost) -> None:
+    config = configured(hosts=[])
+    host.runs_proxy(routed(config))
+    host.has_accessory("postgres", "exited", "f0")
+    target = await host.target()
+    surroundings, site, delivery = around(config, target)
+    await replace(surroundings, accessories=DATABASE).ensure(site, [target], R2, delivery)
+    assert host.started == []
 
 
 async def test_a_rollback_starts_the_proxy_where_none_runs(host: StandingHost) -> None:
