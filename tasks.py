@@ -107,7 +107,7 @@ def history(_: Context, env: str = "local", json: bool = False) -> None:
         **HOST,
         "service": "only this service (default: all)",
         "follow": "go on until Ctrl-C",
-        "tail": "how many lines of each container first",
+        "tail": "how many lines of each container first (default: 100, with --since all)",
         "since": "from then on: 10m, 2h, or a timestamp",
         "previous": "the release that served before",
     }
@@ -118,7 +118,7 @@ def logs(
     host: str | None = None,
     service: str | None = None,
     follow: bool = False,
-    tail: str = "100",
+    tail: str | None = None,
     since: str | None = None,
     previous: bool = False,
 ) -> None:

@@ -21,12 +21,20 @@ ERASE_LINE = b"\x1b[2K"
 
 
 def logs_command(
-    env: str, *, host: str | None, service: str | None, follow: bool, tail: str, since: str | None, previous: bool
+    env: str,
+    *,
+    host: str | None,
+    service: str | None,
+    follow: bool,
+    tail: str | None,
+    since: str | None,
+    previous: bool,
 ) -> None:
     async def act(terminal: Terminal) -> int:
         config = project(env)
         environment = config.environment(env)
-        lines = str(number(tail, "--tail", 0, MOST_LINES))
+        few = "all" if since else "100"
+        lines = few if tail is None else str(number(tail, "--tail", 0, MOST_LINES))
         async with connected(environment, _only(environment, host)) as hosts:
             states = await read_states(hosts, config.site(environment), full=False)
 

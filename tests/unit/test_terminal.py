@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from portside import cli
+from portside import cli, containers
 from portside.cli import Terminal
 from portside.containers import _pass_on
 from portside.errors import CommandError
+from portside.facts import State
 from portside.host.local import LocalHost
 from portside.report import Lines
+from tests.unit import builders
 
 ROOT = Path(__file__).parents[2]
 SPEAKER = """
@@ -91,6 +93,36 @@ def test_logs_end_without_a_word_when_their_reader_has_seen_enough(
     process.stdout = None
     _, said = process.communicate(timeout=60)
     assert (process.returncode, said) == (cli.UNREAD, "")
+
+
+@pytest.mark.parametrize(
+    ("typed", "asked"),
+    [
+        ({}, "--tail 100"),
+        ({"since": "15m"}, "--tail all --since 15m"),
+        ({"since": "15m", "tail": "10"}, "--tail 10 --since 15m"),
+        ({"tail": "0"}, "--tail 0"),
+    ],
+)
+def test_logs_since_a_time_are_all_lines_from_then_on(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    typed: dict[str, str],
+    asked: str,
+) -> None:
+    async def read_states(hosts: list[LocalHost], site: str, *, full: bool) -> dict[str, State]:
+        return {hosts[0].name: builders.state(current=builders.current("r1"))}
+
+    docker = folder / "docker"
+    docker.write_text('#!/bin/sh\necho "$@"\n')
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    (folder / "portside.toml").write_text('[service]\nname = "links"\n[env.local]\n')
+    monkeypatch.setattr(containers, "read_states", read_states)
+    tail, since = typed.get("tail"), typed.get("since")
+    containers.logs_command("local", host=None, service=None, follow=False, tail=tail, since=since, previous=False)
+    assert capsys.readouterr().out.endswith(f" {asked}\n")
 
 
 async def test_logs_that_can_t_be_had_are_an_error() -> None:
