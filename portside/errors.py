@@ -38,13 +38,13 @@ class ConfigError(PortsideError):
 
 
 class HostError(PortsideError):
-    """A host can't be reached, isn't trusted, or stopped answering."""
+    """A host can't be reached, isn't trusted, or stopped answering; or its proxy or an accessory did not start."""
 
     exit_code = 4
 
 
 class PreflightError(PortsideError):
-    """A host isn't fit for the release. Nothing has changed."""
+    """A host isn't fit for the release, or needs a rollback first. Nothing has changed."""
 
     exit_code = 5
 

@@ -13,7 +13,7 @@ from portside.compose import images
 from portside.config import Config, Environment
 from portside.delivery import Delivery
 from portside.doors import address_of
-from portside.errors import ConfigError, PortsideError, ReleaseError
+from portside.errors import ConfigError, PortsideError, PreflightError
 from portside.facts import State
 from portside.fleet import everywhere
 from portside.host.base import Host
@@ -48,7 +48,7 @@ async def deploy(
     reference = draft.image.reference
     async with opened(config, environment, reporter, operation=f"deploy {reference}", full=reference) as site:
         if site.recovered.unfit and not force:
-            raise ReleaseError(
+            raise PreflightError(
                 "the release before can't serve alone; another one would take the place of what answers for it",
                 where=", ".join(site.recovered.unfit),
                 why=site.recovered.text,

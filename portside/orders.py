@@ -8,7 +8,7 @@ from typing import Protocol
 from portside import steps
 from portside.errors import HostError, LockError, ReleaseError
 from portside.host.base import Input
-from portside.journal import Operation
+from portside.journal import BESIDE_RELEASES, Operation
 from portside.markers import Marks
 from portside.release import Current, Release
 from portside.steps import Step, Target
@@ -54,5 +54,7 @@ async def run_step(target: Target, step: Step) -> str:
         return result.text
     words = result.stderr.decode(errors="replace").strip() or result.text
     *before, headline = words.splitlines() or [f"exit code {result.exit_code}"]
-    kind = {73: HostError, 74: LockError, 77: UnfitError}.get(result.exit_code, ReleaseError)
+    # Of what is done beside releases nothing is undone.
+    failed = HostError if target.operation.kind in BESIDE_RELEASES else ReleaseError
+    kind = {73: HostError, 74: LockError, 77: UnfitError}.get(result.exit_code, failed)
     raise kind(headline, where=f"{target.host.name}, {step.phase}", why="\n".join(before))

@@ -12,7 +12,7 @@ from portside.command import Result
 from portside.config import Config, Environment
 from portside.delivery import Delivery
 from portside.doors import address_of, alone, doors_of, upstreams_of, with_doors
-from portside.errors import PortsideError, PreflightError, ReleaseError, UnfinishedError
+from portside.errors import HostError, PortsideError, PreflightError, UnfinishedError
 from portside.facts import State
 from portside.fleet import everywhere, read_states, settle
 from portside.host.base import Host
@@ -217,7 +217,7 @@ class Surroundings:
             target = replace(target, state=states[target.host.name])
             configuration = make(target.state)
         if result.exit_code != 0:
-            raise ReleaseError(
+            raise HostError(
                 "the proxy did not start",
                 where=target.host.name,
                 why=result.stderr.decode(errors="replace").strip(),

@@ -106,7 +106,7 @@ def told_and_mended(project: Project, first: str, phase: str) -> None:
     assert "committed, but not fit to serve alone" in status["recovered"]
     assert f"{first} stands behind it and answers" in status["recovered"]
     assert status["next"] == "invoke rollback --env lab"
-    refused = project.deploy(image=project.image("1"), code=7)
+    refused = project.deploy(image=project.image("1"), code=5)
     assert "invoke rollback --env lab" in refused.data["remedy"]
     project.invoke(*status["next"].split()[1:])
     after = project.invoke("status", "--env", "lab", "--json").data

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from portside.fleet import read_states
 from portside.host.local import LocalHost
+from portside.journal import Operation
 from portside.proxy_admin import ADMIN_SOCKET
 from portside.release import Release
 from portside.steps import Target
@@ -29,7 +30,11 @@ case "$1 $2" in
   ;;
 "info --format") printf 'engine 26.1.5\ndocker_root /\ncompose 2.26.1\n' ;;
 "pull "*) echo "$3" >>"$HOME/pulled" ;;
-"compose -p") echo "$3" >>"$HOME/started" ;;
+"inspect -f") cat "$HOME/inspected" ;;
+"compose -p")
+  if [ -e "$HOME/broken" ]; then echo "no such volume" >&2 && exit 1; fi
+  echo "$3" >>"$HOME/started"
+  ;;
 esac
 """
 
@@ -64,6 +69,7 @@ class StandingHost:
         (home / "bin/docker").write_text(ENGINE)
         (home / "bin/docker").chmod(0o755)
         (home / "containers").write_text("")
+        (home / "inspected").write_text("")
         (home / "lacking").write_text("-")
         self._home = home
 
@@ -87,8 +93,20 @@ class StandingHost:
         folder.mkdir()
         (folder / "release.json").write_text(release.model_dump_json() + "\n")
         (self.site / "current.json").write_text(builders.current(release.id).model_dump_json() + "\n")
-        (self.base / "proxy/routes" / SITE).mkdir(parents=True)
+        (self.base / "proxy/routes" / SITE).mkdir(parents=True, exist_ok=True)
         (self.base / "proxy/routes" / SITE / "route").write_text("blue\n")
+
+    def starts_nothing(self) -> None:
+        (self._home / "broken").touch()
+
+    def left_behind(self, operation: Operation) -> None:
+        """It is committed, its deployer and its container died, and the release before it, `r1`, still runs."""
+        (self.site / "journal.jsonl").write_text(builders.entry("retire", "begin", operation).model_dump_json() + "\n")
+        current = builders.current(operation.release, operation.slot, operation=operation.id)
+        (self.site / "current.json").write_text(current.model_dump_json() + "\n")
+        with (self._home / "containers").open("a") as containers:
+            containers.write("links-prod||links-prod-blue|r1|web||id|running|links-prod-blue-web-1|links:1|Up\n")
+        (self._home / "inspected").write_text("id2 /links-prod-green-web-1 exited none 0\n")
 
     def lacks(self, image: str) -> None:
         (self._home / "lacking").write_text(image)

@@ -11,7 +11,7 @@ import pytest
 
 from portside.config import Config, Observe
 from portside.delivery import Delivery
-from portside.errors import PreflightError, UnfinishedError
+from portside.errors import HostError, PreflightError, UnfinishedError
 from portside.making import Accessories, Draft, read_proxy
 from portside.operations import _moved, _surrounded, deploy, rollback_plan
 from portside.outcome import Outcome
@@ -93,6 +93,10 @@ async def agreed(plan: Plan) -> bool:
     return True
 
 
+async def declined(plan: Plan) -> bool:
+    return False
+
+
 HTTPS: dict[str, Any] = {"http": "0.0.0.0:80", "https": "0.0.0.0:443", "domain": OLD}
 
 
@@ -115,6 +119,20 @@ async def test_a_site_isn_t_moved_to_where_the_proxy_publishes_nothing(
     assert "0.0.0.0:443:443 isn't published" in caught.value.why
     assert "invoke host-bootstrap --env prod" in caught.value.remedy
     assert (host.kept, host.loaded) == (kept, [])
+
+
+@pytest.mark.slow  # a release that has just started gets five seconds to become fit
+async def test_a_deploy_is_refused_before_it_changes_anything_where_the_release_before_can_t_serve_alone(
+    host: StandingHost,
+) -> None:
+    host.serves(R1)
+    host.serves(R2)
+    host.left_behind(builders.operation(slot="green", previous_slot="blue"))
+    config = configured(hosts=[], accessory_hosts=[], min_disk_mb=0)
+    draft = Draft(config, config.environment("prod"), {"services": {"web": {}}}, {}, Image(reference="links:1"), "", "")
+    with pytest.raises(PreflightError, match="can't serve alone") as caught:
+        await deploy(draft, Said(), confirm=declined)
+    assert "invoke rollback --env prod" in caught.value.remedy
 
 
 @pytest.mark.parametrize("before", [HTTPS, HTTPS | {"domain": NEW}], ids=["as before", "another domain"])
@@ -179,6 +197,17 @@ async def test_accessories_run_afterwards_whatever_somebody_did_to_them(
     assert await surroundings.ensure_accessories(site, [target], delivery) == changed
     assert host.started == ["links-prod-accessories"]
     assert (await host.target()).state.accessories_fingerprint == "f1"
+
+
+async def test_what_doesn_t_start_around_a_release_is_no_release_that_was_undone(host: StandingHost) -> None:
+    host.starts_nothing()
+    target = await host.target()
+    surroundings, site, delivery = around(configured(hosts=[]), target)
+    with pytest.raises(HostError, match="the accessories did not start") as caught:
+        await replace(surroundings, accessories=DATABASE).ensure_accessories(site, [target], delivery)
+    assert "no such volume" in caught.value.why
+    with pytest.raises(HostError, match="the proxy did not start"):
+        await surroundings.ensure(site, [target], R1, delivery)
 
 
 async def test_a_release_leaves_an_accessory_that_is_down_alone(host: StandingHost) -> None:
