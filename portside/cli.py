@@ -16,12 +16,11 @@ from typing import IO, Any
 from rich.console import Console
 
 from portside.config import Config, Environment, load_config
-from portside.errors import ConfigError, PortsideError, UnexpectedError
+from portside.errors import ConfigError, InterruptionError, PortsideError, UnexpectedError
 from portside.report import Lines, LiveTable, progress, reminded
 from portside.secrets.fetching import kept
 from portside.secrets.scrub import learn_credentials, scrub, scrubbed_streams
 
-INTERRUPTED = 130
 # As a shell says it of a program that SIGPIPE ended.
 UNREAD = 141
 CRASH_FILE = Path(".portside/crash.txt")
@@ -205,16 +204,23 @@ def _run(
     gc.freeze()
     gc.enable()
     terminal = Terminal(machine=machine)
+    interruption = InterruptionError("interrupted")
 
     async def whole() -> int:
+        nonlocal interruption
         this = asyncio.current_task()
         # As Ctrl-C; a CI that has sent that already and gets impatient must not end the undo.
         asyncio.get_running_loop().add_signal_handler(
             signal.SIGTERM, lambda: this and (this.cancelling() or this.cancel())
         )
-        with terminal.reporter:
-            async with reminded(terminal.reporter):
-                return await act(terminal) or 0
+        try:
+            with terminal.reporter:
+                async with reminded(terminal.reporter):
+                    return await act(terminal) or 0
+        except InterruptionError as error:
+            # It says what is left. To asyncio, which may have been interrupted once more, it stays what it was.
+            interruption = error
+            raise asyncio.CancelledError from None
 
     try:
         return asyncio.run(whole())
@@ -222,8 +228,8 @@ def _run(
         terminal.error(error, failed(error))
         return error.exit_code
     except (KeyboardInterrupt, asyncio.CancelledError):
-        terminal.err.print("✗ interrupted", style="bold red")
-        return INTERRUPTED
+        terminal.error(interruption, failed(interruption))
+        return interruption.exit_code
     except BaseException as error:
         known = _known(error)
         if known is None:

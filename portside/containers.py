@@ -86,7 +86,7 @@ def logs_command(
                 return UNREAD
         return 0
 
-    run(act, machine=True)
+    run(act, machine=True, failed=lambda _: None)
 
 
 async def _pass_on(host: Host, argv: list[str], prefix: str) -> None:
@@ -112,7 +112,7 @@ def exec_command(env: str, *, command: str, host: str | None, service: str | Non
         async with connected(environment, first) as hosts:
             return await _exec(config, environment, hosts[0], service or config.service.web, argv)
 
-    run(act, machine=True)
+    run(act, machine=True, failed=lambda _: None)
 
 
 async def _exec(config: Config, environment: Environment, host: Host, service: str, argv: list[str]) -> int:

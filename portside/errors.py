@@ -101,3 +101,9 @@ class UnexpectedError(PortsideError):
     """A mistake in Portside itself. The details are in .portside/crash.txt."""
 
     exit_code = 70
+
+
+class InterruptionError(PortsideError):
+    """Interrupted. A release was undone where it wasn't committed yet, and stands where it was."""
+
+    exit_code = 130

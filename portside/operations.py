@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,7 +15,7 @@ from portside.compose import images
 from portside.config import Config, Environment
 from portside.delivery import Delivery
 from portside.doors import address_of
-from portside.errors import ConfigError, PortsideError, PreflightError
+from portside.errors import ConfigError, InterruptionError, PortsideError, PreflightError
 from portside.facts import State
 from portside.fleet import everywhere
 from portside.host.base import Host
@@ -95,13 +97,11 @@ async def _moved(
     surroundings: Surroundings, targets: Sequence[Target], release: Release, watch: Watch, outcome: Outcome
 ) -> None:
     """The release serves, whether or not its address moves: what comes after it comes in either case."""
-    try:
-        await surroundings.move(watch.site, targets, release)
-    except PortsideError as error:
-        error.outcome = outcome
-        raise
-    finally:
-        await watch.announce(outcome)
+    with _accounted(outcome, watch.site):
+        try:
+            await surroundings.move(watch.site, targets, release)
+        finally:
+            await watch.announce(outcome)
 
 
 def _say_left(plan: Plan, reporter: Reporter) -> None:
@@ -167,7 +167,8 @@ async def rollback(
             )
             ending.outcome = rollout.outcome
             outcome = await _finished(rollout, site)
-        await watch.announce(outcome)
+        with _accounted(outcome, site):
+            await watch.announce(outcome)
         return outcome
 
 
@@ -208,16 +209,47 @@ def _sidecars(release: Release) -> tuple[str, ...]:
 
 
 async def _finished(rollout: Rollout, site: Site) -> Outcome:
-    """Run it; an undone release's error carries the outcome, so that a report can show its phases."""
+    with _accounted(rollout.outcome, site):
+        try:
+            return await rollout.run()
+        finally:
+            for host in site.hosts:
+                rollout.outcome.exchanges[host.name] = host.traffic.exchanges
+                rollout.outcome.bytes_sent[host.name] = host.traffic.sent
+
+
+@contextlib.contextmanager
+def _accounted(outcome: Outcome, site: Site) -> Iterator[None]:
+    """An error carries the outcome, so that a report can show its phases; who interrupts is told what is left."""
     try:
-        return await rollout.run()
+        yield
     except PortsideError as error:
-        error.outcome = rollout.outcome
+        error.outcome = outcome
         raise
-    finally:
-        for host in site.hosts:
-            rollout.outcome.exchanges[host.name] = host.traffic.exchanges
-            rollout.outcome.bytes_sent[host.name] = host.traffic.sent
+    except asyncio.CancelledError:
+        interruption = _interruption(outcome, site.environment.name)
+        interruption.outcome = outcome
+        raise interruption from None
+
+
+def _interruption(outcome: Outcome, env: str) -> InterruptionError:
+    release, status = outcome.release, f"invoke status --env {env}"
+    if outcome.outcome == "undone":
+        serves = f"{outcome.previous} serves as before" if outcome.previous else "nothing serves, as before"
+        return InterruptionError(f"interrupted; release {release} was undone; {serves}", where=env)
+    if outcome.outcome == "released":
+        return InterruptionError(
+            f"interrupted; release {release} is committed and serves",
+            where=env,
+            remedy=f"The next command does what was left to do: {status}. To go back: invoke rollback --env {env}",
+        )
+    # At the commit where no host has answered any more, or once more while it was undone.
+    became = "committed" if outcome.outcome == "unfinished" else "undone everywhere"
+    return InterruptionError(
+        f"interrupted; nobody knows whether release {release} is {became}",
+        where=env,
+        remedy=f"The next command finds out, and finishes or undoes it: {status}",
+    )
 
 
 def targets_for(

@@ -116,6 +116,9 @@ def test_who_is_told_to_end_before_the_commit_undoes(kept: Shipping, first: str,
         out, err = deploying.communicate(timeout=60)
     assert deploying.returncode == 130, err
     assert "Traceback" not in out + err
+    said = json.loads(out)
+    assert (said["outcome"], said["exit_code"]) == ("undone", 130)
+    assert f"was undone; {first} serves as before" in err
     kept.leave(first)
 
 
@@ -151,6 +154,9 @@ def test_ctrl_c_after_the_commit_leaves_the_release(kept: Shipping, first: str, 
         out, err = deploying.communicate(timeout=60)
     assert deploying.returncode == 130, err
     assert "Traceback" not in out + err
+    said = json.loads(out)
+    assert (said["outcome"], said["exit_code"]) == ("released", 130)
+    assert f"release {said['release']} is committed and serves" in err
     status = kept.project.invoke("status", "--env", "lab", "--json").data
     (released,) = {state["release"] for state in status["hosts"].values()}
     assert released != first

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import tarfile
 from collections.abc import AsyncIterator, Sequence
@@ -13,16 +14,18 @@ import pytest
 from portside.command import Result
 from portside.config import Config
 from portside.delivery import Delivery
-from portside.errors import HostError, UnfinishedError
+from portside.errors import HostError, InterruptionError, UnfinishedError
 from portside.host.base import Channel, Host, Input
 from portside.host.local import LocalHost
 from portside.journal import Kind
 from portside.lock import Lease
 from portside.notices import Notices
-from portside.operations import _holder
+from portside.operations import _finished, _holder
+from portside.outcome import Outcome
 from portside.proxy import Door, with_site
 from portside.recovery import recover
 from portside.release import Role
+from portside.releasing import outcome_data
 from portside.rollout import Rollout
 from portside.site import Site
 from portside.steps import Target
@@ -52,6 +55,20 @@ class LosingHost(LocalHost):
         if commits:
             raise HostError("gone", where=self.name)
         return result
+
+
+class InterruptedHost(LocalHost):
+    """Somebody types Ctrl-C while it is at a step."""
+
+    def __init__(self, step: str) -> None:
+        super().__init__()
+        self._step = step
+        self.whole: asyncio.Task[Outcome] | None = None
+
+    async def run(self, argv: Sequence[str], *, stdin: Input | None = None, timeout: float) -> Result:
+        if f"portside-{self._step}" in argv and self.whole:
+            self.whole.cancel()
+        return await super().run(argv, stdin=stdin, timeout=timeout)
 
 
 @pytest.fixture
@@ -105,6 +122,27 @@ async def test_one_host_that_committed_is_enough(home: StandingHost) -> None:
 async def test_a_committed_release_is_released(home: StandingHost) -> None:
     whole = rollout(home.host)
     assert (await whole.run()).outcome == "released"
+
+
+@pytest.mark.parametrize(
+    ("step", "said", "outcome"),
+    [
+        ("switch", "interrupted; release r2 was undone; nothing serves, as before", "undone"),
+        ("commit", "interrupted; release r2 is committed and serves", "released"),
+        ("retire", "interrupted; release r2 is committed and serves", "released"),
+    ],
+)
+async def test_who_interrupts_a_release_is_told_whether_it_stands(
+    home: StandingHost, step: str, said: str, outcome: str
+) -> None:
+    host = InterruptedHost(step)
+    interrupted = rollout(host)
+    host.whole = asyncio.create_task(_finished(interrupted, Site(CONFIG, ENVIRONMENT, [host], {}, {}, Said())))
+    with pytest.raises(InterruptionError) as caught:
+        await host.whole
+    assert caught.value.what == said
+    assert outcome_data(caught.value)["outcome"] == outcome
+    assert (home.site / "current.json").exists() == (outcome == "released")
 
 
 @pytest.mark.parametrize(

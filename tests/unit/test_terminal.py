@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +16,7 @@ import pytest
 from portside import cli, containers
 from portside.cli import Terminal
 from portside.containers import _pass_on
-from portside.errors import CommandError
+from portside.errors import CommandError, InterruptionError
 from portside.facts import State
 from portside.host.local import LocalHost
 from portside.report import Lines
@@ -142,6 +145,27 @@ def test_a_disk_that_is_full_doesn_t_hide_what_happened(folder: Path, capsys: py
     said = capsys.readouterr().err
     assert "no such number" in said
     assert f"{cli.CRASH_FILE} can't be written" in said
+
+
+@pytest.mark.parametrize("stands", [False, True], ids=["nothing was released", "it is committed"])
+def test_who_is_interrupted_says_so_to_machines_too(stands: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    async def act(terminal: Terminal) -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            if not stands:
+                raise
+            raise InterruptionError("interrupted; release r2 is committed and serves", where="prod") from None
+
+    with pytest.raises(SystemExit) as ended:
+        cli.run(act, machine=True)
+    assert ended.value.code == 130
+    out, err = capsys.readouterr()
+    said = json.loads(out)
+    assert said["exit_code"] == 130
+    assert said["error"] == ("interrupted; release r2 is committed and serves" if stands else "interrupted")
+    assert f"✗ {'prod: ' if stands else ''}{said['error']}" in err
 
 
 def test_colours_in_a_log_make_no_terminal_of_it(
