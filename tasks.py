@@ -130,7 +130,12 @@ def logs(
 
 @task(
     name="exec",
-    help={**ENV, "host": "which host (default: the first)", "service": "in which service (default: the web one)"},
+    help={
+        "command": "it has an hour and no standard input; what it says is shown when it has ended",
+        **ENV,
+        "host": "which host (default: the first)",
+        "service": "in which service (default: the web one)",
+    },
 )
 def exec_(_: Context, command: str, env: str = "local", host: str | None = None, service: str | None = None) -> None:
     """Run a command in the release; its exit code is ours. Example: invoke exec "python -m app.migrate" --env prod"""
@@ -322,7 +327,8 @@ def lab_down(_: Context, json: bool = False) -> None:
 @task(
     help={
         "rounds": "how often each pair is measured",
-        "only": "releases (against bare Compose), serving (bare Uvicorn), judge (simulated), paging (20 minutes)",
+        "only": "releases (against bare Compose), serving (bare Uvicorn), judge and scale (simulated), "
+        "paging (20 minutes)",
         **JSON,
     }
 )

@@ -9,6 +9,8 @@ from invoke.collection import Collection
 from invoke.loader import FilesystemLoader
 from invoke.program import Program
 
+from bench.command import PARTS
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -30,6 +32,11 @@ def test_what_is_no_number_is_an_error_that_names_the_argument(
     said = capsys.readouterr().err
     assert f"✗ {typed.split()[1]}: it takes a whole number from" in said
     assert repr(value) in said
+
+
+def test_help_names_every_part_of_the_benchmarks(tasks: Collection) -> None:
+    (only,) = [argument for argument in tasks["bench"].get_arguments() if argument.name == "only"]
+    assert [part for part in PARTS if part not in only.help] == []
 
 
 def test_help_tells_the_environment_that_is_taken(tasks: Collection) -> None:
