@@ -146,7 +146,7 @@ def exec_(_: Context, command: str, env: str = "local", host: str | None = None,
 
 @task(help={**ENV, "message": "shown to whoever is kept out", "minutes": "it ends by itself after that", **JSON})
 def lock(_: Context, env: str = "local", message: str = "", minutes: str = "60", json: bool = False) -> None:
-    """Keep everybody from releasing for a while. Example: invoke lock --env prod --message "database upgrade" """
+    """Keep everybody from releasing, you included. Example: invoke lock --env prod --message "database upgrade" """
     from portside.guarding import lock_command
 
     lock_command(env, message=message, minutes=minutes, machine=json)
