@@ -104,8 +104,17 @@ def slow(session: nox.Session) -> None:
 
 
 def unit_tests(session: nox.Session, marked: str) -> None:
+    """Those that are marked so, or what a person names, by its file or by -k."""
     install(session, "test", "engine", "lint", "scan", "sops", "clouds")
-    session.run("pytest", "tests/unit", "-n", "2", "--quiet", "-m", marked, *session.posargs)
+    files = named_files(session)
+    named = files or any(argument.startswith("-k") for argument in session.posargs)
+    chosen = (*(() if files else ("tests/unit",)), *(() if named else ("-m", marked)))
+    session.run("pytest", "-n", "2", "--quiet", *chosen, *session.posargs)
+
+
+def named_files(session: nox.Session) -> bool:
+    """Whether some are named, which are run instead of all of them."""
+    return any(argument.startswith("tests/") for argument in session.posargs)
 
 
 @nox.session
@@ -164,9 +173,7 @@ def on_hosts(session: nox.Session, marked: str) -> None:
     session.run("python", "-m", "portside.engine", "ssh=openssh-client", "jq=jq", "curl=curl")
     pytest = ("pytest", "--quiet", "--durations=15")
     if session.posargs:
-        # Files, where some are named, instead of all of them.
-        named = any(argument.startswith("tests/") for argument in session.posargs)
-        session.run(*pytest, *(() if named else ("tests/lab", "-m", marked)), *session.posargs)
+        session.run(*pytest, *(() if named_files(session) else ("tests/lab", "-m", marked)), *session.posargs)
         return
     failed = False
     two_at_once = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import subprocess
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -87,8 +88,9 @@ def flags(argument: Argument) -> set[str]:
     return {f"--{name.replace('_', '-')}" for name in argument.names}
 
 
+@cache
 def loaded(name: str) -> ModuleType:
-    """A module of the repository's folder, by its file."""
+    """A module of the repository's folder, by its file. Once: nox registers each session that it meets."""
     spec = importlib.util.spec_from_file_location(name, ROOT / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
