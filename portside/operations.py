@@ -86,22 +86,20 @@ async def deploy(
                 delivery=delivery,
                 silence=watch.silence,
                 committed=ending.committed,
+                move=partial(surroundings.move, site, targets, release),
             )
             ending.outcome = rollout.outcome
             outcome = await _finished(rollout, site)
-        await _moved(surroundings, targets, release, watch, outcome)
-        return outcome
+        return await _announced(rollout, watch, outcome)
 
 
-async def _moved(
-    surroundings: Surroundings, targets: Sequence[Target], release: Release, watch: Watch, outcome: Outcome
-) -> None:
-    """The release serves, whether or not its address moves: what comes after it comes in either case."""
+async def _announced(rollout: Rollout, watch: Watch, outcome: Outcome) -> Outcome:
+    """The release serves, whether or not its address has moved: what comes after it comes in either case."""
     with _accounted(outcome, watch.site):
-        try:
-            await surroundings.move(watch.site, targets, release)
-        finally:
-            await watch.announce(outcome)
+        await watch.announce(outcome)
+        if rollout.unmoved:
+            raise rollout.unmoved
+    return outcome
 
 
 def _say_left(plan: Plan, reporter: Reporter) -> None:

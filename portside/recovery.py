@@ -10,9 +10,10 @@ from portside.config import Config, Environment, NewsKind
 from portside.errors import HostError, PortsideError, UnfinishedError
 from portside.facts import State
 from portside.fleet import everywhere
+from portside.host.script import script_argv
 from portside.journal import Operation, Unfinished, unfinished
 from portside.lock import Lease
-from portside.markers import as_served, marks
+from portside.markers import as_served, marks, site_targets
 from portside.notices import Notices
 from portside.operators import operator
 from portside.orders import STOP_GRACE, UnfitError, orders, run_step
@@ -155,7 +156,15 @@ async def _finish(
                 remedy="Release it there again, or another one to all hosts: invoke deploy --force",
             )
         target = Target(lease.host, site, lease.token, state, operation)
-        if not _recorded(state, operation):
+        served = as_served(environment, state, site)
+        if _recorded(state, operation):
+            # It said that the site is asked at an address which may not have come to this host's proxy any more.
+            told = site_targets(release, config, served, host)
+            argv = script_argv("address", site, lease.token, told)
+            said = (await lease.host.run(argv, timeout=30 + steps.GRACE)).check("monitoring could not be told").text
+            if said:
+                reporter.say(f"{host}: {said}")
+        else:
             current = Current(
                 release=operation.release,
                 slot=operation.slot,
@@ -165,16 +174,16 @@ async def _finish(
                 committed=committed,
             )
             with timed(reporter, host, "commit"):
-                told = marks(
+                made = marks(
                     release,
                     operation,
                     current,
                     host,
                     config=config,
-                    environment=as_served(environment, state, site),
+                    environment=served,
                     tasks=state.web(release),
                 )
-                await run_step(target, steps.commit(operation, current, told))
+                await run_step(target, steps.commit(operation, current, made))
         if unfit and operation.swarm:
             # One who is asked about all nodes has said so.
             return

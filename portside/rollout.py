@@ -50,9 +50,12 @@ class Rollout:
         delivery: Delivery,
         silence: Silence | None = None,
         committed: Callable[[], None] | None = None,
+        move: Callable[[], Awaitable[None]] | None = None,
         holder: tuple[Host, State] | None = None,
     ) -> None:
-        """`holder`: of a release without `files`, any host that has it."""
+        """`move` has the committed release asked at another address, where it has one; `holder`: of a release without
+        `files`, any host that has it.
+        """
         self._config = config
         self._environment = environment
         self._release = release
@@ -62,6 +65,8 @@ class Rollout:
         self._delivery = delivery
         self._silence = silence
         self._committed = committed
+        self._moving = move
+        self.unmoved: PortsideError | None = None
         self._holder = holder
         self._drains: dict[str, asyncio.Task[int]] = {}
         self._steps = orders(targets[0].operation)
@@ -76,7 +81,7 @@ class Rollout:
             self._judge = Watching(config, environment, release, targets, self._note, stages=stages)
 
     async def run(self) -> Outcome:
-        """Go through all phases.
+        """Go through all phases. `unmoved` is then why its address isn't everywhere the new one; the release stands.
 
         Raises ReleaseError when the release was undone, UnfinishedError when that, or the commit, failed somewhere.
         """
@@ -103,6 +108,7 @@ class Rollout:
             await self._commit()  # the commit point: from here on a crash is finished, not undone
             if self._committed:
                 self._committed()
+            await self._move()
             await self._retire()
         return self.outcome
 
@@ -241,6 +247,14 @@ class Rollout:
         """The failures that leave an operation unfinished: on hosts of their own, all of them."""
         del phase
         return failures
+
+    async def _move(self) -> None:
+        """Before what retires has drained, which may take minutes: monitoring asks at the new address already."""
+        try:
+            if self._moving:
+                await self._moving()
+        except PortsideError as error:
+            self.unmoved = error
 
     async def _retire(self) -> None:
         """Never fails the release: what went wrong is reported, and the next command tries again."""

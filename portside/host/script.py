@@ -8,6 +8,7 @@ from importlib.resources import files
 # What a script needs before it. Everything gets lib.sh, except what runs before there is a site.
 SCRIPTS: dict[str, tuple[str, ...]] = {
     "accessories": (),
+    "address": ("marks",),
     "agent": ("networks",),
     "ask": (),
     "bake": (),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import tarfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from io import BytesIO
 from typing import cast
 
@@ -17,7 +17,7 @@ from portside.delivery import Delivery
 from portside.errors import HostError, InterruptionError, UnfinishedError
 from portside.host.base import Channel, Host, Input
 from portside.host.local import LocalHost
-from portside.journal import Kind
+from portside.journal import Kind, Phase
 from portside.lock import Lease
 from portside.notices import Notices
 from portside.operations import _finished, _holder
@@ -83,12 +83,24 @@ async def home(
         yield made
 
 
-def rollout(*hosts: Host, config: Config = CONFIG, kind: Kind = "rollback", proxy_config: str = "") -> Rollout:
+def rollout(
+    *hosts: Host,
+    config: Config = CONFIG,
+    kind: Kind = "rollback",
+    proxy_config: str = "",
+    move: Callable[[], Awaitable[None]] | None = None,
+) -> Rollout:
     """Of a release that is warm: nothing is left but the switch, and the commit."""
     operation = builders.operation(kind=kind, release="r2", previous=None, warm=True, fresh=False, route="blue")
     targets = [Target(host, SITE, "1", builders.state(proxy_config=proxy_config), operation) for host in hosts]
     environment = config.environment("prod")
-    return Rollout(config, environment, R2, targets, Said(), files=None, delivery=cast(Delivery, None))
+    return Rollout(config, environment, R2, targets, Said(), files=None, delivery=cast(Delivery, None), move=move)
+
+
+def phases(home: StandingHost) -> list[tuple[str, str]]:
+    """What a host's journal has: phases and their events."""
+    lines = map(json.loads, (home.site / "journal.jsonl").read_text().splitlines())
+    return [(line["phase"], line["event"]) for line in lines]
 
 
 def routed(config: Config) -> str:
@@ -124,6 +136,24 @@ async def test_a_committed_release_is_released(home: StandingHost) -> None:
     assert (await whole.run()).outcome == "released"
 
 
+@pytest.mark.parametrize("error", [None, UnfinishedError("not yet by its new domain")], ids=["done", "fails"])
+async def test_an_address_moves_before_what_served_has_drained_and_the_release_stands_if_it_can_t(
+    home: StandingHost, error: UnfinishedError | None
+) -> None:
+    before: list[tuple[str, str]] = []
+
+    async def move() -> None:
+        before.extend(phases(home))
+        if error:
+            raise error
+
+    moving = rollout(home.host, kind="deploy", move=move)
+    assert (await moving.run()).outcome == "released"
+    assert before[-1] == ("commit", "end")
+    assert phases(home)[-1] == ("retire", "end")
+    assert moving.unmoved is error
+
+
 @pytest.mark.parametrize(
     ("step", "said", "outcome"),
     [
@@ -155,13 +185,16 @@ async def test_monitoring_asks_the_site_where_the_proxy_has_it_and_only_a_deploy
     assert asked(home) == [url]
 
 
+@pytest.mark.parametrize("left", [("commit", "begin"), ("commit", "end"), ("retire", "begin")])
 async def test_what_a_dead_deployer_committed_is_asked_where_the_proxy_has_it_until_a_deploy_moves_that(
-    home: StandingHost,
+    home: StandingHost, left: tuple[Phase, str]
 ) -> None:
     home.serves(R2)
     home.runs_proxy(routed(OLD))
-    begun = builders.entry("commit", "begin", builders.operation("op-0", release="r2", previous=None))
-    (home.site / "journal.jsonl").write_text(begun.model_dump_json() + "\n")
+    (home.base / "targets").mkdir()
+    (home.base / "targets" / f"{SITE}.site.json").write_text('[{"targets": ["https://new.example.com/readiness"]}]\n')
+    last = builders.entry(*left, builders.operation("op-0", release="r2", previous=None))
+    (home.site / "journal.jsonl").write_text(last.model_dump_json() + "\n")
     environment = NEW.environment("prod")
     await recover(
         {"localhost": Lease(home.host, "1", cast(Channel, None))},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,11 @@ from portside.config import Config, Observe
 from portside.delivery import Delivery
 from portside.errors import HostError, PreflightError, UnfinishedError
 from portside.making import Accessories, Draft, read_proxy
-from portside.operations import _moved, _surrounded, deploy, rollback_plan
-from portside.outcome import Outcome
+from portside.operations import _announced, _surrounded, deploy, rollback_plan
 from portside.plan import Plan
 from portside.proxy import Door, with_site
 from portside.release import Image
+from portside.rollout import Rollout
 from portside.silence import Silence
 from portside.site import Site
 from portside.steps import Target
@@ -276,13 +277,17 @@ async def test_a_release_whose_domain_can_t_be_loaded_is_announced_all_the_same(
     host.serves(R1)
     host.refuses = True
     target = await host.target()
-    surroundings, site, _ = around(configured(domain=NEW), target)
+    surroundings, site, delivery = around(configured(domain=NEW), target)
     nowhere = site.config.model_copy(update={"observe": Observe(alertmanager="127.0.0.1:1")})
     silence = Silence(nowhere, site.environment, [target.host])
     silence.begin("r2", "me")
-    outcome = Outcome("r2", "r1", "released")
+    move = partial(surroundings.move, site, [target], R2)
+    rollout = Rollout(
+        site.config, site.environment, R2, [target], Said(), files=None, delivery=delivery, silence=silence, move=move
+    )
+    await rollout._move()
     with pytest.raises(UnfinishedError) as caught:
-        await _moved(surroundings, [target], R2, Watch(site, [target], silence), outcome)
-    assert caught.value.outcome is outcome
-    (note,) = outcome.notes
+        await _announced(rollout, Watch(site, [target], silence), rollout.outcome)
+    assert caught.value.outcome is rollout.outcome
+    (note,) = rollout.outcome.notes
     assert note.startswith("Alertmanager could not be told of the switch")

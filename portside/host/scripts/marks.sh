@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# What monitoring reads on this host. Defines functions; used by commit.sh and undo.sh. A file that can't be written is
-# said and no more: nobody loses a release over it.
+# What monitoring reads on this host. Defines functions; used by commit.sh, address.sh and undo.sh. A file that can't be
+# written is said and no more: nobody loses a release over it.
 
 counters="# HELP portside_rollbacks_total Rollbacks by a person, and releases undone before they were committed."
 
