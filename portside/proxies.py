@@ -61,9 +61,12 @@ def _proxy_words(what: str, before: str, after: str) -> str:
 
 
 def proxy_plan(config: Config, environment: Environment, hosts: Sequence[Host], states: Mapping[str, State]) -> Plan:
-    """How the proxies of hosts differ from what this tree says; of its changes only PROXY_CHANGES mean anything."""
+    """How the proxies of hosts differ from what this tree says, but for an address that a deploy is yet to move; of its
+    changes only PROXY_CHANGES mean anything.
+    """
     site = Site(config, environment, list(hosts), {}, dict(states), _Silent())
-    return make_plan(_surroundings(config, environment).desired(placeholder(config, environment), site), states)
+    desired = _surroundings(config, environment).desired(placeholder(config, environment), site, moves=False)
+    return make_plan(desired, states)
 
 
 async def ensure_proxy(config: Config, environment: Environment, names: Sequence[str], reporter: Reporter) -> None:

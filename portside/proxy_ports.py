@@ -28,7 +28,8 @@ def published(environment: Environment, compose: str) -> list[str]:
         other_inside = next((each for each in rivals if _inside(each) != _inside(port)), None)
         if other_inside:
             raise PreflightError(
-                f"{port} can't be published: the host's proxy publishes {other_inside}, for another site",
+                f"{port} can't be published: the host's proxy publishes {other_inside}, for another site or "
+                "for this one as it is asked until it has moved",
                 where=f"portside.toml: env.{environment.name}",
                 remedy="Choose another port for http or https.",
             )

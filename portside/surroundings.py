@@ -55,11 +55,13 @@ class Surroundings:
         accessories = await read_accessories(config, environment)
         return cls(config, environment, accessories)
 
-    def desired(self, release: Release, site: Site) -> Desired:
+    def desired(self, release: Release, site: Site, *, moves: bool = True) -> Desired:
+        """`moves`: as after a deploy, with the site asked by what the environment says; else as after a bootstrap."""
+        kept = {name: None if moves else self._answered(state) for name, state in site.states.items()}
         return Desired(
             release,
             {name: self._proxy(state).fingerprint for name, state in site.states.items()},
-            {name: self._configuration(state, release, None, None) for name, state in site.states.items()},
+            {name: self._configuration(state, release, None, kept[name]) for name, state in site.states.items()},
             dict.fromkeys(self._accessory_hosts(site), self.accessories.fingerprint) if self.accessories else {},
         )
 
@@ -72,7 +74,9 @@ class Surroundings:
         *,
         apply: bool = False,
     ) -> None:
-        """Start what is missing. What is there is left alone, unless `apply`, which is for a bootstrap."""
+        """Start what is missing. What is there is left alone, unless `apply`, which is for a bootstrap: it may restart
+        the proxy, and moves no address either.
+        """
 
         async def one(target: Target) -> None:
             await self._ensure_proxy(target, release, delivery, apply)
@@ -116,8 +120,7 @@ class Surroundings:
 
         Raises UnfinishedError naming the hosts where that failed.
         """
-        wanted = Address.of(self.environment)
-        moving = [target for target in targets if (self._answered(target.state) or wanted) != wanted]
+        moving = [target for target in targets if self._moving(target.state)]
 
         async def one(target: Target) -> None:
             states = await read_states([target.host], target.site, full=False)
@@ -153,18 +156,26 @@ class Surroundings:
         return accessory_hosts(self.environment, site.hosts)
 
     def _proxy(self, state: State) -> ProxyFiles:
-        """Where other sites share the host's proxy, what is published stays so."""
-        present = "" if alone(state.proxy_config, self.config.site(self.environment)) else state.proxy_compose
+        """What is published stays so where other sites share the host's proxy, or this one is asked there until the
+        next deploy has moved it.
+        """
+        free = alone(state.proxy_config, self.config.site(self.environment)) and not self._moving(state)
+        present = "" if free else state.proxy_compose
         if present not in self._proxies:
             self._proxies[present] = read_proxy(self.config, self.environment, present)
         return self._proxies[present]
 
     def _answered(self, state: State) -> Address | None:
-        """What the site is asked by while a release goes out; None where nothing serves yet.
+        """What the site is asked by until a release is committed; None where nothing serves yet.
 
         What serves has to be found where it was, until the commit and after an undo, which leaves the proxy as it is.
         """
         return address_of(state.proxy_config, self.config.site(self.environment)) if state.current else None
+
+    def _moving(self, state: State) -> bool:
+        """Whether what serves is asked by something else than the environment says by now."""
+        wanted = Address.of(self.environment)
+        return (self._answered(state) or wanted) != wanted
 
     def _configuration(self, state: State, release: Release, taken: Slot | None, kept: Address | None) -> str:
         """The proxy's file for a host, where `release` is about to take the slot `taken`, if any; `kept`: with_site."""
@@ -193,8 +204,7 @@ class Surroundings:
     async def _ensure_proxy(self, target: Target, release: Release, delivery: Delivery, apply: bool) -> None:
         state = target.state
         taken = None if apply else target.operation.slot
-        kept = None if apply else self._answered(state)
-        make = partial(self._configuration, release=release, taken=taken, kept=kept)
+        make = partial(self._configuration, release=release, taken=taken, kept=self._answered(state))
         configuration = make(state)
         if not state.has_proxy or (apply and state.proxy and state.proxy.fingerprint != self._proxy(state).fingerprint):
             await delivery.provide_named(target.host, self.config.images.proxy)

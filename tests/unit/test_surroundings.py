@@ -16,7 +16,9 @@ from portside.errors import HostError, PreflightError, UnfinishedError
 from portside.making import Accessories, Draft, read_proxy
 from portside.operations import _announced, _surrounded, deploy, rollback_plan
 from portside.plan import Plan
+from portside.proxies import proxy_plan
 from portside.proxy import Door, with_site
+from portside.proxy_ports import unpublished
 from portside.release import Image
 from portside.rollout import Rollout
 from portside.silence import Silence
@@ -112,11 +114,9 @@ async def test_a_site_isn_t_moved_to_where_the_proxy_publishes_nothing(
     if serves:
         host.serves(R1)
     config = configured(hosts=[], accessory_hosts=[], min_disk_mb=0, **HTTPS)
-    image = Image(reference="links:1")
-    draft = Draft(config, config.environment("prod"), {"services": {"web": {}}}, {}, image, "abc", "me")
     kept = host.kept
     with pytest.raises(PreflightError) as caught:
-        await deploy(draft, Said(), confirm=agreed)
+        await deploy(drafted(config), Said(), confirm=agreed)
     assert "0.0.0.0:443:443 isn't published" in caught.value.why
     assert "invoke host-bootstrap --env prod" in caught.value.remedy
     assert (host.kept, host.loaded) == (kept, [])
@@ -134,6 +134,54 @@ async def test_a_deploy_is_refused_before_it_changes_anything_where_the_release_
     with pytest.raises(PreflightError, match="can't serve alone") as caught:
         await deploy(draft, Said(), confirm=declined)
     assert "invoke rollback --env prod" in caught.value.remedy
+
+
+def drafted(config: Config) -> Draft:
+    return Draft(
+        config, config.environment("prod"), {"services": {"web": {}}}, {}, Image(reference="links:1"), "a", "me"
+    )
+
+
+async def test_a_bootstrap_publishes_what_a_new_address_needs_and_leaves_the_site_at_its_old_one(
+    host: StandingHost,
+) -> None:
+    first = configured(http="0.0.0.0:80", domain=OLD)
+    config = configured(hosts=[], accessory_hosts=[], min_disk_mb=0, **HTTPS | {"domain": NEW})
+    host.runs_proxy(routed(first), read_proxy(first, first.environment("prod")).compose)
+    draft = drafted(config)
+    serving = draft.release(previous=None, created=builders.NOW)
+    host.serves(serving)
+    target = await host.target()
+    surroundings, site, delivery = around(config, target)
+    await surroundings.ensure(site, [target], serving, delivery, apply=True)
+    assert domains(host.kept) == [OLD]
+    target = await host.target()
+    assert unpublished(site.environment, target.state.proxy_compose) == []
+    listed = proxy_plan(config, site.environment, [target.host], {target.host.name: target.state})
+    assert "proxy route" not in [change.what for change in listed.hosts[target.host.name]]
+    shown: list[Plan] = []
+
+    async def asked(plan: Plan) -> bool:
+        shown.append(plan)
+        return False
+
+    await deploy(draft, Said(), confirm=asked)
+    (plan,) = shown
+    assert [change.what for change in plan.hosts[target.host.name] if change.released] == ["proxy route"]
+
+
+async def test_a_bootstrap_leaves_published_what_the_site_is_asked_at_until_it_has_moved(host: StandingHost) -> None:
+    first, config = configured(**HTTPS), configured(http="0.0.0.0:80", domain=OLD)
+    proxy = read_proxy(first, first.environment("prod"))
+    host.runs_proxy(routed(first), proxy.compose)
+    host.serves(R1)
+    target = await host.target()
+    surroundings, site, _ = around(config, target)
+    assert surroundings.desired(R1, site).proxy_fingerprint == {"localhost": proxy.fingerprint}
+    await surroundings.move(site, [target], R1)
+    moved, site, _ = around(config, await host.target())
+    only_http = read_proxy(config, config.environment("prod"))
+    assert moved.desired(R1, site).proxy_fingerprint == {"localhost": only_http.fingerprint}
 
 
 @pytest.mark.parametrize("before", [HTTPS, HTTPS | {"domain": NEW}], ids=["as before", "another domain"])
