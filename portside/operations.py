@@ -21,6 +21,7 @@ from portside.fleet import everywhere
 from portside.host.base import Host
 from portside.journal import Kind
 from portside.making import Draft
+from portside.markers import as_served
 from portside.notices import Ending
 from portside.operators import operator
 from portside.outcome import Outcome
@@ -139,6 +140,7 @@ async def rollback(
         names = site.chosen(only)
         release = rollback_target(site, to, names)
         plan = would_roll_back(site, to, only=only)
+        environment = _served(site)
         # Accessories are none of a rollback, and would need secrets.
         surroundings = Surroundings(config, environment, None)
         surroundings.check_ports({name: site.states[name] for name in names if not _known(site, site.states[name])})
@@ -196,8 +198,20 @@ async def _surrounded(
 
 
 def _known(site: Site, state: State) -> bool:
-    """Whether a host has a proxy that knows the site: it may run for others alone."""
-    return state.has_proxy and address_of(state.proxy_config, site.name) is not None
+    """Whether a host has a proxy that has people find the site: it may run for others alone, and what was undone on a
+    host where nothing served may have left another address there.
+    """
+    return state.has_proxy and state.current is not None and address_of(state.proxy_config, site.name) is not None
+
+
+def _served(site: Site) -> Environment:
+    """The environment with the address that the site's hosts have it at: a rollback moves none, nor does it bring one
+    that was never deployed to a host where nothing serves yet.
+    """
+    serving = [(each.current.committed, each) for each in site.states.values() if each.current and _known(site, each)]
+    if not serving:
+        return site.environment
+    return as_served(site.environment, max(serving, key=lambda pair: pair[0])[1], site.name)
 
 
 def _sidecars(release: Release) -> tuple[str, ...]:

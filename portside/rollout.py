@@ -230,8 +230,9 @@ class Rollout:
 
     def _told(self, target: Target, current: Current, tasks: Sequence[str] = ()) -> Marks:
         environment = self._environment
-        # Only a deploy is followed by a move to the address that the environment has now.
-        if target.operation.kind != "deploy":
+        # Only a deploy is followed by a move to the address that the environment has now. Where nothing served, the
+        # proxy has got that already.
+        if target.operation.kind != "deploy" and target.state.current:
             environment = as_served(environment, target.state, target.site)
         return marks(
             self._release,

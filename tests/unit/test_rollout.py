@@ -24,7 +24,7 @@ from portside.operations import _finished, _holder
 from portside.outcome import Outcome
 from portside.proxy import Door, with_site
 from portside.recovery import recover
-from portside.release import Role
+from portside.release import Current, Role
 from portside.releasing import outcome_data
 from portside.rollout import Rollout
 from portside.site import Site
@@ -88,11 +88,13 @@ def rollout(
     config: Config = CONFIG,
     kind: Kind = "rollback",
     proxy_config: str = "",
+    current: Current | None = None,
     move: Callable[[], Awaitable[None]] | None = None,
 ) -> Rollout:
     """Of a release that is warm: nothing is left but the switch, and the commit."""
     operation = builders.operation(kind=kind, release="r2", previous=None, warm=True, fresh=False, route="blue")
-    targets = [Target(host, SITE, "1", builders.state(proxy_config=proxy_config), operation) for host in hosts]
+    state = builders.state(proxy_config=proxy_config, current=current)
+    targets = [Target(host, SITE, "1", state, operation) for host in hosts]
     environment = config.environment("prod")
     return Rollout(config, environment, R2, targets, Said(), files=None, delivery=cast(Delivery, None), move=move)
 
@@ -181,8 +183,16 @@ async def test_who_interrupts_a_release_is_told_whether_it_stands(
 async def test_monitoring_asks_the_site_where_the_proxy_has_it_and_only_a_deploy_moves_that(
     home: StandingHost, kind: Kind, url: str
 ) -> None:
-    await rollout(home.host, config=NEW, kind=kind, proxy_config=routed(OLD)).run()
+    current = builders.current("r1")
+    await rollout(home.host, config=NEW, kind=kind, proxy_config=routed(OLD), current=current).run()
     assert asked(home) == [url]
+
+
+async def test_where_nothing_served_a_rollback_is_asked_as_it_was_told_and_not_as_something_undone_was(
+    home: StandingHost,
+) -> None:
+    await rollout(home.host, config=OLD, proxy_config=routed(NEW)).run()
+    assert asked(home) == ["http://old.example.com/readiness"]
 
 
 @pytest.mark.parametrize("left", [("commit", "begin"), ("commit", "end"), ("retire", "begin")])

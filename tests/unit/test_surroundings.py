@@ -13,8 +13,9 @@ import pytest
 from portside.config import Config, Observe
 from portside.delivery import Delivery
 from portside.errors import HostError, PreflightError, UnfinishedError
+from portside.facts import Proxy
 from portside.making import Accessories, Draft, read_proxy
-from portside.operations import _announced, _surrounded, deploy, rollback_plan
+from portside.operations import _announced, _served, _surrounded, deploy, rollback_plan
 from portside.plan import Plan
 from portside.proxies import proxy_plan
 from portside.proxy import Door, with_site
@@ -286,6 +287,31 @@ async def test_a_rollback_is_asked_of_a_proxy_that_runs_for_another_site_alone(h
     await _surrounded(site, surroundings, [target], R0, delivery)
     assert domains(host.kept) == [NEW, OLD]
     assert host.loaded == [host.kept]
+
+
+@pytest.mark.parametrize("present", ["links-prod", "api-prod"], ids=["undone there", "new there"])
+async def test_a_rollback_to_a_host_where_nothing_serves_is_asked_as_the_other_hosts_are(
+    host: StandingHost, present: str
+) -> None:
+    serving, undeployed = configured(http="0.0.0.0:80", domain=OLD), configured(**HTTPS | {"domain": NEW})
+    # Its proxy publishes no more than the address of before needs, and had the site at the new one.
+    host.runs_proxy(
+        routed(configured(http="0.0.0.0:80", domain=NEW)).replace("links-prod", present),
+        read_proxy(serving, serving.environment("prod")).compose,
+    )
+    target = await host.target()
+    _, site, delivery = around(undeployed, target)
+    site.states["web-1"] = builders.state(
+        current=builders.current("r1"),
+        releases={"r1": R1},
+        proxy=Proxy(True, "p1", "caddy:2"),
+        proxy_config=routed(serving).rstrip("\n"),
+        proxy_compose=target.state.proxy_compose,
+    )
+    surroundings = Surroundings(site.config, _served(site), None)
+    surroundings.check_ports({target.host.name: target.state})
+    await _surrounded(site, surroundings, [target], R0, delivery)
+    assert domains(host.kept) == ([OLD] if present == "links-prod" else [NEW, OLD])
 
 
 @pytest.mark.parametrize(("warm", "asked"), [(False, ["redis:7"]), (True, [])], ids=["cold", "warm"])
