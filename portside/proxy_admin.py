@@ -8,7 +8,7 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPResponse, RemoteDisconnected
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +103,8 @@ class Admin:
         A configuration may be loaded twice: whoever was overtaken in between finds that out when it is kept.
         """
         for _ in range(TRIES - 1):
-            with contextlib.suppress(RemoteDisconnected):
+            # Which of the two, and from where, depends on how much of the request it had read.
+            with contextlib.suppress(ConnectionResetError, BrokenPipeError):
                 return await self._ask(method, path, body)
             await asyncio.sleep(AGAIN_AFTER)
         return await self._ask(method, path, body)

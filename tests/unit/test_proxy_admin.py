@@ -42,6 +42,29 @@ async def test_one_that_hangs_up_while_it_loads_what_others_changed_is_asked_aga
         assert asked[3].startswith(b"POST /load ")
 
 
+@pytest.mark.parametrize("size", [2, 2_000_000])
+async def test_one_that_hangs_up_with_the_request_unread_is_asked_again(tmp_path: Path, size: int) -> None:
+    asked = 0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            # Until the request is there, of which a hang-up then leaves bytes.
+            await asyncio.sleep(0.05)
+            writer.transport.abort()
+            return
+        await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(size)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_unix_server(answer, tmp_path / "admin.sock"):
+        await Admin(tmp_path / "admin.sock", "web-1").load("x" * size)
+    assert asked == 2
+
+
 async def test_one_that_always_hangs_up_is_named(tmp_path: Path) -> None:
     async with caddy(tmp_path / "admin.sock", hangs_up=100) as asked:
         with pytest.raises(HostError, match="the proxy's admin socket doesn't answer") as caught:
