@@ -16,7 +16,7 @@ from portside.config import FILE, Config, Environment
 from portside.errors import ConfigError
 from portside.interpolation import named_variables
 from portside.proxy import tasks_of, upstreams
-from portside.proxy_ports import proxy_compose, published
+from portside.proxy_ports import PROXY_FILE, proxy_compose, published
 from portside.release import (
     Image,
     Release,
@@ -248,5 +248,5 @@ class ProxyFiles:
 def read_proxy(config: Config, environment: Environment, present: str = "") -> ProxyFiles:
     """`present`: the Compose file that publishes what other sites on the host need; "" where there are none."""
     ports = published(environment, present)
-    compose = proxy_compose(config.root / "compose/proxy.yaml", config.images.proxy, ports)
+    compose = proxy_compose(config.root / PROXY_FILE, config.images.proxy, ports)
     return ProxyFiles(compose, hashlib.sha256(compose.encode()).hexdigest()[:16])

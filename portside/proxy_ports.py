@@ -14,6 +14,9 @@ from portside.errors import ConfigError, PreflightError
 
 # The addresses that take in every other one. They are published side by side: one is IPv4's, the other IPv6's.
 EVERYWHERE = ("0.0.0.0:", "[::]:")
+PROXY_FILE = "compose/proxy.yaml"
+# Where that file has the ports of an environment's http and https.
+PORTS = "${PORTSIDE_PROXY_PORTS}"
 
 
 def published(environment: Environment, compose: str) -> list[str]:
@@ -102,18 +105,28 @@ def _ports_of(compose: str) -> list[str]:
         ) from None
 
 
+def by_hand(path: Path) -> bool:
+    """Whether a project's PROXY_FILE says itself what the proxy publishes: whoever wrote that answers for it, and may
+    have something in front of the proxy. Raises ConfigError when the file can't be read.
+    """
+    return PORTS not in _read(path)
+
+
 def proxy_compose(path: Path, image: str, ports: Sequence[str]) -> str:
     """The proxy's Compose file for a host: compose/proxy.yaml with image and published ports put in.
 
     Raises ConfigError when the file can't be read.
     """
-    try:
-        text = path.read_text()
-    except (OSError, ValueError) as error:
-        raise ConfigError("not readable", where=str(path), why=str(error)) from None
-    text = text.replace("${PORTSIDE_PROXY_IMAGE}", image).replace("${PORTSIDE_PROXY_PORTS}", json.dumps(list(ports)))
+    text = _read(path).replace("${PORTSIDE_PROXY_IMAGE}", image).replace(PORTS, json.dumps(list(ports)))
     try:
         yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigError("not readable as YAML", where=str(path), why=str(error)) from None
     return text
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, ValueError) as error:
+        raise ConfigError("not readable", where=str(path), why=str(error)) from None

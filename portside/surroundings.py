@@ -24,7 +24,7 @@ from portside.orders import run_step
 from portside.plan import Desired
 from portside.proxy import Address, Door, digest, with_site
 from portside.proxy_admin import ADMIN_SOCKET, Admin
-from portside.proxy_ports import unpublished
+from portside.proxy_ports import PROXY_FILE, by_hand, unpublished
 from portside.release import Release, Slot
 from portside.report import timed
 from portside.site import Site, operation_id
@@ -107,7 +107,7 @@ class Surroundings:
             for host, state in moving.items()
             for port in unpublished(self.environment, state.proxy_compose)
         ]
-        if lacking:
+        if lacking and not by_hand(self.config.root / PROXY_FILE):
             raise PreflightError(
                 "the proxy doesn't publish what the site would be asked at",
                 where=f"portside.toml: env.{self.environment.name}",

@@ -193,6 +193,21 @@ async def test_a_site_may_be_moved_to_where_the_proxy_publishes(host: StandingHo
     surroundings.check_ports(site.states)
 
 
+@pytest.mark.parametrize("ports", ['["80:80", "443:443"]', "[]"], ids=["without an address", "behind a tunnel"])
+async def test_who_writes_a_proxy_s_ports_by_hand_answers_for_them(
+    host: StandingHost, tmp_path: Path, ports: str
+) -> None:
+    first = configured(http="0.0.0.0:80", domain=OLD)
+    shipped = (ROOT / "compose/proxy.yaml").read_text()
+    (tmp_path / "compose").mkdir()
+    (tmp_path / "compose/proxy.yaml").write_text(shipped.replace("${PORTSIDE_PROXY_PORTS}", ports))
+    config = builders.config(tmp_path, **HTTPS)
+    host.runs_proxy(routed(first), read_proxy(config, config.environment("prod")).compose)
+    host.serves(R1)
+    surroundings, site, _ = around(config, await host.target())
+    surroundings.check_ports(site.states)
+
+
 async def test_a_proxy_that_is_yet_to_be_started_publishes_what_it_needs_to(host: StandingHost) -> None:
     surroundings, site, _ = around(configured(**HTTPS), await host.target())
     surroundings.check_ports(site.states)
