@@ -14,7 +14,7 @@ from portside.admission import admitted, doubts
 from portside.compose import images
 from portside.config import Config, Environment
 from portside.delivery import Delivery
-from portside.doors import address_of
+from portside.doors import address_of, with_doors
 from portside.errors import ConfigError, InterruptionError, PortsideError, PreflightError
 from portside.facts import State
 from portside.fleet import everywhere
@@ -26,6 +26,7 @@ from portside.notices import Ending
 from portside.operators import operator
 from portside.outcome import Outcome
 from portside.plan import Desired, Plan, make_plan
+from portside.proxy import Door
 from portside.recovery import Recovered
 from portside.release import Release
 from portside.report import Reporter
@@ -175,7 +176,7 @@ async def rollback(
 def would_roll_back(site: Site, to: str | None, *, only: str | None) -> Plan:
     """What a rollback would change as things are. Raises ConfigError where there is nothing to go back to."""
     names = site.chosen(only)
-    return rollback_plan(rollback_target(site, to, names), {name: site.states[name] for name in names})
+    return rollback_plan(site, rollback_target(site, to, names), names)
 
 
 def _holder(site: Site, release: Release) -> tuple[Host, State] | None:
@@ -332,14 +333,18 @@ def rollback_target(site: Site, to: str | None, names: Collection[str]) -> Relea
     return known[matches[0]]
 
 
-def rollback_plan(release: Release, states: Mapping[str, State]) -> Plan:
-    """A rollback's plan leaves accessories as they are, and the proxy that runs."""
-    desired = Desired(
-        release,
-        {},
-        {name: state.proxy_config for name, state in states.items()},
-        {},
-    )
+def rollback_plan(site: Site, release: Release, names: Sequence[str]) -> Plan:
+    """A rollback's plan leaves accessories as they are, and a proxy that knows the site but for the slot it goes to."""
+    surroundings = Surroundings(site.config, _served(site), None)
+    states = {name: site.states[name] for name in names}
+
+    def proxy_config(state: State) -> str:
+        like = steps.operation_for(state, release, kind="rollback", identity="", owner="", fresh=False)
+        if _known(site, state):
+            return with_doors(state.proxy_config, site.name, {like.slot: Door.of(release)})
+        return surroundings.configuration(state, release, like.slot)
+
+    desired = Desired(release, {}, {name: proxy_config(state) for name, state in states.items()}, {})
     plan = make_plan(desired, states)
     return Plan(
         release.id,

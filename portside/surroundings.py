@@ -177,6 +177,10 @@ class Surroundings:
         wanted = Address.of(self.environment)
         return (self._answered(state) or wanted) != wanted
 
+    def configuration(self, state: State, release: Release, taken: Slot) -> str:
+        """What a host's proxy runs with while `release` goes to the slot `taken`, until the commit."""
+        return self._configuration(state, release, taken, self._answered(state))
+
     def _configuration(self, state: State, release: Release, taken: Slot | None, kept: Address | None) -> str:
         """The proxy's file for a host, where `release` is about to take the slot `taken`, if any; `kept`: with_site."""
         site = self.config.site(self.environment)

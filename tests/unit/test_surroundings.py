@@ -288,9 +288,9 @@ async def test_a_release_leaves_an_accessory_that_is_down_alone(host: StandingHo
 async def test_a_rollback_starts_the_proxy_where_none_runs(host: StandingHost) -> None:
     config = configured(domain=OLD)
     target = await host.target()
-    plan = rollback_plan(R2, {target.host.name: target.state})
-    assert "proxy" in [change.what for change in plan.hosts[target.host.name]]
     surroundings, site, delivery = around(config, target)
+    plan = rollback_plan(site, R2, [target.host.name])
+    assert "proxy" in [change.what for change in plan.hosts[target.host.name]]
     await _surrounded(site, surroundings, [target], R0, delivery)
     assert domains(host.kept) == [OLD]
 
@@ -299,6 +299,8 @@ async def test_a_rollback_is_asked_of_a_proxy_that_runs_for_another_site_alone(h
     host.runs_proxy(routed(configured(domain=NEW)).replace("links-prod", "api-prod"))
     target = await host.target()
     surroundings, site, delivery = around(configured(domain=OLD), target)
+    plan = rollback_plan(site, R0, [target.host.name])
+    assert "proxy route" in [change.what for change in plan.hosts[target.host.name]]
     await _surrounded(site, surroundings, [target], R0, delivery)
     assert domains(host.kept) == [NEW, OLD]
     assert host.loaded == [host.kept]
@@ -342,11 +344,17 @@ async def test_a_rollback_brings_the_images_that_its_compose_file_names(
     assert host.pulled == asked
 
 
-async def test_a_rollback_says_nothing_of_a_proxy_that_runs(host: StandingHost) -> None:
+async def test_a_rollback_says_nothing_of_a_proxy_that_runs_and_asks_where_the_release_listens(
+    host: StandingHost,
+) -> None:
     host.runs_proxy(routed(configured(domain=OLD)))
+    host.serves(R1)
     target = await host.target()
-    plan = rollback_plan(R2, {target.host.name: target.state})
-    assert "proxy" not in [change.what for change in plan.hosts[target.host.name]]
+    _, site, _ = around(configured(domain=NEW), target)
+    plan = rollback_plan(site, R2, [target.host.name])
+    assert not {"proxy", "proxy route"} & {change.what for change in plan.hosts[target.host.name]}
+    plan = rollback_plan(site, builders.release("r2", port=9000), [target.host.name])
+    assert "proxy route" in [change.what for change in plan.hosts[target.host.name]]
 
 
 async def test_a_domain_that_can_t_be_loaded_is_said_of_a_release_that_serves(host: StandingHost) -> None:
