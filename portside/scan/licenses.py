@@ -12,8 +12,9 @@ from fnmatch import fnmatchcase
 _TOKEN = re.compile(r"[()]|[^\s()]+")
 _IDENTIFIER = re.compile(r"[\w.+:-]+")
 # "AGPL-3.0 or later" is no choice between two licences.
-_LATER = ("or later", "or newer")
-_WORDS = ("(", ")", "and", "or", "with", "later", "newer")
+_LATER = ("later", "newer", "higher", "greater", "above")
+_OR_LATER = re.compile(rf"or (any )?({'|'.join(_LATER)})( versions?)?(?= |$)", re.IGNORECASE)
+_WORDS = ("(", ")", "and", "or", "with", *_LATER)
 
 
 def forbidden(name: str, patterns: Sequence[str]) -> bool:
@@ -80,7 +81,7 @@ class _Expression:
         if not self._ahead or self._ahead[0].lower() in _WORDS or not _IDENTIFIER.fullmatch(self._ahead[0]):
             raise ValueError("a licence is missing")
         licence = self._ahead.pop(0)
-        if " ".join(self._ahead[:2]).lower() in _LATER:
-            del self._ahead[:2]
+        if said := _OR_LATER.match(" ".join(self._ahead[:4])):
+            del self._ahead[: len(said[0].split())]
             licence += "-or-later"
         return licence

@@ -29,6 +29,12 @@ PATTERNS = Scan().forbidden_licenses
         "SSPL-1.0 Or Later",
         "BUSL-1.1 OR LATER WITH Classpath-exception-2.0",
         "AGPL-3.0 or newer",
+        "AGPL-3.0 or higher",
+        "AGPL-3.0 or Greater",
+        "AGPL-3.0 or above",
+        "AGPL-3.0 or any later",
+        "AGPL-3.0 or any later version",
+        "AGPL-3.0 or later versions AND MIT",
         "MIT AND (AGPL-3.0 or later OR SSPL-1.0)",
     ],
 )
@@ -50,6 +56,8 @@ def test_what_can_only_be_had_under_a_forbidden_licence_is_forbidden(name: str) 
         "GPL-2.0 or later",
         "AGPL-3.0 or later OR MIT",
         "MIT or AGPL-3.0 or later",
+        "MIT or AGPL-3.0 or any later version",
+        "GPL-2.0 or higher",
     ],
 )
 def test_what_can_be_had_under_another_is_not(name: str) -> None:
@@ -66,7 +74,7 @@ def test_what_can_be_had_under_another_is_not(name: str) -> None:
         "MIT or AGPL-3.0)",
         "AGPL-3.0 version 3",
         "(AGPL-3.0) or later",
-        "AGPL-3.0 or any later version",
+        "MIT or AGPL-3.0 or, at your option, any later version",
     ],
 )
 def test_of_what_is_no_expression_every_licence_in_it_counts(name: str) -> None:
