@@ -155,7 +155,8 @@ def key_command(*, file: str | None, machine: bool) -> None:
             f"→ Somebody who opens the values adds it to {sops_files.RULES}, behind theirs and a comma, and types for "
             "each file: sops updatekeys FILE"
         )
-        terminal.result({"public": key.recipient, "key_file": str(key.file), "new": key.new}, text)
+        key_file = str(key.file) if key.file else None
+        terminal.result({"public": key.recipient, "key_file": key_file, "new": key.new}, text)
 
     run(act, machine=machine)
 
@@ -209,9 +210,10 @@ def every_file(config: Config) -> list[str]:
     return sorted(name for name in named if (config.root / name).is_file())
 
 
-def _about_the_key(root: Path, file: Path, *, new: bool) -> str:
-    inside = file.resolve().is_relative_to(root.resolve())
-    lines = [f"  {'The new private key' if new else 'Your private key'} is in {file}. Keep a copy where you keep"]
+def _about_the_key(root: Path, file: Path | None, *, new: bool) -> str:
+    inside = file is not None and file.resolve().is_relative_to(root.resolve())
+    where = file or "SOPS_AGE_KEY"
+    lines = [f"  {'The new private key' if new else 'Your private key'} is in {where}. Keep a copy where you keep"]
     lines.append("  passwords: without it, and without another recipient, the values are gone.")
     warning = "It is inside this project, where git ignores it." if inside else "Never commit it."
     return "\n".join(lines) + f" {warning}"

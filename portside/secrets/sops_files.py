@@ -30,10 +30,13 @@ UNCHANGED = 200
 
 @dataclass(frozen=True)
 class Key:
-    """A key by its public half, and where the private one is. `new`: it was made just now."""
+    """A key by its public half, and the file that has the private one; None where it is in SOPS_AGE_KEY.
+
+    `new`: it was made just now.
+    """
 
     recipient: str
-    file: Path
+    file: Path | None
     new: bool
 
 
@@ -58,11 +61,17 @@ def relative(root: Path, name: str) -> str:
 
 
 async def ensure_key(root: Path, file: str | None = None) -> Key:
-    """This person's key, or the one in `file`; made where there is none. Raises ConfigError."""
+    """This person's key, or the one in `file`; made where there is none. Raises ConfigError.
+
+    Of several it is the one that .sops.yaml names, or else the last: a key that was replaced stays in front of it.
+    """
     places = {"SOPS_AGE_KEY_FILE": file} if file else os.environ
     known, path = recipients(places), key_file(places)
     if known:
-        return Key(known[0], path, False)
+        rules = root / RULES
+        own = _among(known, rules.read_text()) if rules.is_file() else []
+        recipient = (own or known)[-1]
+        return Key(recipient, path if recipient in recipients({"SOPS_AGE_KEY_FILE": str(path)}) else None, False)
     if file and path.exists():
         raise ConfigError("it has no age key", where=file, remedy="Name a file that isn't there: one is made in it.")
     await _kept_out_of_git(path)
@@ -164,7 +173,7 @@ async def _kept_out_of_git(file: Path) -> None:
 
 
 def _own(rules: str) -> str:
-    own = [recipient for recipient in recipients() if recipient in rules]
+    own = _among(recipients(), rules)
     if len(own) != 1:
         raise ConfigError(
             f"{len(own) or 'none'} of your keys {'are' if len(own) > 1 else 'is'} among its recipients",
@@ -172,6 +181,10 @@ def _own(rules: str) -> str:
             remedy=f"Name one: --old {own[0]}" if own else "Set SOPS_AGE_KEY_FILE to the file that has your key.",
         )
     return own[0]
+
+
+def _among(known: Sequence[str], rules: str) -> list[str]:
+    return [recipient for recipient in known if recipient in rules]
 
 
 def beside(root: Path, names: Collection[str], recipient: str) -> list[str]:

@@ -12,7 +12,7 @@ from portside.command import run_command
 from portside.errors import ConfigError
 from portside.secret_commands import secrets_command
 from portside.secrets import fetch
-from portside.secrets.age import key_file, recipients
+from portside.secrets.age import key_file, new_key, recipients
 from portside.secrets.base import MissingSecretError, UnreachableSourceError
 from portside.secrets.program import find
 from portside.secrets.sops_files import ensure_key
@@ -114,6 +114,30 @@ def test_a_key_in_a_file_of_its_own_is_none_of_the_person_s(
     assert "AGE-SECRET-KEY" not in said
 
 
+def test_the_key_that_replaced_another_is_the_one_that_is_shown(
+    sops_project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(sops_project)
+    old = key(capsys)[0]["public"]
+    new = new_key(key_file(), f"in place of {old}")
+    assert key(capsys)[0]["public"] == new
+    (sops_project / ".sops.yaml").write_text(f"creation_rules:\n  - age: {old}\n")
+    assert key(capsys)[0]["public"] == old
+
+
+def test_a_key_that_a_variable_has_is_said_to_be_there(
+    sops_project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(sops_project)
+    made, _ = key(capsys)
+    monkeypatch.setenv("SOPS_AGE_KEY", key_file().read_text())
+    assert key(capsys)[0]["key_file"] == str(key_file())
+    key_file().unlink()
+    assert key(capsys)[0] == {"public": made["public"], "key_file": None, "new": False}
+    secrets_command("key", "local", name=None, yes=False, file=None, old=None, machine=False)
+    assert "private key is in SOPS_AGE_KEY. Keep" in capsys.readouterr().out
+
+
 async def test_ci_opens_with_that_file_s_content_what_its_key_was_let_into(
     sops_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,7 +148,7 @@ async def test_ci_opens_with_that_file_s_content_what_its_key_was_let_into(
     argv = [find("sops", ""), "updatekeys", "--yes", "secrets/prod.yaml"]
     (await run_command(argv, timeout=60, cwd=sops_project)).check()
     key_file().unlink()
-    monkeypatch.setenv("SOPS_AGE_KEY", made.file.read_text())
+    monkeypatch.setenv("SOPS_AGE_KEY", (tmp_path / "age.prod.key").read_text())
     reference = "sops:secrets/prod.yaml#TOKEN"
     assert await fetch([reference], sops_project, "prod") == {reference: CANARY}
 
