@@ -160,3 +160,16 @@ async def test_no_key_is_written_into_a_file_of_something_else(sops_project: Pat
     with pytest.raises(ConfigError, match="it has no age key"):
         await ensure_key(sops_project, str(other))
     assert other.read_text() == "-----BEGIN OPENSSH PRIVATE KEY-----\n"
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+async def test_git_is_asked_of_a_key_whose_folder_is_yet_to_be_made(sops_project: Path, ignored: bool) -> None:
+    (await run_command(["git", "init", "--quiet"], timeout=60, cwd=sops_project)).check()
+    (sops_project / ".gitignore").write_text("keys/\n" if ignored else "")
+    file = sops_project / "keys/prod/age.key"
+    if ignored:
+        assert (await ensure_key(sops_project, str(file))).file == file
+    else:
+        with pytest.raises(ConfigError, match="git would commit this private key"):
+            await ensure_key(sops_project, str(file))
+    assert file.exists() is ignored
