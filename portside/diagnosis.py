@@ -97,7 +97,7 @@ def _current(host: str, state: State, env: str) -> Iterator[Finding]:
         yield Finding(
             host,
             f"the files of the current release {current.release} are gone",
-            f"invoke restart --env {env}",
+            f"invoke deploy --env {env}. Where another host has them, invoke restart --env {env} brings its image here",
             f"{state.base}/sites/…/releases/{current.release} should hold release.json, compose.yaml and env.",
         )
     if state.serving != current.slot:

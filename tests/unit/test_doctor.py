@@ -87,6 +87,12 @@ def test_traffic_that_goes_to_the_wrong_slot_is_found() -> None:
     assert "traffic to blue" in finding.what
 
 
+def test_files_of_the_current_release_that_are_gone_are_said_to_need_a_deploy() -> None:
+    """A restart reads there which image serves."""
+    (finding,) = (each for each in found(replace(FINE, releases={PREVIOUS: release(PREVIOUS)})) if "gone" in each.what)
+    assert finding.remedy.startswith("invoke deploy --env prod.")
+
+
 def test_a_lock_that_ran_out_is_found_and_a_live_one_is_somebody_at_work() -> None:
     stale = replace(FINE, holder=Holder("bob@laptop", "deploy links:2", since=800, expires=900))
     assert "bob@laptop" in found(stale)[0].what

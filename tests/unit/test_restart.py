@@ -38,7 +38,10 @@ def site(states: dict[str, State], **environment: Any) -> Site:
 
 
 def test_the_image_that_serves_starts_anew_also_where_a_host_has_nothing_yet() -> None:
-    assert serving_image(site({"a": serves(R1), "b": serves(R1), "c": state()}), None) == ONE
+    assert (
+        serving_image(site({"a": serves(R1), "b": serves(R1), "c": state(), "d": state(current=current(R1.id))}), None)
+        == ONE
+    )
 
 
 def test_where_hosts_serve_different_images_each_is_named_with_what_to_type() -> None:
