@@ -18,7 +18,7 @@ from portside.operators import operator
 from portside.outcome import Outcome
 from portside.plan import Change, Plan, make_plan
 from portside.recovery import Recovered, abandoned
-from portside.release import Image
+from portside.release import Release
 from portside.report import timed
 from portside.shipping import build, planned, shipped
 from portside.site import Site
@@ -52,9 +52,9 @@ def restart_command(env: str, *, host: str | None, dry_run: bool, yes: bool, mac
         environment = config.environment(env)
         if environment.local:
             await ensure_engine(terminal.reporter.say)
-        image = serving_image(await _looked(config, environment, terminal), host)
-        terminal.reporter.say(f"{env} serves {image.reference}. It starts anew, with this checkout's settings.")
-        made = await _draft_of(config, environment, image)
+        serving = serving_release(await _looked(config, environment, terminal), host)
+        terminal.reporter.say(f"{env} serves {serving.image.reference}. It starts anew, with this checkout's settings.")
+        made = await _draft_of(config, environment, serving)
         if dry_run:
             await _show_plan(made, terminal)
         else:
@@ -65,9 +65,10 @@ def restart_command(env: str, *, host: str | None, dry_run: bool, yes: bool, mac
     run(act, machine=machine, failed=outcome_data)
 
 
-def serving_image(site: Site, only: str | None) -> Image:
-    """The one image that serves on the hosts. Raises ConfigError where that is none or several, UnfinishedError where
-    a release was left in the middle: what serves is decided when that is ended."""
+def serving_release(site: Site, only: str | None) -> Release:
+    """The release whose image serves on the hosts, of several the latest. Raises ConfigError where they have none or
+    different images, UnfinishedError where a release was left in the middle: what serves is decided when that is ended.
+    """
     env = site.environment.name
     if left := abandoned(site.states):
         ends = "finishes" if left.committed else "undoes"
@@ -79,27 +80,28 @@ def serving_image(site: Site, only: str | None) -> Image:
     states = {name: site.states[name] for name in site.chosen(only)}
     # A node of a Swarm that was away remembers what served before.
     latest = common_release(states) if site.environment.swarm else None
-    images = {
-        name: release.image
+    serving = {
+        name: release
         for name, state in states.items()
         if state.current and (release := state.releases.get(state.current.release)) and latest in (None, release.id)
     }
-    if not images:
+    if not serving:
         raise ConfigError(
             "nothing is known to serve that could be started anew",
             where=env,
             remedy=f"Release an image there: invoke deploy --env {env} --image IMAGE",
         )
-    (host, image), *others = images.items()
-    if any(other.reference != image.reference for _, other in others):
+    images = {name: release.image.reference for name, release in serving.items()}
+    if len(set(images.values())) > 1:
+        host, image = next(iter(images.items()))
         raise ConfigError(
             "the hosts serve different images",
             where=env,
-            why="\n".join(f"{name}: {each.reference}" for name, each in images.items()),
-            remedy=f"Bring all to one: invoke deploy --env {env} --image {image.reference} (or another of these). "
+            why="\n".join(f"{name}: {each}" for name, each in images.items()),
+            remedy=f"Bring all to one: invoke deploy --env {env} --image {image} (or another of these). "
             f"Or start each anew by itself: invoke restart --env {env} --host {host}",
         )
-    return image
+    return max(serving.values(), key=lambda release: release.created)
 
 
 def rollback_command(env: str, *, to: str | None, host: str | None, dry_run: bool, yes: bool, machine: bool) -> None:
@@ -180,10 +182,9 @@ async def _draft(
     return await draft(config, environment, image=ready, commit=source.revision, created_by=operator())
 
 
-async def _draft_of(config: Config, environment: Environment, image: Image) -> Draft:
-    """The release to be, of an image that the hosts have."""
-    source = await read_source(config.root)
-    return await draft(config, environment, image=image, commit=source.revision, created_by=operator())
+async def _draft_of(config: Config, environment: Environment, serving: Release) -> Draft:
+    """The release to be, of the image that serves. Its commit is that image's: the checkout's may be any other."""
+    return await draft(config, environment, image=serving.image, commit=serving.commit, created_by=operator())
 
 
 async def _release(made: Draft, terminal: Terminal, asking: _Asking, *, host: str | None, force: bool) -> None:

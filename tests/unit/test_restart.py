@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from portside.cli import Terminal
+from portside.config import load_config
 from portside.errors import ConfigError, LockError, UnfinishedError
 from portside.facts import State
 from portside.host.local import LocalHost
 from portside.plan import Change, Plan
 from portside.release import Image, Release
-from portside.releasing import _Asking, restart_command, serving_image
+from portside.releasing import _Asking, _draft_of, restart_command, serving_release
 from portside.site import Site
 from tests.unit import builders
 from tests.unit.builders import NOW, current, entry, operation, state
@@ -38,38 +39,36 @@ def site(states: dict[str, State], **environment: Any) -> Site:
 
 
 def test_the_image_that_serves_starts_anew_also_where_a_host_has_nothing_yet() -> None:
-    assert (
-        serving_image(site({"a": serves(R1), "b": serves(R1), "c": state(), "d": state(current=current(R1.id))}), None)
-        == ONE
-    )
+    lost = state(current=current(R1.id))
+    assert serving_release(site({"a": serves(R1), "b": serves(R1), "c": state(), "d": lost}), None) == R1
 
 
 def test_where_hosts_serve_different_images_each_is_named_with_what_to_type() -> None:
     both = site({"deploy@a": serves(R1), "deploy@b": serves(R2)})
     with pytest.raises(ConfigError, match="different images") as caught:
-        serving_image(both, None)
+        serving_release(both, None)
     assert caught.value.why.splitlines() == [f"deploy@a: {ONE.reference}", f"deploy@b: {TWO.reference}"]
     assert f"invoke deploy --env prod --image {ONE.reference}" in caught.value.remedy
-    assert serving_image(both, "b") == TWO
+    assert serving_release(both, "b") == R2
 
 
 @pytest.mark.parametrize("there", [state(), state(current=current(R1.id))], ids=["nothing", "files that are gone"])
 def test_where_nothing_is_known_to_serve_the_error_says_how_to_release(there: State) -> None:
     with pytest.raises(ConfigError, match="nothing is known to serve") as caught:
-        serving_image(site({"a": there}), None)
+        serving_release(site({"a": there}), None)
     assert "invoke deploy --env prod --image IMAGE" in caught.value.remedy
 
 
 def test_a_node_of_a_swarm_that_was_away_has_no_say() -> None:
     swarm = site({"a": serves(R1), "b": serves(R2, committed=LATER)}, orchestrator="swarm")
-    assert serving_image(swarm, None) == TWO
+    assert serving_release(swarm, None) == R2
 
 
 def test_what_a_dead_deployer_left_is_ended_first() -> None:
     """It may be committed and not fit to serve alone: another release would end what answers for it."""
     left = state(current=current(R1.id), releases={R1.id: R1}, journal=(entry("start", "begin", operation()),))
     with pytest.raises(UnfinishedError) as caught:
-        serving_image(site({"a": left}), None)
+        serving_release(site({"a": left}), None)
     assert caught.value.remedy.startswith("invoke status --env prod undoes it")
 
 
@@ -110,6 +109,18 @@ def test_nothing_is_built_and_all_but_the_image_is_the_checkout_s(
     (changes,) = json.loads(said.out)["hosts"].values()
     assert "image" not in {change["what"] for change in changes}
     assert "GREETING is added" in {change["after"] for change in changes}
+
+
+async def test_the_release_that_starts_anew_says_which_commit_its_image_is_of(tmp_path: Path) -> None:
+    project(tmp_path)
+    config = load_config(tmp_path)
+    earlier, later = (
+        builders.release(f"r{commit}", image=ONE, commit=commit, created=created)
+        for commit, created in (("abc", NOW), ("def", LATER))
+    )
+    serving = serving_release(site({"a": serves(later), "b": serves(earlier)}), None)
+    made = (await _draft_of(config, config.environment("prod"), serving)).release(previous=None, created=LATER)
+    assert (made.image, made.commit) == (ONE, "def")
 
 
 def project(root: Path) -> None:
