@@ -159,6 +159,16 @@ def active_services(data: Mapping[str, Any]) -> dict[str, Any]:
     return {name: service for name, service in data["services"].items() if not (service or {}).get("profiles")}
 
 
+def standing_services(data: Mapping[str, Any], variables: Mapping[str, str], where: str) -> tuple[str, ...]:
+    """The active ones that have a container at all: `scale` or `deploy.replicas` may be 0, and a variable."""
+    found = []
+    for name, service in active_services(data).items():
+        counts = [service.get("scale"), service.get("deploy", {}).get("replicas")]
+        if "0" not in map(str, interpolated(counts, variables, f"{where}: services.{name}")):
+            found.append(name)
+    return tuple(found)
+
+
 def _seconds(grace: str | float | None) -> float:
     """What a duration of the Compose specification is in seconds, 10 where there is none; Compose checks its form.
 

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from portside import compose_yaml
-from portside.compose import active_services, images, read_compose, render, roles
+from portside.compose import images, read_compose, render, roles, standing_services
 from portside.compose_configs import read_configs, shipped_name
 from portside.config import FILE, Config, Environment
 from portside.errors import ConfigError
@@ -231,7 +231,7 @@ async def read_accessories(config: Config, environment: Environment) -> Accessor
         **{shipped_name(name, text): text for name, text in configs.items()},
     }
     fingerprint = hashlib.sha256(f"{files['compose.yaml']}{env_digest(values, site=site)}".encode()).hexdigest()[:16]
-    return Accessories(files, fingerprint, images(data, plain, str(path)), tuple(active_services(data)))
+    return Accessories(files, fingerprint, images(data, plain, str(path)), standing_services(data, values, str(path)))
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,15 @@
-"""What a release is made of has to fit together: here, names that the proxy can look up."""
+"""What a release is made of has to fit together, as names that the proxy can look up; and which accessories run."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from portside.config import load_config
 from portside.errors import ConfigError
-from portside.making import Draft
+from portside.making import Draft, read_accessories
 from portside.release import Image, Release
 from tests.unit import builders
 
@@ -50,3 +52,32 @@ def test_another_container_s_number_counts_as_well() -> None:
     made("e" * 23, service="customer-notification-servi", replicas=9)
     with pytest.raises(ConfigError, match="-green-web-10"):
         made("e" * 23, service="customer-notification-servi", replicas=10)
+
+
+async def test_an_accessory_that_is_scaled_to_nothing_isn_t_expected_to_run(tmp_path: Path) -> None:
+    (tmp_path / "portside.toml").write_text(
+        """
+[service]
+name = "links"
+accessories = "accessories.yaml"
+
+[env.prod]
+hosts = ["deploy@a"]
+env = { NONE = "0", ONE = "1" }
+"""
+    )
+    (tmp_path / "accessories.yaml").write_text(
+        """
+services:
+  db: { image: db }
+  cache: { image: cache, deploy: { replicas: "${ONE}" } }
+  replicas: { image: cache, deploy: { replicas: 0 } }
+  scale: { image: cache, scale: 0 }
+  variable: { image: cache, deploy: { replicas: "${NONE}" } }
+  default: { image: cache, scale: "${OTHER:-0}" }
+"""
+    )
+    config = load_config(tmp_path)
+    found = await read_accessories(config, config.environment("prod"))
+    assert found
+    assert found.services == ("db", "cache")
