@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
 import shlex
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ KEEPALIVE_SECONDS = 5
 SSH_PORT = 22
 # The user's own, where the SSH configuration names no others: ssh_config(5), UserKnownHostsFile.
 KNOWN_HOSTS = ("~/.ssh/known_hosts", "~/.ssh/known_hosts2")
+# This machine's, likewise: GlobalKnownHostsFile.
+GLOBAL_KNOWN_HOSTS = ("/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2")
 
 
 @dataclass(frozen=True)
@@ -154,10 +157,11 @@ class Dialler:
         # Not asyncssh's list, which believes anybody after `UserKnownHostsFile none` and has none of the user's own
         # files beside a GlobalKnownHostsFile.
         own = cast(list[str] | None, options.config.get("UserKnownHostsFile"))
-        return [
-            *(KNOWN_HOSTS if own is None else (_expanded(name, options) for name in own)),
-            *cast(list[str], options.config.get("GlobalKnownHostsFile", [])),
-        ]
+        everybodys = cast(list[str] | None, options.config.get("GlobalKnownHostsFile"))
+        if everybodys is None:
+            # Nobody has named these: one that isn't there is none to add a key to, one that is root's alone no error.
+            everybodys = [name for name in GLOBAL_KNOWN_HOSTS if os.access(name, os.R_OK)]
+        return [*(KNOWN_HOSTS if own is None else (_expanded(name, options) for name in own)), *everybodys]
 
     def _known(self, options: asyncssh.SSHClientConnectionOptions) -> Any:
         there = [str(path) for name in self._files(options) if (path := Path(name).expanduser()).exists()]

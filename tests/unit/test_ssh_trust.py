@@ -231,6 +231,22 @@ async def test_without_files_of_the_user_s_own_the_global_one_still_counts(place
     assert caught.value.remedy.endswith(f"echo '{place.web.known.strip()}' >> {place.folder}/known_hosts")
 
 
+@pytest.mark.parametrize("lines", [[], ["UserKnownHostsFile none"]])
+async def test_what_this_machine_knows_counts_unless_the_configuration_names_another_global_file(
+    place: Place, monkeypatch: pytest.MonkeyPatch, lines: list[str]
+) -> None:
+    monkeypatch.setattr(
+        "portside.host.dialling.GLOBAL_KNOWN_HOSTS", ("/nowhere/ssh_known_hosts", f"{place.folder}/etc")
+    )
+    (place.folder / "etc").write_text(place.web.known)
+    await place.connect([place.web.block(*lines)], None)
+    assert place.visits == ["web"]
+    with pytest.raises(HostError, match="host key isn't known"):
+        await place.connect([place.web.block(*lines, "GlobalKnownHostsFile ~/other")], None)
+    with pytest.raises(HostError, match="host key isn't known"):
+        await place.connect([place.web.block(*lines)], [])
+
+
 @pytest.mark.parametrize(
     ("file", "lines"),
     [
