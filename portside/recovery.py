@@ -10,7 +10,6 @@ from portside.config import Config, Environment, NewsKind
 from portside.errors import HostError, PortsideError, UnfinishedError
 from portside.facts import State
 from portside.fleet import everywhere
-from portside.host.script import script_argv
 from portside.journal import Operation, Unfinished, unfinished
 from portside.lock import Lease
 from portside.markers import as_served, marks, site_targets
@@ -160,9 +159,7 @@ async def _finish(
         if _recorded(state, operation):
             # It said that the site is asked at an address which may not have come to this host's proxy any more.
             told = site_targets(release, config, served, host)
-            argv = script_argv("address", site, lease.token, told)
-            said = (await lease.host.run(argv, timeout=30 + steps.GRACE)).check("monitoring could not be told").text
-            if said:
+            if said := await run_step(target, steps.address(told)):
                 reporter.say(f"{host}: {said}")
         else:
             current = Current(

@@ -128,6 +128,11 @@ def commit(operation: Operation, current: Current, marks: Marks) -> Step:
     return Step("commit", "commit", arguments, 30 + GRACE)
 
 
+def address(told: str) -> Step:
+    """What is left of a commit where it was recorded, and the site isn't asked where it said; `told`: as marks.site."""
+    return Step("commit", "address", (told,), 30 + GRACE)
+
+
 def retire(target: Target, release: Release, *, keep_warm: bool, prune: Mapping[str, str | None], grace: float) -> Step:
     """Stop what served before `release`, which has to be fit to serve alone by then; unless it stays warm.
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import tarfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
 from io import BytesIO
 from typing import cast
 
@@ -14,7 +16,7 @@ import pytest
 from portside.command import Result
 from portside.config import Config
 from portside.delivery import Delivery
-from portside.errors import HostError, InterruptionError, UnfinishedError
+from portside.errors import HostError, InterruptionError, LockError, PortsideError, UnfinishedError
 from portside.host.base import Channel, Host, Input
 from portside.host.local import LocalHost
 from portside.journal import Kind, Phase
@@ -205,17 +207,48 @@ async def test_what_a_dead_deployer_committed_is_asked_where_the_proxy_has_it_un
     (home.base / "targets" / f"{SITE}.site.json").write_text('[{"targets": ["https://new.example.com/readiness"]}]\n')
     last = builders.entry(*left, builders.operation("op-0", release="r2", previous=None))
     (home.site / "journal.jsonl").write_text(last.model_dump_json() + "\n")
+    await recovered(home.host, await home.target())
+    assert asked(home) == ["http://old.example.com/readiness"]
+
+
+class BusyHost(LocalHost):
+    """A step of a dead deployer is at work there: no script gets the work lock, or waits a minute for it."""
+
+    async def run(self, argv: Sequence[str], *, stdin: Input | None = None, timeout: float) -> Result:
+        return await super().run([arg.replace("flock -w 60", "flock -n") for arg in argv], stdin=stdin, timeout=timeout)
+
+
+@pytest.mark.parametrize(
+    ("token", "error", "said"),
+    [("1", LockError, "is still working on links-prod"), ("0", HostError, "was lost to another deployer")],
+    ids=["busy", "overtaken"],
+)
+async def test_where_monitoring_can_t_be_told_recovery_ends_as_at_any_other_step(
+    home: StandingHost, token: str, error: type[PortsideError], said: str
+) -> None:
+    home.serves(R2)
+    home.runs_proxy(routed(OLD))
+    last = builders.entry("retire", "begin", builders.operation("op-0", release="r2", previous=None))
+    (home.site / "journal.jsonl").write_text(last.model_dump_json() + "\n")
+    target = await home.target()
+    with (home.site / "work.lock").open("w") as lock:
+        if error is LockError:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(error, match=said):
+            await recovered(BusyHost(), replace(target, token=token))
+
+
+async def recovered(host: Host, target: Target) -> None:
     environment = NEW.environment("prod")
     await recover(
-        {"localhost": Lease(home.host, "1", cast(Channel, None))},
-        {"localhost": (await home.target()).state},
+        {"localhost": Lease(host, target.token, cast(Channel, None))},
+        {"localhost": target.state},
         SITE,
         config=NEW,
         environment=environment,
         reporter=Said(),
         notices=Notices(NEW, environment, Said()),
     )
-    assert asked(home) == ["http://old.example.com/readiness"]
 
 
 async def test_a_release_is_read_from_a_host_that_is_not_rolled_back(home: StandingHost) -> None:
