@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -50,7 +51,8 @@ async def deploy(
     config, environment = draft.config, draft.environment
     surroundings = await Surroundings.read(config, environment)
     reference = draft.image.reference
-    async with opened(config, environment, reporter, operation=f"deploy {reference}", full=reference) as site:
+    opening = opened(config, environment, reporter, operation=f"deploy {reference}", full=reference)
+    async with _accounted(opening) as site:
         if site.recovered.unfit and not force:
             raise PreflightError(
                 "the release before can't serve alone; another one would take the place of what answers for it",
@@ -88,19 +90,18 @@ async def deploy(
                 delivery=delivery,
                 silence=watch.silence,
                 committed=ending.committed,
-                move=partial(surroundings.move, site, targets, release),
+                move=partial(surroundings.move, site, targets, release) if surroundings.moving(targets) else None,
             )
             ending.outcome = rollout.outcome
             outcome = await _finished(rollout, site)
-        return await _announced(rollout, watch, outcome)
+        return await _announced(watch, outcome)
 
 
-async def _announced(rollout: Rollout, watch: Watch, outcome: Outcome) -> Outcome:
+async def _announced(watch: Watch, outcome: Outcome) -> Outcome:
     """The release serves, whether or not its address has moved: what comes after it comes in either case."""
-    with _accounted(outcome, watch.site):
-        await watch.announce(outcome)
-        if rollout.unmoved:
-            raise rollout.unmoved
+    await watch.announce(outcome)
+    if outcome.unmoved:
+        raise outcome.unmoved
     return outcome
 
 
@@ -134,7 +135,8 @@ async def rollback(
 
     Where a dead deployer's release had to be undone first, that was the way back: without `to` nothing more is done.
     """
-    async with opened(config, environment, reporter, operation=f"rollback {to or ''}".strip(), full=False) as site:
+    opening = opened(config, environment, reporter, operation=f"rollback {to or ''}".strip(), full=False)
+    async with _accounted(opening) as site:
         if site.recovered.undone and to is None:
             return site.recovered
         swarm = await _swarm(site, only)
@@ -168,9 +170,7 @@ async def rollback(
             )
             ending.outcome = rollout.outcome
             outcome = await _finished(rollout, site)
-        with _accounted(outcome, site):
-            await watch.announce(outcome)
-        return outcome
+        return await _announced(watch, outcome)
 
 
 def would_roll_back(site: Site, to: str | None, *, only: str | None) -> Plan:
@@ -222,31 +222,37 @@ def _sidecars(release: Release) -> tuple[str, ...]:
 
 
 async def _finished(rollout: Rollout, site: Site) -> Outcome:
-    with _accounted(rollout.outcome, site):
-        try:
-            return await rollout.run()
-        finally:
-            for host in site.hosts:
-                rollout.outcome.exchanges[host.name] = host.traffic.exchanges
-                rollout.outcome.bytes_sent[host.name] = host.traffic.sent
-
-
-@contextlib.contextmanager
-def _accounted(outcome: Outcome, site: Site) -> Iterator[None]:
-    """An error carries the outcome, so that a report can show its phases; who interrupts is told what is left."""
+    site.outcome = rollout.outcome
     try:
-        yield
+        return await rollout.run()
+    finally:
+        for host in site.hosts:
+            rollout.outcome.exchanges[host.name] = host.traffic.exchanges
+            rollout.outcome.bytes_sent[host.name] = host.traffic.sent
+
+
+@contextlib.asynccontextmanager
+async def _accounted(opening: AbstractAsyncContextManager[Site]) -> AsyncIterator[Site]:
+    """The site that is opened. An error carries its outcome, so that a report can show its phases; who interrupts, be
+    it while the hosts are left, is told what has become of the release.
+    """
+    site = None
+    try:
+        async with opening as site:
+            yield site
     except PortsideError as error:
-        error.outcome = outcome
+        error.outcome = site and site.outcome
         raise
     except asyncio.CancelledError:
-        interruption = _interruption(outcome, site.environment.name)
-        interruption.outcome = outcome
+        if site is None or site.outcome is None:
+            raise
+        interruption = _interruption(site.outcome, site.environment.name)
+        interruption.outcome = site.outcome
         raise interruption from None
 
 
 def _interruption(outcome: Outcome, env: str) -> InterruptionError:
-    release, status = outcome.release, f"invoke status --env {env}"
+    release, status = outcome.release, f"invoke status --env {env}{outcome.address_left(env)}"
     if outcome.outcome == "undone":
         serves = f"{outcome.previous} serves as before" if outcome.previous else "nothing serves, as before"
         return InterruptionError(f"interrupted; release {release} was undone; {serves}", where=env)
@@ -254,6 +260,7 @@ def _interruption(outcome: Outcome, env: str) -> InterruptionError:
         return InterruptionError(
             f"interrupted; release {release} is committed and serves",
             where=env,
+            why="\n".join(filter(None, (unmoved.what, unmoved.why))) if (unmoved := outcome.unmoved) else "",
             remedy=f"The next command does what was left to do: {status}. To go back: invoke rollback --env {env}",
         )
     # At the commit where no host has answered any more, or once more while it was undone.

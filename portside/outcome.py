@@ -11,7 +11,10 @@ from portside.secrets.scrub import scrub
 
 @dataclass
 class Outcome:
-    """How an operation ended. `seconds` is per phase, of the slowest host."""
+    """How an operation ended. `seconds` is per phase, of the slowest host.
+
+    `unmoved`: why a committed release may still be asked at its old address; None where that is done, or isn't to be.
+    """
 
     release: str
     previous: str | None
@@ -21,6 +24,11 @@ class Outcome:
     notes: list[str] = field(default_factory=list)
     exchanges: dict[str, int] = field(default_factory=dict)
     bytes_sent: dict[str, int] = field(default_factory=dict)
+    unmoved: PortsideError | None = None
+
+    def address_left(self, env: str) -> str:
+        """The end of what to type next, since no other command moves an address; "" where that isn't left."""
+        return f". The address moves with the next deploy: invoke deploy --env {env}" if self.unmoved else ""
 
 
 def cause_of(error: BaseException) -> str:

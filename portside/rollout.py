@@ -66,7 +66,6 @@ class Rollout:
         self._silence = silence
         self._committed = committed
         self._moving = move
-        self.unmoved: PortsideError | None = None
         self._holder = holder
         self._drains: dict[str, asyncio.Task[int]] = {}
         self._steps = orders(targets[0].operation)
@@ -81,7 +80,7 @@ class Rollout:
             self._judge = Watching(config, environment, release, targets, self._note, stages=stages)
 
     async def run(self) -> Outcome:
-        """Go through all phases. `unmoved` is then why its address isn't everywhere the new one; the release stands.
+        """Go through all phases. An address that could not be moved is the outcome's `unmoved`; the release stands.
 
         Raises ReleaseError when the release was undone, UnfinishedError when that, or the commit, failed somewhere.
         """
@@ -189,6 +188,9 @@ class Rollout:
     async def _commit(self) -> None:
         committed = datetime.now(UTC)
         self.outcome.outcome = "unfinished"
+        if self._moving:
+            # True of whatever ends this before the move has.
+            self.outcome.unmoved = UnfinishedError(f"{self._release.id} may still be asked at its old address")
 
         async def act(target: Target) -> None:
             operation = target.operation
@@ -208,13 +210,14 @@ class Rollout:
                 self._note(f"{target.host.name}: {said}")
 
         failures = self._beyond_repair("commit", await self._settled("commit", act))
+        address_left = self.outcome.address_left(self._environment.name)
         if failures and self.outcome.outcome == "unfinished":
             raise UnfinishedError(
                 f"nobody knows whether release {self._release.id} is committed: no host said so",
                 where=self._environment.name,
                 why="\n".join(map(str, failures.values())),
                 remedy="Both releases run until the hosts can be reached again; then any command finds out, and "
-                f"finishes or undoes it: invoke status --env {self._environment.name}",
+                f"finishes or undoes it: invoke status --env {self._environment.name}{address_left}",
             )
         if failures:
             raise UnfinishedError(
@@ -222,7 +225,7 @@ class Rollout:
                 where=self._environment.name,
                 why="\n".join(map(str, failures.values())),
                 remedy="Once they can be reached again, any command goes on with it: "
-                f"invoke status --env {self._environment.name}",
+                f"invoke status --env {self._environment.name}{address_left}",
             )
 
     def _marks(self, target: Target, current: Current) -> Marks:
@@ -251,11 +254,13 @@ class Rollout:
 
     async def _move(self) -> None:
         """Before what retires has drained, which may take minutes: monitoring asks at the new address already."""
+        if self._moving is None:
+            return
         try:
-            if self._moving:
-                await self._moving()
+            await self._moving()
+            self.outcome.unmoved = None
         except PortsideError as error:
-            self.unmoved = error
+            self.outcome.unmoved = error
 
     async def _retire(self) -> None:
         """Never fails the release: what went wrong is reported, and the next command tries again."""

@@ -17,6 +17,7 @@ from portside.journal import Operation
 from portside.lock import Claim, Lease, locked
 from portside.notices import Notices
 from portside.operators import operator
+from portside.outcome import Outcome
 from portside.recovery import Recovered, recover
 from portside.report import Reporter, timed
 from portside.steps import Target
@@ -35,6 +36,8 @@ class Site:
     recovered: Recovered = field(default_factory=Recovered)
     # None where nothing is released.
     notices: Notices | None = None
+    # None until there are phases to go through.
+    outcome: Outcome | None = None
 
     @property
     def name(self) -> str:

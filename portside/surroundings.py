@@ -115,12 +115,15 @@ class Surroundings:
                 remedy=f"Type first: invoke host-bootstrap --env {self.environment.name}, which restarts the proxy.",
             )
 
+    def moving(self, targets: Sequence[Target]) -> list[Target]:
+        """The hosts where `move` has something to do."""
+        return [target for target in targets if self._moving(target.state)]
+
     async def move(self, site: Site, targets: Sequence[Target], release: Release) -> None:
         """Once `release` is committed: have it asked by what the environment says, where that was something else.
 
         Raises UnfinishedError naming the hosts where that failed.
         """
-        moving = [target for target in targets if self._moving(target.state)]
 
         async def one(target: Target) -> None:
             states = await read_states([target.host], target.site, full=False)
@@ -129,7 +132,7 @@ class Surroundings:
             with timed(site.reporter, target.host.name, "proxy"):
                 await reload(now, make(now.state), make)
 
-        failures = by_host(await settle(moving, one))
+        failures = by_host(await settle(self.moving(targets), one))
         if failures:
             raise UnfinishedError(
                 f"{release.id} serves, but on {', '.join(failures)} not yet by its new domain",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import json
 import tarfile
@@ -16,20 +17,20 @@ import pytest
 from portside.command import Result
 from portside.config import Config
 from portside.delivery import Delivery
-from portside.errors import HostError, InterruptionError, LockError, PortsideError, UnfinishedError
+from portside.errors import HostError, InterruptionError, LockError, PortsideError, ReleaseError, UnfinishedError
 from portside.host.base import Channel, Host, Input
 from portside.host.local import LocalHost
 from portside.journal import Kind, Phase
 from portside.lock import Lease
 from portside.notices import Notices
-from portside.operations import _finished, _holder
+from portside.operations import _accounted, _finished, _holder
 from portside.outcome import Outcome
 from portside.proxy import Door, with_site
 from portside.recovery import recover
 from portside.release import Current, Role
 from portside.releasing import outcome_data
 from portside.rollout import Rollout
-from portside.site import Site
+from portside.site import Site, opened
 from portside.steps import Target
 from tests.unit import builders
 from tests.unit.standing_host import SITE, Said, StandingHost
@@ -155,7 +156,7 @@ async def test_an_address_moves_before_what_served_has_drained_and_the_release_s
     assert (await moving.run()).outcome == "released"
     assert before[-1] == ("commit", "end")
     assert phases(home)[-1] == ("retire", "end")
-    assert moving.unmoved is error
+    assert moving.outcome.unmoved is error
 
 
 @pytest.mark.parametrize(
@@ -169,14 +170,92 @@ async def test_an_address_moves_before_what_served_has_drained_and_the_release_s
 async def test_who_interrupts_a_release_is_told_whether_it_stands(
     home: StandingHost, step: str, said: str, outcome: str
 ) -> None:
+    error = await interrupted_at(step)
+    assert error.what == said
+    assert "invoke deploy" not in error.remedy, "no address has changed"
+    assert outcome_data(error)["outcome"] == outcome
+    assert (home.site / "current.json").exists() == (outcome == "released")
+
+
+@contextlib.asynccontextmanager
+async def opening(site: Site) -> AsyncIterator[Site]:
+    yield site
+
+
+async def interrupted_at(step: str, move: Callable[[], Awaitable[None]] | None = None) -> InterruptionError:
     host = InterruptedHost(step)
-    interrupted = rollout(host)
-    host.whole = asyncio.create_task(_finished(interrupted, Site(CONFIG, ENVIRONMENT, [host], {}, {}, Said())))
+    interrupted = rollout(host, kind="deploy" if move else "rollback", move=move)
+
+    async def whole() -> Outcome:
+        async with _accounted(opening(Site(CONFIG, ENVIRONMENT, [host], {}, {}, Said()))) as site:
+            return await _finished(interrupted, site)
+
+    host.whole = asyncio.create_task(whole())
     with pytest.raises(InterruptionError) as caught:
         await host.whole
-    assert caught.value.what == said
-    assert outcome_data(caught.value)["outcome"] == outcome
-    assert (home.site / "current.json").exists() == (outcome == "released")
+    return caught.value
+
+
+UNMOVED = UnfinishedError("r2 serves, but on a not yet by its new domain", why="a: the proxy says no")
+
+
+@pytest.mark.parametrize(
+    ("step", "fails", "why"),
+    [
+        ("commit", None, "r2 may still be asked at its old address"),
+        ("retire", UNMOVED, "r2 serves, but on a not yet by its new domain\na: the proxy says no"),
+    ],
+)
+async def test_who_interrupts_a_release_before_its_address_has_moved_is_told_what_moves_it(
+    home: StandingHost, step: str, fails: PortsideError | None, why: str
+) -> None:
+    async def move() -> None:
+        if fails:
+            raise fails
+
+    error = await interrupted_at(step, move)
+    assert error.why == why
+    assert "The address moves with the next deploy: invoke deploy --env prod" in error.remedy
+
+
+async def test_who_interrupts_a_release_after_its_address_has_moved_is_told_nothing_of_that(home: StandingHost) -> None:
+    async def move() -> None: ...
+
+    error = await interrupted_at("retire", move)
+    assert (error.why, "invoke deploy" in error.remedy) == ("", False)
+
+
+async def test_a_commit_that_is_lost_says_what_moves_the_address(home: StandingHost) -> None:
+    async def move() -> None: ...
+
+    half = rollout(home.host, LosingHost("b", arrives=False), kind="deploy", move=move)
+    with pytest.raises(UnfinishedError, match="not recorded on b") as caught:
+        await half.run()
+    assert "invoke deploy --env prod" in caught.value.remedy
+
+
+async def test_an_error_carries_what_came_of_the_release() -> None:
+    outcome = Outcome("r2", "r1", "undone")
+    with pytest.raises(ReleaseError) as caught:
+        async with _accounted(opening(Site(CONFIG, ENVIRONMENT, [], {}, {}, Said(), outcome=outcome))):
+            raise ReleaseError("r2 was undone")
+    assert outcome_data(caught.value)["outcome"] == "undone"
+
+
+async def test_who_interrupts_while_the_hosts_are_left_is_told_what_came_of_the_release(home: StandingHost) -> None:
+    config = builders.config(hosts=[], bake=0)
+    environment = config.environment("prod")
+
+    async def whole() -> None:
+        async with _accounted(opened(config, environment, Said(), operation="deploy", full=False)) as site:
+            site.outcome = Outcome("r2", "r1", "released")
+            this = asyncio.current_task()
+            assert this is not None
+            this.cancel()
+
+    with pytest.raises(InterruptionError, match="interrupted; release r2 is committed and serves") as caught:
+        await asyncio.create_task(whole())
+    assert outcome_data(caught.value)["outcome"] == "released"
 
 
 @pytest.mark.parametrize(
