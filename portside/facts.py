@@ -83,7 +83,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class State:
-    """A site on one host, as it is on disk and in the Engine."""
+    """A site on one host, as it is on disk and in the Engine. `told` is what monitoring asks for it, as JSON, or ""."""
 
     clock: float
     base: str
@@ -102,6 +102,7 @@ class State:
     images: tuple[HostImage, ...] = field(default=())
     agent: Agent | None = None
     proxy_compose: str = ""
+    told: str = ""
 
     @property
     def serving(self) -> Slot | None:
@@ -178,6 +179,7 @@ def _parse(sections: dict[str, list[str]]) -> State:
         images=tuple(map(_image, sections.get("images", []))),
         agent=_agent(sections["agent"]),
         proxy_compose="\n".join(sections.get("proxy_compose", [])),
+        told="\n".join(sections.get("told", [])),
     )
 
 

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from urllib.parse import urlsplit
 
 from portside.config import Config, Environment
 from portside.doors import address_of
@@ -115,13 +116,25 @@ def as_served(environment: Environment, state: State, site: str) -> Environment:
         address = address_of(state.proxy_config, site)
         if address is None:
             return environment
-        http = listens(state.proxy_compose, "80", environment.http)
+        http = listens(state.proxy_compose, "80", environment.http, told=_port_told(state.told, "http", "80"))
         # Which port it is may be unknown; that there is one isn't.
-        https = listens(state.proxy_compose, "443", environment.https) or "0.0.0.0:443"
+        told = _port_told(state.told, "https", "443")
+        https = listens(state.proxy_compose, "443", environment.https, told=told) or "0.0.0.0:443"
     except (*NONSENSE, ConfigError):
         return environment
     tls = {"https": https, "tls": address.tls} if address.tls else {"https": None}
     return environment.model_copy(update={"domain": address.domain, "http": http, **tls})
+
+
+def _port_told(told: str, scheme: str, usual: str) -> str:
+    """The port of what monitoring asks, which a bootstrap may have published another one beside; "" where it asks the
+    proxy itself, by another scheme, or nothing that makes sense.
+    """
+    try:
+        url = urlsplit(str(json.loads(told)[0]["targets"][0]))
+        return "" if url.scheme != scheme or url.hostname == urlsplit(PROXY).hostname else str(url.port or usual)
+    except NONSENSE:
+        return ""
 
 
 def release_metrics(release: Release, operation: Operation, current: Current) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from portside.facts import State
 from portside.release import Release
@@ -14,8 +14,8 @@ from portside.release import Release
 class Change:
     """One thing that would be different.
 
-    `what` is image, compose, env, web, port, readiness, proxy, proxy route, accessories or release. `released`: a
-    release makes it; else `after` names the command that does.
+    `what` is image, compose, env, web, port, readiness, proxy, proxy route, address, accessories or release.
+    `released`: a release makes it; else `after` names the command that does.
     """
 
     what: str
@@ -49,6 +49,8 @@ class Desired:
     proxy_fingerprint: Mapping[str, str]
     proxy_config: Mapping[str, str]
     accessories_fingerprint: Mapping[str, str]
+    # Where people find the site, and where they are to, of hosts where only the port that is asked differs.
+    ports: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
 def make_plan(desired: Desired, states: Mapping[str, State]) -> Plan:
@@ -79,6 +81,18 @@ def _changes(desired: Desired, host: str, state: State) -> list[Change]:
         ):
             if before != after:
                 found.append(Change(what, before, after))
+    found.extend(_proxy_changes(desired, host, state))
+    fingerprint = desired.accessories_fingerprint.get(host, "")
+    if fingerprint and not state.accessories_fingerprint:
+        found.append(Change("accessories", "none", "would be started"))
+    elif fingerprint and fingerprint != state.accessories_fingerprint:
+        how = "by `invoke accessories`, not by a release"
+        found.append(Change("accessories", "another file or value", how, released=False))
+    return found
+
+
+def _proxy_changes(desired: Desired, host: str, state: State) -> list[Change]:
+    found = []
     if state.proxy is None:
         found.append(Change("proxy", "none", "would be started"))
     elif not state.proxy.running:
@@ -89,12 +103,8 @@ def _changes(desired: Desired, host: str, state: State) -> list[Change]:
     wanted = desired.proxy_config[host]
     if state.proxy is not None and state.proxy_config != wanted.rstrip("\n"):
         found.append(Change("proxy route", "", "would be changed, which closes idle keep-alive connections"))
-    fingerprint = desired.accessories_fingerprint.get(host, "")
-    if fingerprint and not state.accessories_fingerprint:
-        found.append(Change("accessories", "none", "would be started"))
-    elif fingerprint and fingerprint != state.accessories_fingerprint:
-        how = "by `invoke accessories`, not by a release"
-        found.append(Change("accessories", "another file or value", how, released=False))
+    if host in desired.ports:
+        found.append(Change("address", *desired.ports[host]))
     return found
 
 

@@ -44,13 +44,14 @@ def published(environment: Environment, compose: str) -> list[str]:
     return ports
 
 
-def listens(compose: str, server: str, wanted: str | None) -> str | None:
-    """Where a proxy with this Compose file takes requests for one of Caddy's servers, by its port: where that is
-    `wanted` to be, if it does so there, else the first place; `wanted` when it publishes none.
+def listens(compose: str, server: str, wanted: str | None, *, told: str = "") -> str | None:
+    """Where a proxy with this Compose file takes requests for one of Caddy's servers, by its port: at the port `told`,
+    if it does so there; where that is `wanted` to be, if there; else the first place. `wanted` when it publishes none.
 
     Raises ConfigError when `compose` makes no sense.
     """
     found = [port for port in _ports_of(compose) if port.endswith(f":{server}")]
+    found = [port for port in found if _number(port)[1] == told] or found
     if not found or (wanted and _number(f"{wanted}:{server}") in map(_number, found)):
         return wanted
     return found[0].rpartition(":")[0]

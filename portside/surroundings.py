@@ -19,6 +19,7 @@ from portside.host.base import Host
 from portside.host.script import script_argv
 from portside.journal import Operation
 from portside.making import Accessories, ProxyFiles, read_accessories, read_proxy
+from portside.markers import as_served, site_url
 from portside.operators import operator
 from portside.orders import run_step
 from portside.plan import Desired
@@ -63,6 +64,7 @@ class Surroundings:
             {name: self._proxy(state).fingerprint for name, state in site.states.items()},
             {name: self._configuration(state, release, None, kept[name]) for name, state in site.states.items()},
             dict.fromkeys(self._accessory_hosts(site), self.accessories.fingerprint) if self.accessories else {},
+            {name: self._urls(state) for name, state in site.states.items() if moves and self._changes_port(state)},
         )
 
     async def ensure(
@@ -97,11 +99,12 @@ class Surroundings:
         that the proxy which runs doesn't publish: no release restarts one.
         """
         wanted, site = Address.of(self.environment), self.config.site(self.environment)
-        moving = {
-            host: state
-            for host, state in states.items()
-            if state.has_proxy and address_of(state.proxy_config, site) != wanted
-        }
+
+        def elsewhere(state: State) -> bool:
+            before, after = self._urls(state)
+            return address_of(state.proxy_config, site) != wanted or before != after
+
+        moving = {host: state for host, state in states.items() if state.has_proxy and elsewhere(state)}
         lacking = [
             f"{host}: {port} isn't published"
             for host, state in moving.items()
@@ -162,7 +165,8 @@ class Surroundings:
         """What is published stays so where other sites share the host's proxy, or this one is asked there until the
         next deploy has moved it.
         """
-        free = alone(state.proxy_config, self.config.site(self.environment)) and not self._moving(state)
+        staying = not self._moving(state) and not self._changes_port(state)
+        free = staying and alone(state.proxy_config, self.config.site(self.environment))
         present = "" if free else state.proxy_compose
         if present not in self._proxies:
             self._proxies[present] = read_proxy(self.config, self.environment, present)
@@ -179,6 +183,19 @@ class Surroundings:
         """Whether what serves is asked by something else than the environment says by now."""
         wanted = Address.of(self.environment)
         return (self._answered(state) or wanted) != wanted
+
+    def _changes_port(self, state: State) -> bool:
+        """Whether what serves is at its address, but at another port than the environment says by now. Its proxy needs
+        no telling once both are published; monitoring does, and is told with the commit.
+        """
+        before, after = self._urls(state)
+        stays = self._answered(state) == Address.of(self.environment)
+        return stays and before != after and not by_hand(self.config.root / PROXY_FILE)
+
+    def _urls(self, state: State) -> tuple[str, str]:
+        """Where people find the site on a host, and where they are to."""
+        served = as_served(self.environment, state, self.config.site(self.environment))
+        return site_url(served), site_url(self.environment)
 
     def configuration(self, state: State, release: Release, taken: Slot) -> str:
         """What a host's proxy runs with while `release` goes to the slot `taken`, until the commit."""

@@ -96,6 +96,11 @@ class StandingHost:
         (self.base / "proxy/routes" / SITE).mkdir(parents=True, exist_ok=True)
         (self.base / "proxy/routes" / SITE / "route").write_text("blue\n")
 
+    def told(self, targets: str) -> None:
+        """What monitoring asks for the site, since a commit."""
+        (self.base / "targets").mkdir(exist_ok=True)
+        (self.base / "targets" / f"{SITE}.site.json").write_text(targets + "\n")
+
     def starts_nothing(self) -> None:
         (self._home / "broken").touch()
 

@@ -142,6 +142,26 @@ def test_what_isn_t_released_yet_or_was_taken_back_doesn_t_move_a_site(
     assert site_url(as_served(builders.environment(http="0.0.0.0:80", **now), state, "links-prod")) == url
 
 
+@pytest.mark.parametrize(
+    ("told", "url"),
+    [
+        ('[{"targets": ["https://a.example/readiness"]}]', "https://a.example"),
+        ('[{"targets": ["https://a.example:8443/"]}]', "https://a.example:8443"),
+        ("", "https://a.example:8443"),
+        ('[{"targets": ["http://portside-proxy-caddy-1/readiness"]}]', "https://a.example:8443"),
+        ('[{"targets": ["https://a.example:x/"]}]', "https://a.example:8443"),
+        ("[{}]", "https://a.example:8443"),
+        ("{", "https://a.example:8443"),
+    ],
+)
+def test_of_two_ports_that_are_published_a_site_has_the_one_that_monitoring_was_told_of(told: str, url: str) -> None:
+    now = {"domain": "a.example", "https": "0.0.0.0:8443"}
+    ports = ["0.0.0.0:80:80", "0.0.0.0:443:443", "0.0.0.0:8443:443"]
+    proxy_compose = f"services:\n  caddy:\n    ports: {json.dumps(ports)}\n"
+    state = builders.state(proxy_config=served(**now), proxy_compose=proxy_compose, told=told)
+    assert site_url(as_served(builders.environment(http="0.0.0.0:80", **now), state, "links-prod")) == url
+
+
 def test_whose_certificate_a_site_has_is_read_from_its_proxy_too() -> None:
     secure = {"domain": "a.example", "https": "0.0.0.0:443"}
     state = builders.state(proxy_config=served(**secure, tls="internal"))

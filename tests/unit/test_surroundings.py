@@ -15,6 +15,7 @@ from portside.delivery import Delivery
 from portside.errors import HostError, PreflightError, UnfinishedError
 from portside.facts import Proxy
 from portside.making import Accessories, Draft, read_proxy
+from portside.markers import site_targets, site_url
 from portside.operations import _announced, _served, _surrounded, deploy, rollback_plan
 from portside.plan import Plan
 from portside.proxies import proxy_plan
@@ -185,6 +186,51 @@ async def test_a_bootstrap_leaves_published_what_the_site_is_asked_at_until_it_h
     assert moved.desired(R1, site).proxy_fingerprint == {"localhost": only_http.fingerprint}
 
 
+PORTS = [
+    (HTTPS, HTTPS | {"https": "0.0.0.0:8443"}, "0.0.0.0:8443:443"),
+    ({"http": "0.0.0.0:80", "domain": OLD}, {"http": "0.0.0.0:8080", "domain": OLD}, "0.0.0.0:8080:80"),
+]
+
+
+@pytest.mark.parametrize(("before", "after", "port"), PORTS, ids=["https", "http"])
+async def test_a_port_that_changes_is_published_beside_the_old_one_until_a_deploy_has_told_monitoring(
+    host: StandingHost, before: dict[str, Any], after: dict[str, Any], port: str
+) -> None:
+    first, config = configured(**before), configured(hosts=[], accessory_hosts=[], min_disk_mb=0, **after)
+    host.runs_proxy(routed(first), read_proxy(first, first.environment("prod")).compose)
+    draft = drafted(config)
+    serving = draft.release(previous=None, created=builders.NOW)
+    host.serves(serving)
+    host.told(site_targets(serving, first, first.environment("prod"), "localhost"))
+    with pytest.raises(PreflightError, match="doesn't publish what the site would be asked at") as caught:
+        Surroundings(config, config.environment("prod"), None).check_ports({"localhost": (await host.target()).state})
+    assert f"{port} isn't published" in caught.value.why
+    for _ in ("first", "again"):
+        target = await host.target()
+        surroundings, site, delivery = around(config, target)
+        await surroundings.ensure(site, [target], serving, delivery, apply=True)
+        target = await host.target()
+        for environment in (first.environment("prod"), site.environment):
+            assert unpublished(environment, target.state.proxy_compose) == []
+    assert site_url(_served(site)) == site_url(first.environment("prod")), "a rollback moves no address"
+    shown: list[Plan] = []
+
+    async def asked(plan: Plan) -> bool:
+        shown.append(plan)
+        return False
+
+    await deploy(draft, Said(), confirm=asked)
+    (change,) = (each for each in shown[0].hosts["localhost"] if each.released)
+    urls = site_url(first.environment("prod")), site_url(site.environment)
+    assert (change.what, change.before, change.after) == ("address", *urls)
+    host.told(site_targets(serving, config, site.environment, "localhost"))
+    target = await host.target()
+    moved, site, _ = around(config, target)
+    desired = moved.desired(serving, site)
+    assert desired.ports == {}
+    assert desired.proxy_fingerprint == {"localhost": read_proxy(config, site.environment).fingerprint}
+
+
 @pytest.mark.parametrize("before", [HTTPS, HTTPS | {"domain": NEW}], ids=["as before", "another domain"])
 async def test_a_site_may_be_moved_to_where_the_proxy_publishes(host: StandingHost, before: dict[str, Any]) -> None:
     first = configured(**before)
@@ -206,6 +252,20 @@ async def test_who_writes_a_proxy_s_ports_by_hand_answers_for_them(
     host.serves(R1)
     surroundings, site, _ = around(config, await host.target())
     surroundings.check_ports(site.states)
+
+
+async def test_a_port_behind_what_is_published_by_hand_leaves_nothing_to_deploy(
+    host: StandingHost, tmp_path: Path
+) -> None:
+    shipped = (ROOT / "compose/proxy.yaml").read_text()
+    (tmp_path / "compose").mkdir()
+    (tmp_path / "compose/proxy.yaml").write_text(shipped.replace("${PORTSIDE_PROXY_PORTS}", '["127.0.0.1:8443:443"]'))
+    config = builders.config(tmp_path, **HTTPS)
+    host.runs_proxy(routed(config), read_proxy(config, config.environment("prod")).compose)
+    host.serves(R1)
+    host.told(site_targets(R1, config, config.environment("prod"), "localhost"))
+    surroundings, site, _ = around(config, await host.target())
+    assert surroundings.desired(R1, site).ports == {}
 
 
 async def test_a_proxy_that_is_yet_to_be_started_publishes_what_it_needs_to(host: StandingHost) -> None:

@@ -15,7 +15,9 @@ emit_state() {
   show "$base/proxy/config/caddy.json"
   printf '\n@@proxy_compose\n'
   show "$base/proxy/compose.yaml"
-  printf '\n@@lock\n'
+  printf '\n@@told\n'
+  show "$base/targets/$site_name.site.json"
+  printf '@@lock\n'
   if [ -e "$site/lock/holder.json" ]; then
     expires=$(show "$site/lock/expires")
     printf '%s %s\n' "${expires:-0}" "$(<"$site/lock/holder.json")"
