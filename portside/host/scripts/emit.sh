@@ -17,7 +17,7 @@ emit_state() {
   show "$base/proxy/compose.yaml"
   printf '\n@@told\n'
   show "$base/targets/$site_name.site.json"
-  printf '@@lock\n'
+  printf '\n@@lock\n'
   if [ -e "$site/lock/holder.json" ]; then
     expires=$(show "$site/lock/expires")
     printf '%s %s\n' "${expires:-0}" "$(<"$site/lock/holder.json")"
