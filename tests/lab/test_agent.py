@@ -231,7 +231,7 @@ def test_an_agent_that_was_installed_again_is_back_after_a_reboot(watched: Proje
     watched.shell(elsewhere, "docker", "rm", "--force", "portside-agent-blackbox-1")
     watched.deploy()
     assert running(watched, elsewhere) == AGENT
-    asyncio.run(reboot(watched.lab, elsewhere))
+    asyncio.run(reboot(elsewhere))
     wait_until(lambda: running(watched, elsewhere) == AGENT, seconds=60, what="the agent after a reboot")
 
 
