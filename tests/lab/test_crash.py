@@ -14,7 +14,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, cycle
 from typing import Any
 
 import httpx
@@ -27,6 +27,9 @@ from tests.lab.project import MIGRATES, Project, new_project, ships_in_all_phase
 
 PHASES = ("prepare", "before-switch", "start", "switch", "bake")
 COMMITTED = ("commit", "retire")
+# In turn at the beginning and at the end of a phase: the other moments are the fault matrix's (`nox -s faults`).
+MOMENTS = tuple(zip((*PHASES, *COMMITTED), cycle(("end", "begin"))))
+BEFORE_THE_COMMIT = MOMENTS[: len(PHASES)]
 # A web container and a worker.
 RUNNING = 2
 
@@ -102,15 +105,23 @@ def undone(project: Project, host: LabHost) -> int:
     return int(line.rpartition(" ")[2])
 
 
-@pytest.mark.parametrize("at", ["begin", "end"])
-@pytest.mark.parametrize("phase", PHASES)
-def test_who_is_told_to_end_before_the_commit_undoes(kept: Shipping, first: str, phase: str, at: str) -> None:
-    """By SIGTERM, or as a CI does it: Ctrl-C, then SIGTERM, which must not end the undo."""
+@pytest.mark.parametrize(
+    ("phase", "at", "signals"),
+    [
+        *((phase, at, (signal.SIGINT,)) for phase, at in BEFORE_THE_COMMIT),
+        # As a CI does it: the second one must not end the undo.
+        ("switch", "end", (signal.SIGINT, signal.SIGTERM)),
+        ("start", "begin", (signal.SIGTERM,)),
+    ],
+)
+def test_who_is_told_to_end_before_the_commit_undoes(
+    kept: Shipping, first: str, phase: str, at: str, signals: tuple[signal.Signals, ...]
+) -> None:
     host = held_at(kept, phase)
     with held(kept.project, host, phase, at):
         deploying = kept.deploying()
         wait_held(kept.project, host)
-        for number in (signal.SIGTERM,) if at == "begin" else (signal.SIGINT, signal.SIGTERM):
+        for number in signals:
             os.killpg(deploying.pid, number)
         free(kept.project, host)
         out, err = deploying.communicate(timeout=60)
@@ -163,8 +174,7 @@ def test_ctrl_c_after_the_commit_leaves_the_release(kept: Shipping, first: str, 
     kept.leave(released)
 
 
-@pytest.mark.parametrize("at", ["begin", "end"])
-@pytest.mark.parametrize("phase", [*PHASES, *COMMITTED])
+@pytest.mark.parametrize(("phase", "at"), [*MOMENTS, ("commit", "begin")])
 def test_after_sigkill_the_next_command_recovers_and_says_how(kept: Shipping, first: str, phase: str, at: str) -> None:
     project = kept.project
     before = [undone(project, each) for each in project.hosts]

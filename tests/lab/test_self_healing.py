@@ -63,7 +63,7 @@ async def answered_by(project: Project, release: str) -> None:
                     await asyncio.sleep(0.1)
 
 
-@pytest.mark.parametrize(("phase", "at"), [("bake", "begin"), ("commit", "begin"), ("commit", "end")])
+@pytest.mark.parametrize(("phase", "at"), [("bake", "begin"), ("commit", "end")])
 async def test_the_release_before_answers_every_read_until_somebody_comes(
     shipping: Project, phase: str, at: str
 ) -> None:
