@@ -96,6 +96,9 @@ class Rollout:
                 await self._bake(share)
             await self._switch()
             await self._bake()
+            if self._judge:
+                # Takes a while on a busy host: who interrupts it does so before the commit.
+                await self._judge.end()
         except (PortsideError, asyncio.CancelledError, KeyboardInterrupt) as error:
             self.outcome.reason = cause_of(error)
             await self._undo(error)

@@ -143,7 +143,7 @@ class Watching:
         return "bake" if self._share is None else f"bake of a canary of {self._share:g} %"
 
     async def end(self) -> None:
-        """Leave nothing open, neither here nor on a host."""
+        """Leave nothing open, neither here nor on a host. May be called again."""
         await self._stop(self._before)
         await self._stop(self._asking)
         asked = [*self._looking.values(), *self._errors]

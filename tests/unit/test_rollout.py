@@ -21,6 +21,7 @@ from portside.errors import HostError, InterruptionError, LockError, PortsideErr
 from portside.host.base import Channel, Host, Input
 from portside.host.local import LocalHost
 from portside.journal import Kind, Phase
+from portside.judge.watching import Watching
 from portside.lock import Lease
 from portside.notices import Notices
 from portside.operations import _accounted, _finished, _holder
@@ -185,15 +186,39 @@ async def opening(site: Site) -> AsyncIterator[Site]:
 async def interrupted_at(step: str, move: Callable[[], Awaitable[None]] | None = None) -> InterruptionError:
     host = InterruptedHost(step)
     interrupted = rollout(host, kind="deploy" if move else "rollback", move=move)
+    host.whole = asyncio.create_task(finished(interrupted, host))
+    return await interruption_of(host.whole)
 
-    async def whole() -> Outcome:
-        async with _accounted(opening(Site(CONFIG, ENVIRONMENT, [host], {}, {}, Said()))) as site:
-            return await _finished(interrupted, site)
 
-    host.whole = asyncio.create_task(whole())
+async def finished(release: Rollout, host: Host) -> Outcome:
+    """As `invoke` has it."""
+    async with _accounted(opening(Site(CONFIG, ENVIRONMENT, [host], {}, {}, Said()))) as site:
+        return await _finished(release, site)
+
+
+async def interruption_of(whole: asyncio.Task[Outcome]) -> InterruptionError:
     with pytest.raises(InterruptionError) as caught:
-        await host.whole
+        await whole
     return caught.value
+
+
+async def test_who_interrupts_a_judge_that_is_done_before_the_commit_undoes(home: StandingHost) -> None:
+    interrupted = rollout(home.host, kind="deploy")
+
+    class Ending(Watching):
+        async def end(self) -> None:
+            if interrupted.outcome.outcome == "failed":
+                whole.cancel()
+                await asyncio.sleep(0)
+            await super().end()
+
+    targets = interrupted._targets
+    interrupted._judge = Ending(CONFIG, ENVIRONMENT, R2, targets, Said().say)
+    whole = asyncio.create_task(finished(interrupted, home.host))
+    error = await interruption_of(whole)
+    assert error.what == "interrupted; release r2 was undone; nothing serves, as before"
+    assert phases(home)[-1] == ("undo", "end")
+    assert not (home.site / "current.json").exists()
 
 
 UNMOVED = UnfinishedError("r2 serves, but on a not yet by its new domain", why="a: the proxy says no")
