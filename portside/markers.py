@@ -18,12 +18,14 @@ from portside.errors import ConfigError
 from portside.facts import NONSENSE, State
 from portside.journal import Operation
 from portside.proxy import upstreams
-from portside.proxy_ports import listens
+from portside.proxy_ports import PROXY_FILE, by_hand, listens
 from portside.release import Current, Release
 
 # Where the site is asked from inside the host: when nobody gave it a domain, or its proxy listens on loopback, so that
 # something in front of it has the address that people use.
 PROXY = "http://portside-proxy-caddy-1"
+# Of a scheme, in an address as in the proxy's container.
+USUAL_PORTS = {"http": "80", "https": "443"}
 
 
 @dataclass(frozen=True)
@@ -97,33 +99,44 @@ def site_url(environment: Environment) -> str:
     """The address that people use, as far as it is known; else that of this host's proxy."""
     if environment.url:
         return environment.url
-    scheme, listen, usual = (
-        ("https", environment.https, "443") if environment.https else ("http", environment.http, "80")
-    )
+    scheme, listen = ("https", environment.https) if environment.https else ("http", environment.http)
     address, _, port = listen.rpartition(":")
     on_loopback = address.startswith("127.") or address == "[::1]"
     if not environment.domain or (scheme == "http" and on_loopback):
         return PROXY
-    return f"{scheme}://{environment.domain}" + ("" if port == usual else f":{port}")
+    return f"{scheme}://{environment.domain}" + ("" if port == USUAL_PORTS[scheme] else f":{port}")
 
 
-def as_served(environment: Environment, state: State, site: str) -> Environment:
+def as_served(config: Config, environment: Environment, state: State) -> Environment:
     """`environment` with the address that a host's proxy has the site at, which a deploy alone moves.
 
     Where the proxy doesn't know the site, or its files make no sense, as it is: a commit doesn't fail for that.
     """
     try:
-        address = address_of(state.proxy_config, site)
+        address = address_of(state.proxy_config, config.site(environment))
         if address is None:
             return environment
-        http = listens(state.proxy_compose, "80", environment.http, told=_port_told(state.told, "http", "80"))
+        behind = by_hand(config.root / PROXY_FILE)
+        http = _asked_at(state, "http", environment.http, behind=behind)
         # Which port it is may be unknown; that there is one isn't.
-        told = _port_told(state.told, "https", "443")
-        https = listens(state.proxy_compose, "443", environment.https, told=told) or "0.0.0.0:443"
+        https = _asked_at(state, "https", environment.https, behind=behind) or "0.0.0.0:443"
     except (*NONSENSE, ConfigError):
         return environment
     tls = {"https": https, "tls": address.tls} if address.tls else {"https": None}
     return environment.model_copy(update={"domain": address.domain, "http": http, **tls})
+
+
+def _asked_at(state: State, scheme: str, wanted: str | None, *, behind: bool) -> str | None:
+    """Where a host takes a site's requests by `scheme`. What its proxy publishes says nothing of that where it is
+    `behind` something else; there it is what monitoring was told, or else `wanted`.
+
+    Raises ConfigError when the proxy's Compose file makes no sense.
+    """
+    usual = USUAL_PORTS[scheme]
+    told = _port_told(state.told, scheme, usual)
+    if behind:
+        return f"0.0.0.0:{told}" if told else wanted
+    return listens(state.proxy_compose, usual, wanted, told=told)
 
 
 def _port_told(told: str, scheme: str, usual: str) -> str:

@@ -212,7 +212,7 @@ def _served(site: Site) -> Environment:
     serving = [(each.current.committed, each) for each in site.states.values() if each.current and _known(site, each)]
     if not serving:
         return site.environment
-    return as_served(site.environment, max(serving, key=lambda pair: pair[0])[1], site.name)
+    return as_served(site.config, site.environment, max(serving, key=lambda pair: pair[0])[1])
 
 
 def _sidecars(release: Release) -> tuple[str, ...]:

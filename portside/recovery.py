@@ -155,7 +155,7 @@ async def _finish(
                 remedy="Release it there again, or another one to all hosts: invoke deploy --force",
             )
         target = Target(lease.host, site, lease.token, state, operation)
-        served = as_served(environment, state, site)
+        served = as_served(config, environment, state)
         if _recorded(state, operation):
             # It said that the site is asked at an address which may not have come to this host's proxy any more.
             told = site_targets(release, config, served, host)

@@ -239,7 +239,7 @@ class Rollout:
         # Only a deploy is followed by a move to the address that the environment has now. Where nothing served, the
         # proxy has got that already.
         if target.operation.kind != "deploy" and target.state.current:
-            environment = as_served(environment, target.state, target.site)
+            environment = as_served(self._config, environment, target.state)
         return marks(
             self._release,
             target.operation,

@@ -194,7 +194,7 @@ class Surroundings:
 
     def _urls(self, state: State) -> tuple[str, str]:
         """Where people find the site on a host, and where they are to."""
-        served = as_served(self.environment, state, self.config.site(self.environment))
+        served = as_served(self.config, self.environment, state)
         return site_url(served), site_url(self.environment)
 
     def configuration(self, state: State, release: Release, taken: Slot) -> str:

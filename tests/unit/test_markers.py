@@ -11,6 +11,8 @@ import pytest
 import yaml
 
 from portside import markers, steps
+from portside.config import Environment
+from portside.facts import State
 from portside.host.script import script_text
 from portside.markers import Marks, as_served, site_url
 from portside.proxy import Door, with_site
@@ -38,6 +40,12 @@ def served(**settings: Any) -> str:
     """The proxy's configuration after a release with these settings."""
     config, door = builders.config(**settings), Door("web", 8000, "/readiness")
     return with_site("", config, config.environment("prod"), 2, {"blue": door, "green": door})
+
+
+def served_so(state: State, now: dict[str, str], root: Path = ROOT) -> Environment:
+    """An environment that has these settings by now, with the address that a host has it at."""
+    config = builders.config(root, **now)
+    return as_served(config, config.environment("prod"), state)
 
 
 def test_only_the_committed_slots_web_containers_are_targets() -> None:
@@ -139,7 +147,7 @@ def test_what_isn_t_released_yet_or_was_taken_back_doesn_t_move_a_site(
 ) -> None:
     proxy_compose = f"services:\n  caddy:\n    ports: {json.dumps(ports)}\n"
     state = builders.state(proxy_config=served(**before), proxy_compose=proxy_compose)
-    assert site_url(as_served(builders.environment(http="0.0.0.0:80", **now), state, "links-prod")) == url
+    assert site_url(served_so(state, {"http": "0.0.0.0:80", **now})) == url
 
 
 @pytest.mark.parametrize(
@@ -159,14 +167,44 @@ def test_of_two_ports_that_are_published_a_site_has_the_one_that_monitoring_was_
     ports = ["0.0.0.0:80:80", "0.0.0.0:443:443", "0.0.0.0:8443:443"]
     proxy_compose = f"services:\n  caddy:\n    ports: {json.dumps(ports)}\n"
     state = builders.state(proxy_config=served(**now), proxy_compose=proxy_compose, told=told)
-    assert site_url(as_served(builders.environment(http="0.0.0.0:80", **now), state, "links-prod")) == url
+    assert site_url(served_so(state, {"http": "0.0.0.0:80", **now})) == url
+
+
+@pytest.mark.parametrize(
+    ("told", "now", "url"),
+    [
+        ("https://a.example/readiness", {"https": "0.0.0.0:443"}, "https://a.example"),
+        ("https://a.example/readiness", {"https": "0.0.0.0:9443"}, "https://a.example"),
+        ("https://a.example:9443/readiness", {"https": "0.0.0.0:443"}, "https://a.example:9443"),
+        ("", {"https": "0.0.0.0:443"}, "https://a.example"),
+        ("", {}, "https://a.example"),
+    ],
+)
+def test_ports_that_are_published_by_hand_are_nobody_s_address(
+    tmp_path: Path, told: str, now: dict[str, str], url: str
+) -> None:
+    ports = '["127.0.0.1:8443:443"]'
+    shipped = (ROOT / "compose/proxy.yaml").read_text().replace("${PORTSIDE_PROXY_PORTS}", ports)
+    (tmp_path / "compose").mkdir()
+    (tmp_path / "compose/proxy.yaml").write_text(shipped)
+    state = builders.state(
+        proxy_config=served(domain="a.example", https="0.0.0.0:443"),
+        proxy_compose=shipped,
+        told=json.dumps([{"targets": [told]}]) if told else "",
+    )
+    assert site_url(served_so(state, {"domain": "a.example", **now}, tmp_path)) == url
+
+
+def test_a_project_s_proxy_that_can_t_be_read_fails_no_commit(tmp_path: Path) -> None:
+    state = builders.state(proxy_config=served(domain="a.example"))
+    assert served_so(state, {"domain": "b.example"}, tmp_path).domain == "b.example"
 
 
 def test_whose_certificate_a_site_has_is_read_from_its_proxy_too() -> None:
     secure = {"domain": "a.example", "https": "0.0.0.0:443"}
     state = builders.state(proxy_config=served(**secure, tls="internal"))
-    served_so = as_served(builders.environment(**secure), state, "links-prod")
-    assert (served_so.tls, served_so.https) == ("internal", "0.0.0.0:443")
+    environment = served_so(state, secure)
+    assert (environment.tls, environment.https) == ("internal", "0.0.0.0:443")
 
 
 @pytest.mark.parametrize(
@@ -174,8 +212,7 @@ def test_whose_certificate_a_site_has_is_read_from_its_proxy_too() -> None:
 )
 def test_a_proxy_that_can_t_be_read_fails_no_commit(damaged: dict[str, str]) -> None:
     state = builders.state(**({"proxy_config": served(domain="a.example")} | damaged))
-    environment = builders.environment(domain="b.example")
-    assert as_served(environment, state, "links-prod") == environment
+    assert served_so(state, {"domain": "b.example"}) == builders.environment(domain="b.example")
 
 
 def test_a_site_in_a_swarm_says_so_because_its_containers_move() -> None:
