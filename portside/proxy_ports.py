@@ -52,7 +52,7 @@ def listens(compose: str, server: str, wanted: str | None, *, told: str = "") ->
     """
     found = [port for port in _ports_of(compose) if port.endswith(f":{server}")]
     found = [port for port in found if _number(port)[1] == told] or found
-    if not found or (wanted and _number(f"{wanted}:{server}") in map(_number, found)):
+    if not found or (wanted and any(_takes_in(port, f"{wanted}:{server}") for port in found)):
         return wanted
     return found[0].rpartition(":")[0]
 

@@ -60,6 +60,11 @@ def test_a_proxy_listens_where_it_should_or_else_where_it_does(wanted: str | Non
     assert listens("", "443", wanted) == wanted
 
 
+@pytest.mark.parametrize("present", ["127.0.0.1:8080", "10.0.0.1:8080", "[::]:8080"])
+def test_one_address_s_port_isn_t_everybody_s(present: str) -> None:
+    assert listens(published_by([f"{present}:80"]), "80", "0.0.0.0:8080") == present
+
+
 @pytest.mark.parametrize("present", ["0.0.0.0:80:80", "10.0.0.1:80:80"])
 @pytest.mark.parametrize("https", ["0.0.0.0:80", "10.0.0.1:80"])
 def test_one_port_can_t_be_two(present: str, https: str) -> None:

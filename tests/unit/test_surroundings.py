@@ -231,6 +231,17 @@ async def test_a_port_that_changes_is_published_beside_the_old_one_until_a_deplo
     assert desired.proxy_fingerprint == {"localhost": read_proxy(config, site.environment).fingerprint}
 
 
+async def test_a_port_that_was_the_host_s_own_has_to_be_published_before_it_is_everybody_s(host: StandingHost) -> None:
+    first, config = configured(http="127.0.0.1:8080", domain=OLD), configured(http="0.0.0.0:8080", domain=OLD)
+    host.runs_proxy(routed(first), read_proxy(first, first.environment("prod")).compose)
+    host.serves(R1)
+    surroundings, site, _ = around(config, await host.target())
+    with pytest.raises(PreflightError, match="doesn't publish what the site would be asked at") as caught:
+        surroundings.check_ports(site.states)
+    assert "0.0.0.0:8080:80 isn't published" in caught.value.why
+    assert site_url(_served(site)) == site_url(first.environment("prod")), "a rollback moves no address"
+
+
 @pytest.mark.parametrize("before", [HTTPS, HTTPS | {"domain": NEW}], ids=["as before", "another domain"])
 async def test_a_site_may_be_moved_to_where_the_proxy_publishes(host: StandingHost, before: dict[str, Any]) -> None:
     first = configured(**before)
