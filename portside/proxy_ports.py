@@ -66,6 +66,12 @@ def unpublished(environment: Environment, compose: str) -> list[str]:
     return [port for port in _wanted(environment) if not any(_takes_in(each, port) for each in ports)]
 
 
+def setting(port: str) -> str:
+    """The line of portside.toml that has a port published."""
+    listen, _, server = port.rpartition(":")
+    return f'{"https" if server == "443" else "http"} = "{listen}"'
+
+
 def _wanted(environment: Environment) -> list[str]:
     return [f"{environment.http}:80"] + ([f"{environment.https}:443"] if environment.https else [])
 

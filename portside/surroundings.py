@@ -25,7 +25,7 @@ from portside.orders import run_step
 from portside.plan import Desired
 from portside.proxy import Address, Door, digest, with_site
 from portside.proxy_admin import ADMIN_SOCKET, Admin
-from portside.proxy_ports import PROXY_FILE, by_hand, unpublished
+from portside.proxy_ports import PROXY_FILE, by_hand, setting, unpublished
 from portside.release import Release, Slot
 from portside.report import timed
 from portside.site import Site, operation_id
@@ -115,8 +115,28 @@ class Surroundings:
                 "the proxy doesn't publish what the site would be asked at",
                 where=f"portside.toml: env.{self.environment.name}",
                 why="\n".join(lacking),
-                remedy=f"Type first: invoke host-bootstrap --env {self.environment.name}, which restarts the proxy.",
+                remedy=self._publishing(list(moving.values())),
             )
+
+    def _publishing(self, states: Sequence[State]) -> str:
+        """How ports come to be published that a proxy lacks: a bootstrap publishes those of portside.toml, which a
+        rollback to a host where nothing serves needs others than, until a deploy has moved the site to them.
+        """
+        bootstrap = f"invoke host-bootstrap --env {self.environment.name}, which restarts the proxy"
+        stated = self.config.environment(self.environment.name)
+        beyond = {
+            port
+            for state in states
+            for port in unpublished(self.environment, state.proxy_compose)
+            if port not in unpublished(stated, state.proxy_compose)
+        }
+        if not beyond:
+            return f"Type first: {bootstrap}."
+        return (
+            "Other hosts serve there, and portside.toml has another port, to which no deploy has moved the site yet. "
+            "Roll back one of those hosts at a time with --host; or put back "
+            f"{' and '.join(map(setting, sorted(beyond)))}, and type first: {bootstrap}."
+        )
 
     def moving(self, targets: Sequence[Target]) -> list[Target]:
         """The hosts where `move` has something to do."""

@@ -402,6 +402,36 @@ async def test_a_rollback_to_a_host_where_nothing_serves_is_asked_as_the_other_h
     assert domains(host.kept) == ([OLD] if present == "links-prod" else [NEW, OLD])
 
 
+@pytest.mark.parametrize(
+    ("undeployed", "there", "remedy"),
+    [
+        (HTTPS | {"https": "0.0.0.0:8443"}, HTTPS | {"https": "0.0.0.0:8443"}, 'put back https = "0.0.0.0:443", and'),
+        (HTTPS, {"http": "0.0.0.0:80", "domain": OLD}, "Type first: invoke host-bootstrap --env prod"),
+    ],
+    ids=["another port that isn't deployed", "a proxy of others"],
+)
+async def test_a_rollback_to_a_host_that_lacks_the_others_port_says_what_publishes_it(
+    host: StandingHost, undeployed: dict[str, Any], there: dict[str, Any], remedy: str
+) -> None:
+    serving, bootstrapped = configured(**HTTPS), configured(**there)
+    host.runs_proxy(routed(bootstrapped), read_proxy(bootstrapped, bootstrapped.environment("prod")).compose)
+    target = await host.target()
+    _, site, _ = around(configured(**undeployed), target)
+    site.states["web-1"] = builders.state(
+        current=builders.current("r1"),
+        proxy=Proxy(True, "p1", "caddy:2"),
+        proxy_config=routed(serving),
+        proxy_compose=read_proxy(serving, serving.environment("prod")).compose,
+        told=site_targets(R1, serving, serving.environment("prod"), "web-1"),
+    )
+    surroundings = Surroundings(site.config, _served(site), None)
+    with pytest.raises(PreflightError) as caught:
+        surroundings.check_ports({target.host.name: target.state})
+    assert "0.0.0.0:443:443 isn't published" in caught.value.why
+    assert remedy in caught.value.remedy
+    assert ("with --host" in caught.value.remedy) == remedy.startswith("put back")
+
+
 @pytest.mark.parametrize(("warm", "asked"), [(False, ["redis:7"]), (True, [])], ids=["cold", "warm"])
 async def test_a_rollback_brings_the_images_that_its_compose_file_names(
     host: StandingHost, warm: bool, asked: list[str]
