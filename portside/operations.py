@@ -62,7 +62,7 @@ async def deploy(
             )
         swarm = await _swarm(site, only)
         names = site.chosen(only)
-        release = draft.release(previous=common_release(site.states), created=datetime.now(UTC))
+        release = _release(draft, site)
         chosen = {name: site.states[name] for name in names}
         plan = make_plan(surroundings.desired(release, site), chosen)
         if not plan.releases and not force:
@@ -95,6 +95,16 @@ async def deploy(
             ending.outcome = rollout.outcome
             outcome = await _finished(rollout, site)
         return await _announced(watch, outcome)
+
+
+def would_deploy(draft: Draft, surroundings: Surroundings, site: Site, *, only: str | None) -> Plan:
+    """What a deploy would change as things are. Raises ConfigError where there is no such host."""
+    chosen = {name: site.states[name] for name in site.chosen(only)}
+    return make_plan(surroundings.desired(_release(draft, site), site), chosen)
+
+
+def _release(draft: Draft, site: Site) -> Release:
+    return draft.release(previous=common_release(site.states), created=datetime.now(UTC))
 
 
 async def _announced(watch: Watch, outcome: Outcome) -> Outcome:

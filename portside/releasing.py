@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 from typing import Any
 
 from portside.cli import Terminal, project, run
@@ -13,10 +12,10 @@ from portside.errors import ConfigError, LockError, PortsideError, UnfinishedErr
 from portside.fleet import connected, read_states, ready_to_connect
 from portside.image.build import read_source
 from portside.making import Draft, draft
-from portside.operations import common_release, deploy, rollback, would_roll_back
+from portside.operations import common_release, deploy, rollback, would_deploy, would_roll_back
 from portside.operators import operator
 from portside.outcome import Outcome
-from portside.plan import Change, Plan, make_plan
+from portside.plan import Change, Plan
 from portside.recovery import Recovered, abandoned
 from portside.release import Release
 from portside.report import timed
@@ -36,7 +35,7 @@ def deploy_command(
         environment = config.environment(env)
         made = await _draft(config, environment, terminal, image, ships=not dry_run)
         if dry_run:
-            await _show_plan(made, terminal)
+            await _show_plan(made, terminal, host)
         else:
             await _release(made, terminal, _Asking(terminal, environment, yes=yes), host=host, force=force)
         return 0
@@ -56,7 +55,7 @@ def restart_command(env: str, *, host: str | None, dry_run: bool, yes: bool, mac
         terminal.reporter.say(f"{env} serves {serving.image.reference}. It starts anew, with this checkout's settings.")
         made = await _draft_of(config, environment, serving)
         if dry_run:
-            await _show_plan(made, terminal)
+            await _show_plan(made, terminal, host)
         else:
             asking = _Asking(terminal, environment, yes=yes, same_image=True)
             await _release(made, terminal, asking, host=host, force=True)
@@ -133,7 +132,7 @@ def plan_command(env: str, *, image: str | None, machine: bool) -> None:
     async def act(terminal: Terminal) -> int:
         config = project(env)
         made = await _draft(config, config.environment(env), terminal, image, ships=False)
-        return WOULD_CHANGE if await _show_plan(made, terminal) else 0
+        return WOULD_CHANGE if await _show_plan(made, terminal, None) else 0
 
     run(act, machine=machine)
 
@@ -199,13 +198,12 @@ async def _release(made: Draft, terminal: Terminal, asking: _Asking, *, host: st
         _show_outcome(terminal, outcome, env)
 
 
-async def _show_plan(made: Draft, terminal: Terminal) -> bool:
+async def _show_plan(made: Draft, terminal: Terminal, host: str | None) -> bool:
     """Print what a deploy would change; whether anything would."""
     config, environment = made.config, made.environment
     surroundings = await Surroundings.read(config, environment)
     site = await _looked(config, environment, terminal)
-    release = made.release(previous=common_release(site.states), created=datetime.now(UTC))
-    plan = make_plan(surroundings.desired(release, site), site.states)
+    plan = would_deploy(made, surroundings, site, only=host)
     terminal.result(plan_data(plan), plan_text(plan))
     return plan.changes
 

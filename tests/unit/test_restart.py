@@ -13,10 +13,12 @@ from portside.config import load_config
 from portside.errors import ConfigError, LockError, UnfinishedError
 from portside.facts import State
 from portside.host.local import LocalHost
+from portside.operations import would_deploy
 from portside.plan import Change, Plan
 from portside.release import Image, Release
-from portside.releasing import _Asking, _draft_of, restart_command, serving_release
+from portside.releasing import _Asking, _draft_of, deploy_command, restart_command, serving_release
 from portside.site import Site
+from portside.surroundings import Surroundings
 from tests.unit import builders
 from tests.unit.builders import NOW, current, entry, operation, state
 from tests.unit.standing_host import Said, StandingHost
@@ -109,6 +111,39 @@ def test_nothing_is_built_and_all_but_the_image_is_the_checkout_s(
     (changes,) = json.loads(said.out)["hosts"].values()
     assert "image" not in {change["what"] for change in changes}
     assert "GREETING is added" in {change["after"] for change in changes}
+
+
+async def test_a_plan_for_one_host_is_about_that_one_alone(tmp_path: Path) -> None:
+    project(tmp_path)
+    config = load_config(tmp_path)
+    both = site({"deploy@a": serves(R1), "deploy@b": serves(R1)})
+    made = await _draft_of(config, config.environment("prod"), R1)
+    surroundings = await Surroundings.read(config, config.environment("prod"))
+    assert list(would_deploy(made, surroundings, both, only=None).hosts) == ["deploy@a", "deploy@b"]
+    assert list(would_deploy(made, surroundings, both, only="b").hosts) == ["deploy@b"]
+
+
+@pytest.mark.parametrize("command", ["deploy", "restart"])
+def test_a_dry_run_for_a_host_that_isn_t_there_is_refused(
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+) -> None:
+    home, checkout = (tmp_path_factory.mktemp(name) for name in ("home", "checkout"))
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("PATH", f"{home}/bin:/usr/bin:/bin")
+    monkeypatch.chdir(checkout)
+    StandingHost(home).serves(R1)
+    project(checkout)
+    with pytest.raises(SystemExit):
+        if command == "deploy":
+            deploy_command(
+                "prod", image=ONE.reference, host="web-9", dry_run=True, yes=False, force=False, machine=True
+            )
+        else:
+            restart_command("prod", host="web-9", dry_run=True, yes=False, machine=True)
+    assert "no host 'web-9' in prod" in capsys.readouterr().out
 
 
 async def test_the_release_that_starts_anew_says_which_commit_its_image_is_of(tmp_path: Path) -> None:
