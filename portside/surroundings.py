@@ -281,7 +281,9 @@ class Surroundings:
             await reload(_with_proxy_config(target, configuration), configuration, make)
 
     async def _ensure_accessories(self, target: Target, delivery: Delivery, *, apply: bool) -> bool:
-        """Whether that changed something. With `apply` also what somebody has stopped or removed runs afterwards."""
+        """Whether that changed something. With `apply` also what somebody has stopped or removed runs afterwards; what
+        runs as its file says is left alone.
+        """
         state = target.state
         if self.accessories is None or (state.accessories_fingerprint and not apply):
             return False

@@ -34,6 +34,7 @@ case "$1 $2" in
 "compose -p")
   if [ -e "$HOME/broken" ]; then echo "no such volume" >&2 && exit 1; fi
   echo "$3" >>"$HOME/started"
+  case "$*" in *--no-recreate*) ;; *) echo "$3" >>"$HOME/renewed" ;; esac
   ;;
 esac
 """
@@ -126,6 +127,12 @@ class StandingHost:
         """Compose projects, in the order in which they were."""
         started = self._home / "started"
         return started.read_text().split() if started.exists() else []
+
+    @property
+    def renewed(self) -> list[str]:
+        """Of these, those whose containers Compose was free to make anew."""
+        renewed = self._home / "renewed"
+        return renewed.read_text().split() if renewed.exists() else []
 
     @property
     def kept(self) -> str:

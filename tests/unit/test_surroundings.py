@@ -332,6 +332,7 @@ async def test_accessories_run_afterwards_whatever_somebody_did_to_them(
     surroundings = replace(surroundings, accessories=DATABASE)
     assert await surroundings.ensure_accessories(site, [target], delivery) == changed
     assert host.started == ["links-prod-accessories"]
+    assert host.renewed == ([] if fingerprint == "f1" else host.started), "what runs by its file isn't restarted"
     assert (await host.target()).state.accessories_fingerprint == "f1"
 
 

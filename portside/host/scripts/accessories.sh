@@ -5,13 +5,17 @@ token="$1" begin="$2" end="$3" fingerprint="$4" seconds="$5"
 guard "$token"
 record "$begin"
 mkdir -p "$site/accessories"
+# Of containers that are as the file says, Compose would still make those anew whose tag has another image by now, or
+# which an older Compose has made.
+kept=()
+[ "$(show "$site/accessories/fingerprint")" != "$fingerprint" ] || kept=(--no-recreate)
 # Until all of it is up, it is nothing that a file says.
 [ ! -e "$site/accessories/fingerprint" ] || put "$site/accessories/fingerprint" -
 tar -x -p -f - -C "$site/accessories"
 docker network inspect "$site_name" >/dev/null 2>&1 || docker network create "$site_name" >/dev/null
 timeout "$seconds" docker compose -p "$site_name-accessories" --project-directory "$site/accessories" \
   -f "$site/accessories/compose.yaml" --env-file "$site/accessories/env" \
-  up -d --wait --no-build --pull never >"$site/accessories/up.log" 2>&1 || {
+  up -d --wait --no-build --pull never "${kept[@]}" >"$site/accessories/up.log" 2>&1 || {
   tail -n 15 "$site/accessories/up.log" >&2
   mapfile -t ids < <(docker ps -aq --filter "label=com.docker.compose.project=$site_name-accessories")
   last_words "${ids[@]}" >&2
