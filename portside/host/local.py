@@ -158,6 +158,6 @@ async def _end(process: asyncio.subprocess.Process) -> None:
             return
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, telling)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STOP_SECONDS):
-                await process.wait()
+        # Not asyncio.timeout(): before Python 3.11.3 it ends by a cancellation in a task that is cancelled already, as
+        # by Ctrl-C, and what doesn't listen would never be killed.
+        await asyncio.wait([asyncio.create_task(process.wait())], timeout=STOP_SECONDS)

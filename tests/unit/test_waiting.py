@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
+import signal
 from collections.abc import AsyncIterator
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -114,6 +117,30 @@ async def test_what_does_not_listen_when_it_is_told_to_stop_is_killed(monkeypatc
     deaf = ["bash", "-c", "trap '' TERM; while :; do sleep 0.1; done", "deaf"]
     with pytest.raises(HostError, match="did not finish"):
         await LocalHost().run(deaf, timeout=0.2)
+
+
+async def test_what_does_not_listen_is_killed_also_by_who_is_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enter = asyncio.Timeout.__aenter__
+
+    async def entered(timeout: asyncio.Timeout) -> asyncio.Timeout:
+        await enter(timeout)
+        # As Python before 3.11.3 has it, Debian 12's: it knows of no cancellation that came before.
+        timeout._cancelling = 0  # type: ignore[attr-defined]
+        return timeout
+
+    monkeypatch.setattr(asyncio.Timeout, "__aenter__", entered)
+    monkeypatch.setattr(local, "STOP_SECONDS", 0.2)
+    deaf = f"trap '' TERM; echo $$ >{tmp_path}/new; mv {tmp_path}/new {tmp_path}/pid; while :; do sleep 0.1; done"
+    running = asyncio.create_task(LocalHost().run(["bash", "-c", deaf, "deaf"], timeout=60))
+    while not (tmp_path / "pid").exists():
+        await asyncio.sleep(0.01)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    with pytest.raises(ProcessLookupError):
+        os.killpg(int((tmp_path / "pid").read_text()), signal.SIGKILL)
 
 
 async def test_a_command_that_reads_nothing_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
