@@ -15,7 +15,7 @@ import yaml
 
 from portside.command import run_command
 from portside.errors import CommandError, ConfigError
-from portside.secrets.age import key_file, new_key, recipients
+from portside.secrets.age import ELSEWHERE, key_file, new_key, recipients
 from portside.secrets.base import UnreachableSourceError
 from portside.secrets.ignored import taken_by_git
 from portside.secrets.program import find
@@ -167,8 +167,7 @@ async def _kept_out_of_git(file: Path) -> None:
         raise ConfigError(
             "git would commit this private key",
             where=str(file),
-            remedy="Name it in .gitignore, or choose a file elsewhere: SOPS_AGE_KEY_FILE, or the --file of "
-            "`invoke secrets key`.",
+            remedy=f"Name it in .gitignore, or {ELSEWHERE}",
         )
 
 

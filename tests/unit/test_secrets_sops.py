@@ -114,6 +114,27 @@ def test_a_key_in_a_file_of_its_own_is_none_of_the_person_s(
     assert "AGE-SECRET-KEY" not in said
 
 
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("/proc/nowhere/age.key", "no age key can be kept there"),
+        ("taken/age.key", "no age key can be kept there"),
+        ("taken", "no age keys can be read there"),
+    ],
+    ids=["a folder that can't be made", "a file for a folder", "a file that is no text"],
+)
+async def test_a_place_where_no_key_can_be_kept_is_named_with_what_to_do(
+    sops_project: Path, tmp_path: Path, name: str, what: str
+) -> None:
+    (tmp_path / "taken").write_bytes(b"\xff\xfe")
+    (tmp_path / "taken").chmod(0o600)
+    file = str(tmp_path / name)
+    with pytest.raises(ConfigError, match=what) as caught:
+        await ensure_key(sops_project, file)
+    assert caught.value.where == file
+    assert "choose a file elsewhere: SOPS_AGE_KEY_FILE, or the --file" in caught.value.remedy
+
+
 def test_the_key_that_replaced_another_is_the_one_that_is_shown(
     sops_project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
