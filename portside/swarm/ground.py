@@ -90,7 +90,7 @@ async def _follow(site: Site) -> None:
 
     async def one(name: str) -> None:
         lease = site.leases[name]
-        argv = script_argv("swarm_follow", site.name, lease.token, current.model_dump_json(), leading.route)
+        argv = script_argv("swarm_follow", site.name, lease.token, current.model_dump_json(), _route(leading))
         with timed(site.reporter, name, "follow"):
             done = await lease.host.run(argv, stdin=tar, timeout=60 + GRACE)
             done.check("the node could not be brought up to date")
@@ -101,13 +101,25 @@ async def _follow(site: Site) -> None:
 
 
 def _leading(states: Mapping[str, State]) -> State | None:
-    """The state of the host that committed last."""
-    known = [(state.current.committed, state) for state in states.values() if state.current]
+    """The state of the host that committed last; of several, of one whose route leads there: a host's own may be lost,
+    or have been put back by hand."""
+    known = [
+        ((current.committed, state.serving == current.slot), state)
+        for state in states.values()
+        if (current := state.current)
+    ]
     return max(known, key=lambda pair: pair[0])[1] if known else None
+
+
+def _route(leading: State) -> str:
+    """Where traffic goes on every node. What is committed is what serves, whatever became of each host's own route."""
+    if leading.current is None or leading.serving == leading.current.slot:
+        return leading.route
+    return leading.current.slot
 
 
 def _same(state: State, leading: State) -> bool:
     """Whether a host has what the leading one committed; its route may have been put back by hand or by an old undo."""
     if state.current is None or leading.current is None:
         return state.current is leading.current
-    return (state.current.operation, state.route) == (leading.current.operation, leading.route)
+    return (state.current.operation, state.route) == (leading.current.operation, _route(leading))
