@@ -99,6 +99,13 @@ over() {
   [ "$(swarm node inspect --format '{{.Status.State}}' "$node" 2>/dev/null)" = down ]
 }
 
+# Whether task $1 is to go on: it was about to be scaled away, and wasn't.
+remains() {
+  local desired
+  desired=$(swarm inspect --type task --format '{{.DesiredState}}' "$1" 2>/dev/null) || return 1
+  case "$desired" in ready | running) ;; *) return 1 ;; esac
+}
+
 # scale SERVICE N. Several managers may be at it at once, and then all but one are told that they are late.
 scale() {
   local attempt there said=""

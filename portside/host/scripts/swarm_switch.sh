@@ -16,8 +16,10 @@ if [ "${#stopping[@]}" -gt 0 ]; then
     case " ${services[*]} " in *" $name "*) ;; *) continue ;; esac
     alive=$(live "$old_slot" "$old_release" "$service") || exit "$?"
     read -r -a tasks_of_it <<<"$alive"
-    scale "$name" 0
     ending+=("${tasks_of_it[@]}")
+    # An undo that comes before they have ended finds them in no list.
+    put "$site/ending" "${ending[*]}"
+    scale "$name" 0
   done
   for id in "${ending[@]}"; do
     until over "$id"; do
@@ -26,6 +28,7 @@ if [ "${#stopping[@]}" -gt 0 ]; then
       sleep 0.3
     done
   done
+  rm -f "$site/ending"
 fi
 earlier=$(bygone "$slot" "$release")
 for wanted in "$@"; do scale "$site_name-${slot}_${wanted%=*}" "${wanted#*=}"; done

@@ -100,6 +100,62 @@ def test_a_container_that_ends_while_it_is_watched_ends_the_release(
     assert "the end of what it said" in told
 
 
+# The old worker is task t9: `old-worker` says its state, its node, and what the Swarm wants it to be.
+HANDS_OVER = ENGINE.replace(
+    '"inspect --type") cat "$HOME/tasks" ;;',
+    """"inspect --type")
+  case "$5 $6" in
+  "{{.DesiredState}}"*) cut -d ' ' -f 3 "$HOME/old-worker" ;;
+  "{{.Status.State}} {{.NodeID}} t9") cat "$HOME/old-worker" ;;
+  *) cat "$HOME/tasks" ;;
+  esac
+  ;;""",
+)
+OLD_WORKER = "r1|t9|worker|running|running||n|\n"
+HANDING = OPERATION.model_copy(update={"previous_stop_first": ("worker=1",), "stop_first": ("worker",), "grace": 0})
+
+
+@pytest.fixture
+def interrupted(machine: Machine) -> Machine:
+    """Its hand-over ended while the old worker, task t9, was at its end."""
+    (machine.home / "bin/docker").write_text(HANDS_OVER)
+    (machine.home / "tasks").write_text(OLD_WORKER)
+    (machine.home / "old-worker").write_text("running n remove\n")
+    code, said = refused(machine, steps.handover(HANDING, NEW, 0))
+    assert (code, "did not stop in time" in said) == (75, True)
+    (machine.home / "tasks").write_text("")
+    return machine
+
+
+def withdrawn(seconds: float = 0) -> compose_steps.Step:
+    step = steps.withdraw(HANDING, "why", grace=seconds)
+    assert step is not None
+    return step
+
+
+def test_an_undo_brings_no_worker_back_while_the_one_that_was_handed_over_is_ending(interrupted: Machine) -> None:
+    code, said = refused(interrupted, withdrawn())
+    assert code == 75
+    assert "a service of the release before did not stop in time, and must not run twice" in said
+    (interrupted.home / "old-worker").write_text("shutdown n remove\n")
+    interrupted.run(withdrawn())
+    assert not (interrupted.site / "ending").exists()
+
+
+def test_a_worker_that_was_not_scaled_away_any_more_is_not_waited_for(interrupted: Machine) -> None:
+    (interrupted.home / "old-worker").write_text("running n running\n")
+    interrupted.run(withdrawn())
+
+
+def test_a_worker_that_has_ended_is_no_business_of_a_later_undo(machine: Machine) -> None:
+    (machine.home / "bin/docker").write_text(HANDS_OVER)
+    (machine.home / "tasks").write_text(OLD_WORKER + "r2|t3|worker|running|running||n|\n")
+    (machine.home / "old-worker").write_text("shutdown n remove\n")
+    machine.run(steps.handover(HANDING, NEW, 5))
+    assert "scale --detach links-prod-blue_worker=0" in (machine.home / "asked").read_text()
+    assert not (machine.site / "ending").exists()
+
+
 NETWORKS = """#!/bin/sh
 case "$1 $2" in
 "network ls") printf 'ingress\\nlinks-prod\\nof-a-swarm-it-left\\n' ;;
