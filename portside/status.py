@@ -12,7 +12,7 @@ from portside.cli import Terminal, project, run
 from portside.config import Config, Environment
 from portside.errors import PortsideError
 from portside.facts import State
-from portside.fleet import reached, read_states, together
+from portside.fleet import enough, reached, read_states, together
 from portside.journal import Entry
 from portside.recovery import Recovered, abandoned, left_behind
 from portside.site import opened
@@ -27,7 +27,7 @@ def status_command(env: str, *, machine: bool) -> None:
         environment = config.environment(env)
         states, failures = await _states(config, environment)
         recovered = Recovered()
-        if not failures and abandoned(states):
+        if goes_on(environment, states, failures) and abandoned(states):
             async with opened(config, environment, terminal.reporter, operation="status", full=False) as site:
                 states, recovered = site.states, site.recovered
         following = next_step(states, failures, recovered, env, swarm=environment.swarm)
@@ -51,6 +51,11 @@ def status_command(env: str, *, machine: bool) -> None:
     run(act, machine=machine)
 
 
+def goes_on(environment: Environment, states: Mapping[str, State], failures: Mapping[str, BaseException]) -> bool:
+    """Whether what a dead deployer left can be ended with the hosts that are there: the rule of `connected`."""
+    return not failures or (environment.swarm and enough(list(states), failures.values()))
+
+
 def next_step(
     states: Mapping[str, State],
     failures: Mapping[str, BaseException],
@@ -61,7 +66,8 @@ def next_step(
 ) -> str:
     """The one thing to do next; "" where there is nothing."""
     if failures:
-        return f"When {' and '.join(failures)} can be reached again: invoke status --env {env}"
+        # What a Swarm has found and ended without them comes first.
+        return recovered.action(env) or f"When {' and '.join(failures)} can be reached again: invoke status --env {env}"
     if recovered.text:
         return recovered.action(env)
     if left_behind(states) is not None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from portside.errors import HostError
+import pytest
+
+from portside.errors import ConfigError, HostError
 from portside.facts import Proxy
 from portside.recovery import Recovered
-from portside.status import next_step
-from tests.unit.builders import container, current, entry, operation, state
+from portside.status import goes_on, next_step
+from tests.unit.builders import container, current, entry, environment, operation, state
 
 RUNS = Proxy(running=True, fingerprint="f", image="caddy")
 RELEASE = "20261123-154501-aaaaaa"
@@ -54,3 +56,28 @@ def test_a_node_of_a_swarm_may_have_no_container_or_what_is_left_of_one() -> Non
     assert next_step({"a": left, "b": none}, {}, Recovered(), "prod", swarm=True) == ""
     said = next_step({"b": none}, {}, Recovered(), "prod", swarm=True)
     assert said == "Containers of the release don't run: invoke doctor --env prod"
+
+
+SWARM = environment(orchestrator="swarm", registry="registry.example.com/links", hosts=["a", "b", "c"])
+
+
+@pytest.mark.parametrize(
+    ("lost", "ends"),
+    [
+        ({}, True),
+        ({"c": HostError("gone")}, True),
+        ({"b": HostError("gone"), "c": HostError("gone")}, False),
+        ({"c": ConfigError("its key is none")}, False),
+    ],
+)
+def test_what_a_dead_deployer_left_is_ended_in_a_swarm_while_most_hosts_are_there(
+    lost: dict[str, BaseException], ends: bool
+) -> None:
+    states = {host: WELL for host in "abc" if host not in lost}
+    assert goes_on(SWARM, states, lost) is ends
+    assert goes_on(environment(), states, lost) is not bool(lost), "hosts that don't know each other wait for all"
+
+
+def test_what_was_undone_without_a_node_is_released_again_before_that_one_is_waited_for() -> None:
+    undone, lost = Recovered("it was undone", undone=True), {"b": HostError("gone")}
+    assert next_step({"a": WELL}, lost, undone, "prod", swarm=True) == "invoke deploy --env prod"
