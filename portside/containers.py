@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import shlex
 import sys
+from collections.abc import Collection, Mapping, Sequence
 
 from portside.cli import UNREAD, Terminal, number, project, run, unread
-from portside.config import Config, Environment
+from portside.config import Environment
 from portside.errors import CommandError, ConfigError
-from portside.fleet import connected, everywhere, read_states
+from portside.facts import State
+from portside.fleet import connected, everywhere, reached, read_states, together
 from portside.host.base import Host
+from portside.operations import common_release
 
 # A log that is followed may be silent for long; this only bounds how long a dead connection goes unnoticed.
 SILENCE_SECONDS = 24 * 3600
@@ -37,6 +40,11 @@ def logs_command(
         lines = few if tail is None else str(number(tail, "--tail", 0, MOST_LINES))
         async with connected(environment, _only(environment, host)) as hosts:
             states = await read_states(hosts, config.site(environment), full=False)
+            if environment.swarm:
+                wanted = {_wanted(state, previous=previous) for state in states.values()} - {None}
+                if not wanted:
+                    raise ConfigError("there is no such release here", where=environment.name)
+                _check_service(service, wanted, states)
 
             async def stream(each: Host) -> None:
                 if environment.swarm:
@@ -61,8 +69,7 @@ def logs_command(
 
             async def tasks(each: Host) -> None:
                 """Of a Swarm's containers on a node; those that the Swarm puts there later aren't among them."""
-                current = states[each.name].current
-                wanted = (current.previous if previous else current.release) if current else None
+                wanted = _wanted(states[each.name], previous=previous)
                 options = ["--follow"] if follow else []
                 options += ["--since", since] if since else []
                 found = [
@@ -108,30 +115,62 @@ def exec_command(env: str, *, command: str, host: str | None, service: str | Non
             raise ConfigError(f"not a command: {error}", where="--command") from None
         if not argv:
             raise ConfigError("it is empty", where="--command")
-        first = None if environment.local else [(_only(environment, host) or list(environment.hosts))[0]]
-        async with connected(environment, first) as hosts:
-            return await _exec(config, environment, hosts[0], service or config.service.web, argv)
+        chosen: Sequence[str] | None = _only(environment, host)
+        if chosen is None and not environment.swarm:
+            chosen = environment.hosts[:1]
+        async with reached(environment, chosen) as (hosts, failures):
+            if not hosts:
+                raise together(list(failures.values()))
+            return await _exec(config.site(environment), hosts, service or config.service.web, argv, failures)
 
     run(act, machine=True, failed=lambda _: None)
 
 
-async def _exec(config: Config, environment: Environment, host: Host, service: str, argv: list[str]) -> int:
-    state = (await read_states([host], config.site(environment), full=False))[host.name]
-    current = state.current
+async def _exec(
+    site: str, hosts: Sequence[Host], service: str, argv: list[str], failures: Mapping[str, BaseException]
+) -> int:
+    """In the first container of the release that serves; a Swarm has it on any of its hosts."""
+    states = await read_states(hosts, site, full=False)
+    serving = common_release(states)
+    _check_service(service, {serving}, states)
     running = [
-        container
-        for container in state.containers
-        if current and container.release == current.release and container.service == service and container.running
+        (host, container)
+        for host in hosts
+        for container in states[host.name].containers
+        if serving and container.release == serving and container.service == service and container.running
     ]
     if not running:
-        raise CommandError(f"no container of {service} is running", where=host.name)
-    result = await host.run(["docker", "exec", running[0].id, *argv], timeout=EXEC_SECONDS)
+        raise CommandError(
+            f"no container of {service} is running",
+            where=", ".join(host.name for host in hosts),
+            why="\n".join(map(str, failures.values())),
+        )
+    host, container = running[0]
+    result = await host.run(["docker", "exec", container.id, *argv], timeout=EXEC_SECONDS)
     try:
         await asyncio.to_thread(sys.stdout.buffer.write, result.stdout)
     except BrokenPipeError:
         unread(sys.stdout)
     sys.stderr.buffer.write(result.stderr)
     return result.exit_code
+
+
+def _wanted(state: State, *, previous: bool) -> str | None:
+    current = state.current
+    return (current.previous if previous else current.release) if current else None
+
+
+def _check_service(service: str | None, releases: Collection[str | None], states: Mapping[str, State]) -> None:
+    """Raise ConfigError where `releases` are known to have no such service: no container says nothing in a Swarm, where
+    a host may have none."""
+    known = [state.releases[each] for state in states.values() for each in releases if each and each in state.releases]
+    there = {role.name for release in known for role in release.roles}
+    if service and there and service not in there:
+        raise ConfigError(
+            f"there is no service {service!r} in this release",
+            where="--service",
+            remedy=f"It has: {', '.join(sorted(there))}.",
+        )
 
 
 def _only(environment: Environment, host: str | None) -> list[str] | None:

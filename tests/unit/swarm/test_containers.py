@@ -1,0 +1,100 @@
+"""Where a command goes inside, when the release's containers may be on any node."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from portside import containers
+from portside.errors import CommandError, ConfigError, HostError
+from tests.unit import builders
+from tests.unit.standing_host import SITE
+from tests.unit.swarm.test_ground import NEWER, RELEASE, Node
+
+ENGINE = """#!/bin/sh
+case "$1" in
+ps) cat "$HOME/containers" ;;
+exec) echo "$@, says ${HOME##*/}" ;;
+logs) echo "logs of ${HOME##*/}" ;;
+esac
+"""
+RUNS = "links-prod||links-prod-blue|{0}|{1}||{1}-of-{2}|running|links-prod-{1}.1.x|links:1|Up\n"
+
+
+@pytest.fixture
+def nodes(tmp_path: Path) -> list[Node]:
+    found = [Node(name, tmp_path / name) for name in "abc"]
+    for node in found:
+        (tmp_path / node.name / "bin/docker").write_text(ENGINE)
+        node.serves(RELEASE)
+    return found
+
+
+def runs(folder: Path, node: str, service: str, release: str = RELEASE.id) -> None:
+    text = RUNS.format(release, service, node)
+    (folder / node / "containers").write_text(text)
+
+
+async def test_a_command_goes_to_whichever_node_has_the_service(
+    nodes: list[Node], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    runs(tmp_path, "a", "web")
+    runs(tmp_path, "c", "worker")
+    assert await containers._exec(SITE, nodes, "worker", ["id"], {}) == 0
+    assert capfd.readouterr().out == "exec worker-of-c id, says c\n"
+
+
+async def test_a_node_that_was_away_is_not_asked_for_what_it_has_left_of_an_older_release(
+    nodes: list[Node], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for node in nodes[1:]:
+        node.serves(NEWER, operation="op-1", committed=builders.NOW.replace(day=24))
+        runs(tmp_path, node.name, "web", NEWER.id)
+    runs(tmp_path, "a", "web")
+    await containers._exec(SITE, nodes, "web", ["id"], {})
+    assert capfd.readouterr().out == "exec web-of-b id, says b\n"
+
+
+async def test_where_no_node_has_it_those_that_could_not_be_asked_are_named(nodes: list[Node]) -> None:
+    with pytest.raises(CommandError, match="no container of worker is running") as caught:
+        await containers._exec(SITE, nodes[1:], "worker", ["id"], {"a": HostError("gone", where="a")})
+    assert caught.value.where == "b, c"
+    assert "gone" in caught.value.why
+
+
+async def test_a_service_that_the_release_does_not_have_is_named_with_those_it_has(nodes: list[Node]) -> None:
+    with pytest.raises(ConfigError, match="no service 'wroker'") as caught:
+        await containers._exec(SITE, nodes, "wroker", ["id"], {})
+    assert "web, worker" in caught.value.remedy
+
+
+def test_logs_of_a_service_that_there_is_not_are_an_error(
+    nodes: list[Node], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @asynccontextmanager
+    async def connected(*_: object) -> AsyncIterator[Sequence[Node]]:
+        yield nodes
+
+    (tmp_path / "portside.toml").write_text(
+        """
+[service]
+name = "links"
+[env.prod]
+orchestrator = "swarm"
+registry = "registry.example.com/acme/links"
+hosts = ["a", "b", "c"]
+"""
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(containers, "connected", connected)
+    with pytest.raises(SystemExit) as ended:
+        containers.logs_command(
+            "prod", host=None, service="wroker", follow=False, tail=None, since=None, previous=False
+        )
+    assert ended.value.code == ConfigError.exit_code
+    said = capsys.readouterr().err
+    assert "there is no service 'wroker'" in said
+    assert "web, worker" in said
