@@ -7,6 +7,7 @@ variable PORTSIDE_SLOT, so that the text is the same wherever the release goes.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -32,6 +33,8 @@ REFUSED = {
 }
 # What only orders or protects a Compose project's start, and that a Swarm has its own way for: docs/scaling.md.
 LEFT_OUT = ("depends_on", "security_opt", "restart", "tmpfs", "pull_policy")
+# As the kernel reads it: https://docs.kernel.org/filesystems/tmpfs.html
+SIZE = re.compile(r"([0-9]+)([kmg]?)", re.ASCII | re.IGNORECASE)
 RESTARTS = {"no": "none", "on-failure": "on-failure"}
 
 
@@ -68,7 +71,8 @@ def render_stack(
     counts = {role.name: role for role in roles(data, config, environment, variables)}
     for name, service in released_services(data, variables, where).items():
         rendered = without_handed(service, handed)
-        _refuse(rendered, f"{where}: services.{name}")
+        at = f"{where}: services.{name}"
+        _refuse(rendered, at)
         told = {
             "dev.portside.site": site,
             "dev.portside.service": config.service.name,
@@ -82,7 +86,7 @@ def render_stack(
             "environment": _environment(rendered.get("environment", {}))
             | {f"{secret}_FILE": f"{SECRETS}/{secret}" for secret in secrets},
             "networks": ["default"],
-            "volumes": [*rendered.get("volumes", []), *_memory(rendered.get("tmpfs", []))],
+            "volumes": [*rendered.get("volumes", []), *_memory(rendered.get("tmpfs", []), f"{at}.tmpfs")],
             "secrets": [{"source": secret, "target": secret} for secret in secrets],
             # As Compose labels its own, so that whatever looks at a host's containers finds a Swarm's there as well.
             "labels": named_labels(rendered.get("labels", {}))
@@ -144,20 +148,27 @@ def _environment(given: dict[str, Any] | list[str]) -> dict[str, Any]:
     return {name: value if found else None for name, found, value in (entry.partition("=") for entry in given)}
 
 
-def _memory(tmpfs: str | list[str]) -> list[dict[str, Any]]:
+def _memory(tmpfs: str | list[str], where: str) -> list[dict[str, Any]]:
     """Compose's `tmpfs` as the mounts that a stack has for it, which know a size and nothing else."""
     found = []
     for entry in [tmpfs] if isinstance(tmpfs, str) else tmpfs:
         path, _, options = entry.partition(":")
         size = next((option[5:] for option in options.split(",") if option.startswith("size=")), "")
-        found.append({"type": "tmpfs", "target": path, **({"tmpfs": {"size": _bytes(size)}} if size else {})})
+        found.append({"type": "tmpfs", "target": path, **({"tmpfs": {"size": _bytes(size, where)}} if size else {})})
     return found
 
 
-def _bytes(size: str) -> int:
-    units = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-    unit = size[-1:].lower()
-    return int(size[:-1]) * units[unit] if unit in units else int(size)
+def _bytes(size: str, where: str) -> int:
+    found = SIZE.fullmatch(size)
+    if found is None:
+        raise ConfigError(
+            f"size={size} is no size that a Swarm's tmpfs can have",
+            where=where,
+            why="It has a number of bytes, and knows no share of a node's memory.",
+            remedy="Write it in k, m or g, say size=64m.",
+        )
+    number, unit = found.groups()
+    return int(number) * {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}[unit.lower()]
 
 
 def _deploy(service: Mapping[str, Any], *, replicas: int, labels: dict[str, str]) -> dict[str, Any]:

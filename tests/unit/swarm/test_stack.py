@@ -79,6 +79,20 @@ def test_what_compose_calls_tmpfs_and_restart_a_stack_calls_otherwise() -> None:
     assert not {"tmpfs", "restart", "security_opt", "pull_policy"} & set(service)
 
 
+@pytest.mark.parametrize("size", ["50%", "64mb", "m", "-1"])
+def test_a_tmpfs_of_a_size_that_a_stack_doesn_t_know_is_refused_with_what_to_write(size: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        web({"tmpfs": f"/run:mode=1777,size={size}"})
+    said = str(caught.value)
+    assert "services.web.tmpfs" in said
+    assert "size=64m" in said
+
+
+@pytest.mark.parametrize(("size", "count"), [("4096", 4096), ("1K", 1 << 10), ("2g", 2 << 30)])
+def test_a_tmpfs_s_size_is_read_as_the_kernel_reads_it(size: str, count: int) -> None:
+    assert web({"tmpfs": f"/run:size={size}"})["volumes"][0]["tmpfs"] == {"size": count}
+
+
 def test_secrets_are_external_objects_and_their_files_are_named_to_the_service() -> None:
     stack = rendered({"services": {"web": {"environment": ["A=1"]}}}, {"TOKEN": "links-prod-TOKEN-1"})
     assert stack["secrets"] == {"TOKEN": {"name": "links-prod-TOKEN-1", "external": True}}
