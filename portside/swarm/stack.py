@@ -23,11 +23,21 @@ NAME_LIMIT = 64
 # A task that ends within this many seconds of its start makes `docker stack deploy` and `docker service update` roll
 # back; a release is watched by its own bake.
 MONITOR = "5s"
-# Why each of these can't be in a stack; whatever else a Swarm doesn't know, `docker stack config` says on a manager.
+# Why each of these can't be in a stack. `docker stack deploy` leaves them out, and names them in no error:
+# UnsupportedProperties in docker/cli, cli/compose/types/types.go. What it doesn't know, `docker stack config` refuses.
+NOT_PASSED_ON = "a Swarm doesn't pass it on to its nodes"
+ONE_BY_NAME = "all services of a release reach each other by name, with nothing written"
 REFUSED = {
-    "cgroup_parent": "a Swarm doesn't pass it on to its nodes",
-    "devices": "a Swarm doesn't pass it on to its nodes",
-    "userns_mode": "a Swarm doesn't pass it on to its nodes",
+    "cgroup_parent": NOT_PASSED_ON,
+    "devices": NOT_PASSED_ON,
+    "domainname": NOT_PASSED_ON,
+    "external_links": ONE_BY_NAME,
+    "ipc": NOT_PASSED_ON,
+    "links": ONE_BY_NAME,
+    "mac_address": NOT_PASSED_ON,
+    "pid": NOT_PASSED_ON,
+    "shm_size": "write tmpfs: /dev/shm:size=64m, which Compose and a Swarm both know",
+    "userns_mode": NOT_PASSED_ON,
     "mem_limit": "write deploy.resources.limits.memory, which Compose and a Swarm both know",
     "cpus": "write deploy.resources.limits.cpus, which Compose and a Swarm both know",
 }

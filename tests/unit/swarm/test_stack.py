@@ -126,6 +126,12 @@ def test_what_a_stack_can_t_have_is_refused_with_the_way_out(service: dict[str, 
     assert said in str(caught.value)
 
 
+@pytest.mark.parametrize("key", ["pid", "ipc", "links", "external_links", "domainname", "mac_address", "shm_size"])
+def test_what_a_stack_would_leave_out_without_a_word_is_refused(key: str) -> None:
+    with pytest.raises(ConfigError, match=f"{key} can't be had in a Swarm"):
+        web({key: "x"})
+
+
 def test_a_stack_has_neither_profiles_nor_names_without_a_value() -> None:
     data = {"services": {"web": {"environment": ["SECRET", "A=1"]}, "debug": {"profiles": ["debug"]}}}
     services = rendered(data)["services"]
