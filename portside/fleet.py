@@ -166,7 +166,7 @@ def together(failures: Sequence[BaseException]) -> BaseException:
     return kind(f"{len(failures)} hosts failed", why="\n\n".join(str(error) for error in failures))
 
 
-async def read_states(hosts: list[Host], site: str, *, full: bool | str) -> dict[str, State]:
+async def read_states(hosts: Sequence[Host], site: str, *, full: bool | str) -> dict[str, State]:
     """The state of a site on each host, without its lock."""
 
     async def read(host: Host) -> State:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from portside.compose_configs import read_configs, shipped_name
 from portside.config import FILE, Config, Environment
 from portside.errors import ConfigError
 from portside.interpolation import named_variables
-from portside.proxy import tasks_of, upstreams
+from portside.proxy import upstreams
 from portside.proxy_ports import PROXY_FILE, proxy_compose, published
 from portside.release import (
     Image,
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 IDENTITY = "<release>"
 # Of a name in DNS, between two dots: https://www.rfc-editor.org/rfc/rfc1035#section-2.3.4
 LONGEST_LABEL = 63
+# Of a service, as the end of its name: isValidDNSName in moby/swarmkit, manager/controlapi/common.go.
+SWARM_NAME = re.compile(r"[A-Za-z0-9_-]*[A-Za-z0-9]")
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class Draft:
         identity = release_id(created, content)
         service = self.config.service
         found = roles(self.data, self.config, self.environment, plain_variables(self.environment))
-        self._check_names(next(role.replicas for role in found if role.name == service.web))
+        self._check_names({role.name: role.replicas for role in found})
         return Release(
             id=identity,
             service=service.name,
@@ -80,21 +83,33 @@ class Draft:
             compose=self._compose(identity),
         )
 
-    def _check_names(self, replicas: int) -> None:
-        """Raise ConfigError where the proxy couldn't look up a web container: by address, it would still be ready."""
+    def _check_names(self, replicas: Mapping[str, int]) -> None:
+        """Raise ConfigError where the proxy couldn't look up a web container: by address, it would still be ready; or
+        where a Swarm would refuse a service (of `replicas`, by its name), when migrations have run already.
+        """
         site, web = self.config.site(self.environment), self.config.service.web
+        compose = self.config.service.compose
         # "green" is the longer one of the slots, and the last container has the longest number.
         if self.environment.swarm:
-            name = tasks_of(site, "green", web).partition(".")[2]
+            names = {service: f"{site}-green_{service}" for service in replicas}
         else:
-            name = upstreams(site, "green", web, replicas, self.config.service.port)[-1].partition(":")[0]
-        if len(name) > LONGEST_LABEL:
-            raise ConfigError(
-                f"a container of {web} would be called {name}, which is {len(name)} characters long; "
-                f"{LONGEST_LABEL} can be looked up",
-                where=f"{FILE}: service.name, env.{self.environment.name}, service.web",
-                remedy=f"Shorten one of the three names by {len(name) - LONGEST_LABEL}.",
-            )
+            names = {web: upstreams(site, "green", web, replicas[web], self.config.service.port)[-1].partition(":")[0]}
+        for service, name in names.items():
+            if len(name) > LONGEST_LABEL:
+                third = ", service.web" if service == web else f"; {compose}: services.{service}"
+                raise ConfigError(
+                    f"a container of {service} would be called {name}, which is {len(name)} characters long; "
+                    f"{LONGEST_LABEL} can be looked up",
+                    where=f"{FILE}: service.name, env.{self.environment.name}{third}",
+                    remedy=f"Shorten one of the three names by {len(name) - LONGEST_LABEL}.",
+                )
+            if self.environment.swarm and not SWARM_NAME.fullmatch(service):
+                raise ConfigError(
+                    f"a Swarm has no service of the name {service}",
+                    where=f"{compose}: services.{service}",
+                    why="It is a part of a name in DNS there: letters and digits, and before them - and _.",
+                    remedy="Give it another name.",
+                )
 
     def files(self, release: Release) -> dict[str, str]:
         """The files of the release's directory; the service is told which release of which environment it is."""

@@ -14,7 +14,14 @@ from portside.release import Image, Release
 from tests.unit import builders
 
 
-def made(env: str, *, service: str = "links", replicas: int = 2, **environment: Any) -> Release:
+def made(
+    env: str,
+    *,
+    service: str = "links",
+    replicas: int = 2,
+    worker: str = "a-worker-with-a-name-that-nobody-looks-up",
+    **environment: Any,
+) -> Release:
     config = builders.config().model_validate(
         {
             "root": ".",
@@ -22,7 +29,7 @@ def made(env: str, *, service: str = "links", replicas: int = 2, **environment: 
             "env": {env: {"name": env, "replicas": {"web": replicas}, **environment}},
         }
     )
-    data: dict[str, Any] = {"services": {"web": {}, "a-worker-with-a-name-that-nobody-looks-up": {}}}
+    data: dict[str, Any] = {"services": {"web": {}, worker: {}}}
     return Draft(config, config.environment(env), data, {}, Image(reference="links:1"), "", "dev").release(
         previous=None, created=builders.NOW
     )
@@ -36,7 +43,7 @@ SWARM = {"hosts": ["a"], "orchestrator": "swarm", "registry": "registry.example.
     ("env", "replicas", "swarm"), [("e" * 23, 9, False), ("e" * 22, 64, False), ("e" * 25, 64, True)]
 )
 def test_a_name_of_63_characters_can_be_looked_up_and_one_more_is_refused(env: str, replicas: int, swarm: bool) -> None:
-    settings = SWARM if swarm else {}
+    settings: dict[str, Any] = {**SWARM, "worker": "job"} if swarm else {}
     service = "customer-notification-servi"
     made(env, service=service, replicas=replicas, **settings)
     with pytest.raises(ConfigError) as caught:
@@ -46,6 +53,22 @@ def test_a_name_of_63_characters_can_be_looked_up_and_one_more_is_refused(env: s
     assert "64 characters long; 63 can be looked up" in said
     assert f"service.name, env.{env}, service.web" in said
     assert "by 1" in said
+
+
+def test_in_a_swarm_every_service_s_name_counts() -> None:
+    env = "e" * 25
+    made(env, service="customer-notification-servi", worker="job", **SWARM)
+    with pytest.raises(ConfigError, match="64 characters long") as caught:
+        made(env, service="customer-notification-servi", worker="work", **SWARM)
+    said = str(caught.value)
+    assert f"service.name, env.{env}; compose/app.yaml: services.work" in said
+
+
+@pytest.mark.parametrize("worker", ["mail.worker", "worker-", "worker_"])
+def test_a_service_that_a_swarm_would_refuse_by_its_name_is_refused_before_anything_runs(worker: str) -> None:
+    made("prod", worker=worker)
+    with pytest.raises(ConfigError, match=f"no service of the name {worker}"):
+        made("prod", worker=worker, **SWARM)
 
 
 def test_another_container_s_number_counts_as_well() -> None:
