@@ -185,6 +185,7 @@ class Draft:
                 release=identity,
                 variables=plain_variables(self.environment),
                 handed=handed,
+                lines=self.swarm_values.lines,
                 secrets=self.swarm_values.objects,
                 configs=self.swarm_values.config_objects,
             )

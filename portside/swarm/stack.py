@@ -66,12 +66,14 @@ def render_stack(
     release: str,
     variables: Mapping[str, str],
     handed: Collection[str],
+    lines: Mapping[str, str],
     secrets: Mapping[str, str],
     configs: Mapping[str, str],
 ) -> str:
     """The stack's file of one release: pinned image, env file, network, labels, secrets and configs.
 
-    Of those two, `secrets` and `configs` have the Swarm object by name. `handed` are the names of all values.
+    Of those two, `secrets` and `configs` have the Swarm object by name. `handed` are the names of all values, `lines`
+    those that the env file can't have.
 
     Raises ConfigError for whatever a release can't have.
     """
@@ -94,6 +96,7 @@ def render_stack(
             "image": rendered.get("image") or image,
             "env_file": ["env"],
             "environment": _environment(rendered.get("environment", {}))
+            | {name: value.replace("$", "$$") for name, value in lines.items()}
             | {f"{secret}_FILE": f"{SECRETS}/{secret}" for secret in secrets},
             "networks": ["default"],
             "volumes": [*rendered.get("volumes", []), *_memory(rendered.get("tmpfs", []), f"{at}.tmpfs")],

@@ -1,4 +1,4 @@
-"""An environment's values in a Swarm: secrets and configs as objects of it, the rest in the stack's env_file. Pure."""
+"""An environment's values in a Swarm: secrets and configs as objects, the rest in the stack and its env_file. Pure."""
 
 from __future__ import annotations
 
@@ -21,6 +21,11 @@ class Values:
     configs: Mapping[str, str]
     config_objects: Mapping[str, str]
 
+    @property
+    def lines(self) -> dict[str, str]:
+        """Those of `plain` that the stack itself has: its env_file has a line for each value."""
+        return {name: value for name, value in self.plain.items() if _is_several(value)}
+
     def __repr__(self) -> str:
         return f"Values({', '.join(sorted({*self.plain, *self.secrets, *self.configs}))})"
 
@@ -33,9 +38,8 @@ def divided(
     configs: Mapping[str, str],
     site: str,
 ) -> Values:
-    """`plain` names the values without a secret in them. One of several lines is kept like a secret: the file that a
-    stack is made with has a line for each value. An empty one is no secret, and no Swarm keeps it."""
-    kept = {name for name, value in values.items() if value and (name not in plain or "\n" in value)}
+    """`plain` names the values without a secret in them. An empty one is no secret, and no Swarm keeps it."""
+    kept = {name for name, value in values.items() if value and name not in plain}
     return Values(
         {name: value for name, value in values.items() if name not in kept},
         {name: values[name] for name in sorted(kept)},
@@ -47,7 +51,11 @@ def divided(
 
 def plain_file(values: Mapping[str, str]) -> str:
     """The values as `docker stack deploy` reads an env_file: to the end of the line, quotes and dollars as they are."""
-    return "".join(f"{name}={value}\n" for name, value in sorted(values.items()))
+    return "".join(f"{name}={value}\n" for name, value in sorted(values.items()) if not _is_several(value))
+
+
+def _is_several(value: str) -> bool:
+    return "\n" in value or "\r" in value
 
 
 def object_lines(values: Values) -> bytes:

@@ -15,7 +15,12 @@ SWARM = {"orchestrator": "swarm", "registry": "registry.example.com/acme/links"}
 IMAGE = "registry.example.com/acme/links@sha256:abc"
 
 
-def text(data: dict[str, Any], secrets: dict[str, str] | None = None, **environment: Any) -> str:
+def text(
+    data: dict[str, Any],
+    secrets: dict[str, str] | None = None,
+    lines: dict[str, str] | None = None,
+    **environment: Any,
+) -> str:
     config = builders.config(**SWARM, **environment)
     return render_stack(
         data,
@@ -25,6 +30,7 @@ def text(data: dict[str, Any], secrets: dict[str, str] | None = None, **environm
         release="r1",
         variables={},
         handed=("SECRET",),
+        lines=lines or {},
         secrets=secrets or {},
         configs={},
     )
@@ -99,6 +105,17 @@ def test_secrets_are_external_objects_and_their_files_are_named_to_the_service()
     service = stack["services"]["web"]
     assert service["secrets"] == [{"source": "TOKEN", "target": "TOKEN"}]
     assert service["environment"] == {"A": "1", "TOKEN_FILE": "/run/secrets/TOKEN"}
+
+
+def test_a_value_of_several_lines_is_in_the_environment_of_every_service_and_of_the_hook() -> None:
+    data = {"services": {"web": {"environment": ["A=1"]}, "worker": {}}}
+    written = text(data, lines={"RULES": "one $x ${Y}\ntwo: # 'three'\n"})
+    services = yaml.safe_load(written)["services"]
+    expected = "one $$x $${Y}\ntwo: # 'three'\n"
+    assert services["web"]["environment"] == {"A": "1", "RULES": expected}
+    assert services["worker"]["environment"] == {"RULES": expected}
+    hook = yaml.safe_load(render_hook(builders.release("r1", compose=written), ("migrate",)))["services"]["hook"]
+    assert hook["environment"]["RULES"] == expected
 
 
 def test_another_value_is_another_object_and_the_same_one_the_same() -> None:

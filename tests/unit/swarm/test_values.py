@@ -11,10 +11,16 @@ CONFIGS = {"banner": "hello\nworld"}
 VALUES = {"A": "plain # $x 'y'", "TOKEN": "se\ncret", "EMPTY": "", "LINES": "one\ntwo"}
 
 
-def test_what_holds_a_secret_or_several_lines_becomes_an_object() -> None:
+def test_what_holds_a_secret_becomes_an_object_and_nothing_else_does() -> None:
     made = divided(VALUES, {"A", "LINES"}, DIGESTS, configs=CONFIGS, site="links-prod")
-    assert set(made.secrets) == {"TOKEN", "LINES"} == set(made.objects)
-    assert made.plain == {"A": "plain # $x 'y'", "EMPTY": ""}
+    assert set(made.secrets) == {"TOKEN"} == set(made.objects)
+    assert made.plain == {"A": "plain # $x 'y'", "EMPTY": "", "LINES": "one\ntwo"}
+
+
+def test_what_has_several_lines_is_none_of_the_env_file_which_would_cut_it_off() -> None:
+    made = divided(VALUES | {"BACK": "a\rb"}, {"A", "LINES", "BACK"}, DIGESTS, configs=CONFIGS, site="links-prod")
+    assert made.lines == {"LINES": "one\ntwo", "BACK": "a\rb"}
+    assert plain_file(made.plain) == "A=plain # $x 'y'\nEMPTY=\n"
 
 
 def test_a_value_is_never_shown() -> None:
@@ -31,7 +37,6 @@ def test_each_secret_and_config_is_one_line_whatever_is_in_it() -> None:
     made = divided(VALUES, {"A", "LINES"}, DIGESTS, configs=CONFIGS, site="links-prod")
     lines = [line.split(" ") for line in object_lines(made).decode().splitlines()]
     assert [(kind, name, base64.b64decode(value).decode()) for kind, name, value in lines] == [
-        ("secret", made.objects["LINES"], "one\ntwo"),
         ("secret", made.objects["TOKEN"], "se\ncret"),
         ("config", made.config_objects["banner"], "hello\nworld"),
     ]
