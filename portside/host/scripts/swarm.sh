@@ -176,12 +176,12 @@ lacking() {
 # converge TOKEN DEADLINE SLOT RELEASE IGNORED SERVICE=N …: wait until as many tasks run, which a Swarm says of a container
 # that has a health check when it is healthy. One that ends fails it at once; `IGNORED` are tasks of earlier, as one word.
 converge() {
-  local token="$1" deadline="$2" slot="$3" release="$4" ignored=" $5 " wanted waiting listed id service state desired error
+  local token="$1" deadline="$2" slot="$3" release="$4" ignored=" $5 " wanted waiting rejected listed id service state desired error
   local -A running=()
   shift 5
   while :; do
     holds "$token" || fail 73 "the release lock of $site_name was lost"
-    running=() waiting=""
+    running=() waiting="" rejected=""
     # Without an answer nothing is known to run, and it is asked again.
     listed=$(tasks "$slot" "$release") || listed=""
     while IFS='|' read -r id service state desired _ _ error; do
@@ -192,7 +192,7 @@ converge() {
         last_task_words "$id" "$error"
         fail 75 "a container of $service ended: ${error:-exited with code 0}"
         ;;
-      rejected) waiting="$waiting $service: $error;" ;;
+      rejected) rejected="$rejected $service: $error;" ;;
       esac
     done <<<"$listed"
     for wanted in "$@"; do
@@ -200,12 +200,12 @@ converge() {
         waiting="$waiting ${wanted%=*}: ${running[${wanted%=*}]:-0} of ${wanted#*=} run and are healthy;"
     done
     # What was rejected on one node may run on another by now.
-    case "$waiting" in *" of "*) ;; *) return 0 ;; esac
+    [ -n "$waiting" ] || return 0
     if [ "$SECONDS" -ge "$deadline" ]; then
       while IFS='|' read -r id service state desired _ _ error; do
         [ "$state" = running ] || [ "$desired" != running ] || last_task_words "$id" "$state${error:+, $error}"
       done <<<"$listed"
-      fail 75 "not ready in time:$waiting"
+      fail 75 "not ready in time:$rejected$waiting"
     fi
     sleep 0.3
   done

@@ -100,6 +100,27 @@ def test_a_container_that_ends_while_it_is_watched_ends_the_release(
     assert "the end of what it said" in told
 
 
+REJECTED = "r2|t0|web|rejected|shutdown||n|source path does not exist: /srv/list of things\n"
+
+
+@pytest.mark.parametrize(("last", "ready"), [("running", True), ("starting", False)])
+def test_what_one_node_rejected_holds_nothing_up_that_runs_on_another(machine: Machine, last: str, ready: bool) -> None:
+    # Tasks that were there before a start are none of it.
+    (machine.home / "bin/docker").write_text(
+        ENGINE.replace('"stack ps")', '"stack deploy") cp "$HOME/started" "$HOME/tasks" ;;\n"stack ps")')
+    )
+    (machine.home / "tasks").write_text("")
+    (machine.home / "started").write_text(REJECTED + RUNNING.replace("t2|web|running", f"t2|web|{last}"))
+    target = compose_steps.Target(None, "links-prod", "1", builders.state(), OPERATION)  # type: ignore[arg-type]
+    start = steps.start(target, NEW, 1)
+    if ready:
+        machine.run(start)
+        return
+    code, said = refused(machine, start)
+    assert code == 75
+    assert "not ready in time: web: source path does not exist: /srv/list of things; web: 1 of 2 run" in said
+
+
 # The old worker is task t9: `old-worker` says its state, its node, and what the Swarm wants it to be.
 HANDS_OVER = ENGINE.replace(
     '"inspect --type") cat "$HOME/tasks" ;;',
