@@ -190,8 +190,8 @@ def maintenance(on: bool) -> Step:
     return Step("maintenance", "maintenance", ("on" if on else "off",), 10 + GRACE)
 
 
-def accessories(files: Mapping[str, str], fingerprint: str, deadline: float) -> Step:
-    arguments = (fingerprint, limit(deadline))
+def accessories(files: Mapping[str, str], fingerprint: str, deadline: float, *, swarm: bool = False) -> Step:
+    arguments = (fingerprint, limit(deadline), "swarm" if swarm else "local")
     return Step("accessories", "accessories", arguments, deadline + GRACE, stdin=archive(files))
 
 

@@ -290,7 +290,12 @@ class Surroundings:
         for image in self.accessories.images:
             await delivery.provide_named(target.host, image)
         with timed(delivery.reporter, target.host.name, "accessories"):
-            step = steps.accessories(self.accessories.files, self.accessories.fingerprint, ACCESSORIES_DEADLINE)
+            step = steps.accessories(
+                self.accessories.files,
+                self.accessories.fingerprint,
+                ACCESSORIES_DEADLINE,
+                swarm=self.environment.swarm,
+            )
             operation = Operation(id=operation_id(), kind="accessories", owner=operator())
             await run_step(Target(target.host, target.site, target.token, state, operation), step)
         down = any(state.accessories.get(name) != "running" for name in self.accessories.services)

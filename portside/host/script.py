@@ -7,7 +7,7 @@ from importlib.resources import files
 
 # What a script needs before it. Everything gets lib.sh, except what runs before there is a site.
 SCRIPTS: dict[str, tuple[str, ...]] = {
-    "accessories": (),
+    "accessories": ("swarm",),
     "address": ("marks",),
     "agent": ("networks",),
     "ask": (),

@@ -96,4 +96,4 @@ def test_a_short_limit_is_a_second_and_never_none() -> None:
     assert steps.before_switch(builders.release(R1), ("x",), 0.4).arguments[2] == "1"
     assert steps.before_switch(builders.release(R1), ("x",), 0).arguments[2] == "1"
     assert steps.before_switch(builders.release(R1), ("x",), 1800).arguments[2] == "1800"
-    assert steps.accessories({}, "f", 0.4).arguments == ("f", "1")
+    assert steps.accessories({}, "f", 0.4).arguments == ("f", "1", "local")

@@ -1,9 +1,16 @@
 # shellcheck shell=bash
 # Bring the accessories up as their compose file says. Never run by a release that finds them unchanged.
-# Arguments: token, begin, end, fingerprint, seconds to wait. Standard input: a tar with compose.yaml and env.
-token="$1" begin="$2" end="$3" fingerprint="$4" seconds="$5"
+# Arguments: token, begin, end, fingerprint, seconds to wait, whose network they are on (local: the host's, swarm).
+# Standard input: a tar with compose.yaml and env.
+token="$1" begin="$2" end="$3" fingerprint="$4" seconds="$5" scope="$6"
 guard "$token"
 record "$begin"
+if [ "$scope" = swarm ]; then
+  refuse_own_network
+  # One that is made here would be this host's own, with the accessories alone on it.
+  swarm network inspect "$site_name" >/dev/null 2>&1 ||
+    fail 76 "network $site_name isn't seen on this node of the Swarm: a worker has it only while something is on it. Name a manager in accessory_hosts of portside.toml"
+fi
 mkdir -p "$site/accessories"
 # Of containers that are as the file says, Compose would still make those anew whose tag has another image by now, or
 # which an older Compose has made.

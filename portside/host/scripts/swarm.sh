@@ -34,6 +34,17 @@ manages() {
   [ "$control" = true ]
 }
 
+# Nothing of the Swarm is on a network that this host alone has, and by the site's name the Engine may mean that one.
+refuse_own_network() {
+  local found
+  found=$(swarm network ls --filter scope=local --format '{{.Name}}') || fail 76 "the Docker Engine does not answer"
+  case $'\n'"$found"$'\n' in
+  *$'\n'"$site_name"$'\n'*)
+    fail 76 "network $site_name is this host's own and none of the Swarm's: stop what is on it (docker network inspect $site_name) and remove it: docker network rm $site_name"
+    ;;
+  esac
+}
+
 # What inspecting container $1 says in format $2: nothing where there is no such container.
 container_says() {
   local said

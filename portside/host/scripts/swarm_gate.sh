@@ -5,6 +5,7 @@
 token="$1" begin="$2" end="$3" slot="$4" release="$5" deadline=$((SECONDS + $6)) port="$7" path="$8" web="$9"
 guard "$token"
 record "$begin"
+refuse_own_network
 # They aren't the stack's, and each time they are made anew they are on their own network alone.
 for name in portside-proxy-caddy-1 portside-agent-prometheus-1 portside-agent-blackbox-1; do
   connected=$(container_says "$name" "{{if index .NetworkSettings.Networks \"$site_name\"}}yes{{else}}no{{end}}") || exit "$?"

@@ -100,6 +100,46 @@ def test_a_container_that_ends_while_it_is_watched_ends_the_release(
     assert "the end of what it said" in told
 
 
+# `seen` has the networks of the Swarm that this node sees, `own` those that it alone has.
+SEES = ENGINE.replace(
+    '"service logs")',
+    """"network ls") cat "$HOME/own" ;;
+"network inspect") grep -qx "$3" "$HOME/seen" ;;
+"service logs")""",
+)
+
+
+@pytest.mark.parametrize(
+    ("seen", "own", "said"),
+    [
+        ("links-prod\n", "bridge\nlinks-prod\n", "remove it: docker network rm links-prod"),
+        ("", "bridge\nlinks-prod\n", "remove it: docker network rm links-prod"),
+        ("", "bridge\n", "Name a manager in accessory_hosts"),
+    ],
+)
+def test_no_accessory_is_started_beside_the_swarm_s_network(machine: Machine, seen: str, own: str, said: str) -> None:
+    (machine.home / "bin/docker").write_text(SEES)
+    (machine.home / "seen").write_text(seen)
+    (machine.home / "own").write_text(own)
+    code, told = refused(machine, compose_steps.accessories({}, "f", 5, swarm=True))
+    assert (code, said in told) == (76, True)
+    asked = (machine.home / "asked").read_text()
+    assert "network create" not in asked and "compose" not in asked
+
+
+def test_a_host_s_own_network_of_the_site_s_name_is_not_what_its_proxy_joins(machine: Machine) -> None:
+    (machine.home / "bin/docker").write_text(SEES)
+    (machine.home / "tasks").write_text("no\n")
+    (machine.home / "own").write_text("bridge\nlinks-prod-2\n")
+    machine.run(steps.gate(OPERATION, NEW, 5))
+    joined = (machine.home / "asked").read_text()
+    assert "network connect links-prod portside-proxy-caddy-1" in joined
+    (machine.home / "own").write_text("bridge\nlinks-prod\n")
+    code, told = refused(machine, steps.gate(OPERATION, NEW, 5))
+    assert (code, "docker network rm links-prod" in told) == (76, True)
+    assert "network connect" not in (machine.home / "asked").read_text().removeprefix(joined)
+
+
 REJECTED = "r2|t0|web|rejected|shutdown||n|source path does not exist: /srv/list of things\n"
 
 
