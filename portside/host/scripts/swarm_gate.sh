@@ -9,7 +9,12 @@ refuse_own_network
 # They aren't the stack's, and each time they are made anew they are on their own network alone.
 for name in portside-proxy-caddy-1 portside-agent-prometheus-1 portside-agent-blackbox-1; do
   connected=$(container_says "$name" "{{if index .NetworkSettings.Networks \"$site_name\"}}yes{{else}}no{{end}}") || exit "$?"
-  [ "$connected" != no ] || swarm network connect "$site_name" "$name"
+  [ "$connected" = no ] || continue
+  said=$(swarm network connect "$site_name" "$name" 2>&1) || {
+    # The Swarm gives a node an address only where it may have containers, and otherwise no answer.
+    [ "$?" != 124 ] || said="no answer within 20 s. Where the node is drained or paused, there is none: docker node update --availability active NODE"
+    fail 75 "$name could not be connected to network $site_name: $said"
+  }
 done
 find_containers "$slot" "$release" "$web"
 declare -A silent=()

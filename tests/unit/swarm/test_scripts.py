@@ -140,6 +140,22 @@ def test_a_host_s_own_network_of_the_site_s_name_is_not_what_its_proxy_joins(mac
     assert "network connect" not in (machine.home / "asked").read_text().removeprefix(joined)
 
 
+@pytest.mark.parametrize(
+    ("code", "words", "said"), [(124, "", "docker node update --availability active NODE"), (1, "no such network", "")]
+)
+def test_a_proxy_that_cannot_join_the_network_is_named_with_the_reason(
+    machine: Machine, code: int, words: str, said: str
+) -> None:
+    connecting = f'"network connect") echo "{words}" >&2; exit {code} ;;\n"network ls")'
+    (machine.home / "bin/docker").write_text(SEES.replace('"network ls")', connecting))
+    (machine.home / "tasks").write_text("no\n")
+    (machine.home / "own").write_text("")
+    ended, told = refused(machine, steps.gate(OPERATION, NEW, 5))
+    assert ended == 75
+    assert f"portside-proxy-caddy-1 could not be connected to network links-prod: {words}" in told
+    assert said in told
+
+
 REJECTED = "r2|t0|web|rejected|shutdown||n|source path does not exist: /srv/list of things\n"
 
 
