@@ -74,18 +74,22 @@ def maintenance_command(env: str, *, on: bool, off: bool, host: str | None, mach
             raise ConfigError("say either --on or --off", where="maintenance")
         config = project(env)
         environment = config.environment(env)
-        operation = Operation(id=operation_id(), kind="maintenance", owner=operator())
+        whole = environment.swarm and host is None
+        operation = Operation(id=operation_id(), kind="maintenance", owner=operator(), swarm="follows" if whole else "")
         async with opened(config, environment, terminal.reporter, operation="maintenance", full=False) as site:
+            missed = sorted(set(environment.hosts) - {each.name for each in site.hosts}) if whole else []
             targets = [site.target(name, operation) for name in site.chosen(host)]
 
             async def one(target: Target) -> None:
                 await run_step(target, steps.maintenance(on))
 
             await everywhere(targets, one)
-        terminal.result(
-            {"env": env, "maintenance": on},
-            f"{env} shows the maintenance page. Back: invoke maintenance --off --env {env}" if on else f"{env} serves.",
-        )
+        back = f"Back: invoke maintenance --off --env {env}"
+        said = [f"{env} shows the maintenance page. {back}" if on else f"{env} serves."]
+        if missed:
+            names = ", ".join(missed)
+            said.append(f"Not on {names}, which can't be reached: the next deploy or rollback brings it up to date.")
+        terminal.result({"env": env, "maintenance": on, "missed": missed}, "\n".join(said))
 
     run(act, machine=machine)
 

@@ -34,7 +34,8 @@ class Operation(BaseModel):
 
     `route` is what an undo restores ("" when there was no release); `warm` says that the release to switch to was
     already running; `fresh` that its directory was made by this operation. `swarm`: empty where Compose runs the
-    containers; else whether this host `acts` for the whole Swarm where only one may, or `follows`.
+    containers; else whether this host `acts` for the whole Swarm where only one may, or `follows`. A maintenance page
+    has it where it is shown, or taken away, on all hosts of a Swarm.
     """
 
     model_config = ConfigDict(frozen=True)

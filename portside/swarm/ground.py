@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from portside import steps
 from portside.errors import ConfigError
 from portside.facts import State
 from portside.fleet import everywhere, read_states
 from portside.host.base import Host
 from portside.host.script import script_argv
 from portside.journal import Operation
+from portside.orders import run_step
 from portside.report import timed
 from portside.site import Site
 from portside.steps import GRACE
@@ -59,6 +61,7 @@ async def gathered(site: Site, only: str | None) -> Ground:
             "containers, but no proxy, and the judge doesn't see them."
         )
     await _follow(site)
+    await _follow_maintenance(site)
     leading = _leading(site.states)
     candidates = {name: node for name, node in nodes.items() if leading is None or _same(site.states[name], leading)}
     return Ground(site, acting(candidates if any(node.members for node in candidates.values()) else nodes))
@@ -98,6 +101,35 @@ async def _follow(site: Site) -> None:
     await everywhere(behind, one)
     site.reporter.say(f"Brought up to date, to {current.release}: {', '.join(behind)}.")
     site.states.update(await read_states([site.leases[name].host for name in behind], site.name, full=True))
+
+
+async def _follow_maintenance(site: Site) -> None:
+    """A node that was away shows the maintenance page if the others do; a node of its own (`--host`) is left alone."""
+    last = {name: _last_maintenance(state) for name, state in site.states.items()}
+    whole = [(each.id, name, each) for name, each in last.items() if each and each.swarm]
+    if not whole:
+        return
+    identity, leader, operation = max(whole, key=lambda found: found[:2])
+    on = site.states[leader].maintenance
+    behind = [
+        name
+        for name, state in site.states.items()
+        if state.maintenance != on and ((mine := last[name]) is None or mine.id < identity)
+    ]
+
+    async def one(name: str) -> None:
+        await run_step(site.target(name, operation), steps.maintenance(on))
+
+    await everywhere(behind, one)
+    for name in behind:
+        site.states[name] = replace(site.states[name], maintenance=on)
+    if behind:
+        site.reporter.say(f"The maintenance page is {'shown' if on else 'gone'} there, too: {', '.join(behind)}.")
+
+
+def _last_maintenance(state: State) -> Operation | None:
+    ended = (each.operation for each in reversed(state.journal) if (each.phase, each.event) == ("maintenance", "end"))
+    return next(ended, None)
 
 
 def _leading(states: Mapping[str, State]) -> State | None:

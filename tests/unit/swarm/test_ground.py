@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from portside import guarding
 from portside.command import Result
 from portside.facts import State
 from portside.fleet import read_states
 from portside.host.base import Input
 from portside.host.local import LocalHost
+from portside.journal import Operation
 from portside.lock import Lease
 from portside.release import Release
 from portside.site import Site
@@ -60,6 +63,17 @@ class Node(LocalHost):
         else:
             (self._folder / "route").write_text(f"{route}\n")
 
+    def shows(self, page: bool, *operations: Operation) -> None:
+        """The maintenance page or none, after `operations`."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        (self._folder / "maintenance").write_text("on\n" if page else "off\n")
+        lines = [builders.entry("maintenance", "end", each).model_dump_json() for each in operations]
+        (self.standing.site / "journal.jsonl").write_text("".join(f"{line}\n" for line in lines))
+
+    @property
+    def page(self) -> str:
+        return (self._folder / "maintenance").read_text().strip()
+
     @property
     def route(self) -> str:
         return (self._folder / "route").read_text().strip()
@@ -70,13 +84,18 @@ def nodes(tmp_path: Path) -> list[Node]:
     return [Node(name, tmp_path / name) for name in "abc"]
 
 
-async def ready(nodes: Sequence[Node]) -> tuple[Ground, list[str]]:
-    """Where a release would begin, and what was said until then."""
+async def opened(nodes: Sequence[Node]) -> Site:
     states: dict[str, State] = await read_states(nodes, SITE, full=False)
     leases = {node.name: Lease(node, "1", None) for node in nodes}  # type: ignore[arg-type]
     config = builders.config(orchestrator="swarm", registry="registry.example.com/acme/links")
-    said = Said()
-    site = Site(config, config.environment("prod"), list(nodes), leases, states, said)
+    return Site(config, config.environment("prod"), list(nodes), leases, states, Said())
+
+
+async def ready(nodes: Sequence[Node]) -> tuple[Ground, list[str]]:
+    """Where a release would begin, and what was said until then."""
+    site = await opened(nodes)
+    said = site.reporter
+    assert isinstance(said, Said)
     return await gathered(site, None), said.lines
 
 
@@ -119,3 +138,51 @@ async def test_who_committed_last_leads_also_where_the_route_of_another_one_is_t
         node.goes_by("blue")
     await ready(nodes)
     assert [node.route for node in nodes] == ["green"] * 3
+
+
+def maintenance(identity: str, *, whole: bool = True) -> Operation:
+    return Operation(id=identity, kind="maintenance", owner="me", swarm="follows" if whole else "")
+
+
+@pytest.mark.parametrize("page", [True, False])
+async def test_a_node_that_was_away_shows_the_maintenance_page_if_the_others_do(nodes: list[Node], page: bool) -> None:
+    nodes[0].shows(not page, maintenance("1"))
+    for node in nodes[1:]:
+        node.shows(page, maintenance("1"), maintenance("2"))
+    _, said = await ready(nodes)
+    assert {node.page for node in nodes} == {"on" if page else "off"}
+    assert said[-1].endswith("there, too: a.")
+    _, said = await ready(nodes)
+    assert "there, too" not in "".join(said), "its journal says so as well by now"
+
+
+async def test_a_page_of_one_host_is_that_host_s_own_affair(nodes: list[Node]) -> None:
+    nodes[0].shows(True, maintenance("1"), maintenance("2", whole=False))
+    for node in nodes[1:]:
+        node.shows(False, maintenance("1"))
+    await ready(nodes)
+    assert [node.page for node in nodes] == ["on", "off", "off"]
+
+
+def test_who_turns_the_page_on_is_told_which_nodes_missed_it(
+    nodes: list[Node], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @asynccontextmanager
+    async def opening(*_: object, **__: object) -> AsyncIterator[Site]:
+        yield await opened(nodes[1:])
+
+    (tmp_path / "portside.toml").write_text(
+        """
+[service]
+name = "links"
+[env.prod]
+orchestrator = "swarm"
+registry = "registry.example.com/acme/links"
+hosts = ["a", "b", "c"]
+"""
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(guarding, "opened", opening)
+    guarding.maintenance_command("prod", on=True, off=False, host=None, machine=False)
+    assert [node.page for node in nodes[1:]] == ["on", "on"]
+    assert "Not on a, which can't be reached" in capsys.readouterr().out
