@@ -24,7 +24,8 @@ NAME_LIMIT = 64
 # back; a release is watched by its own bake.
 MONITOR = "5s"
 # Why each of these can't be in a stack. `docker stack deploy` leaves them out, and names them in no error:
-# UnsupportedProperties in docker/cli, cli/compose/types/types.go. What it doesn't know, `docker stack config` refuses.
+# UnsupportedProperties in docker/cli, cli/compose/types/types.go. What it doesn't know, `docker stack config` refuses;
+# of that, the last two have another name in a stack.
 NOT_PASSED_ON = "a Swarm doesn't pass it on to its nodes"
 ONE_BY_NAME = "all services of a release reach each other by name, with nothing written"
 REFUSED = {
