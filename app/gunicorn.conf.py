@@ -28,16 +28,17 @@ settings = load_settings_or_exit()
 # Before anything imports prometheus_client, which looks for the directory only then. What an earlier run
 # left is wiped here and not in a hook: with preload_app, this run's files are already open by then.
 metrics_dir = Path(
-    os.environ.setdefault(
-        "PROMETHEUS_MULTIPROC_DIR",
-        str(Path(tempfile.gettempdir()) / f"{settings.service}-metrics-{settings.port}"),
-    )
+    os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    or Path(tempfile.gettempdir()) / f"{settings.service}-metrics-{settings.port}"
 )
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics_dir)
 metrics_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
 # SIGHUP reads this file again, while workers write there.
 if os.environ.get("APP_METRICS_OWNER") != str(os.getpid()):
-    for stale in metrics_dir.glob("*.db"):
-        stale.unlink()
+    # By the names that prometheus_client gives them: a database's file may end in .db as well.
+    for kind in ("counter", "gauge", "histogram", "summary"):
+        for stale in metrics_dir.glob(f"{kind}_*.db"):
+            stale.unlink()
     os.environ["APP_METRICS_OWNER"] = str(os.getpid())
 
 from app.cpu_quota import workers_for_container

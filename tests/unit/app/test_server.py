@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -167,6 +169,21 @@ def test_a_worker_that_stands_still_is_killed_and_counted(
     eventually(lambda: stopped not in server.worker_pids())
     eventually(lambda: exits(server).get("timeout", 0) >= 1)
     assert "signal" not in exits(server)
+
+
+@pytest.mark.parametrize(("directory", "left"), [("", {"counter_1.db", "links.db"}), (".", {"links.db"})])
+def test_a_start_wipes_old_metrics_and_no_database(tmp_path: Path, directory: str, left: set[str]) -> None:
+    old = {"links.db", "counter_1.db"}
+    for name in old:
+        (tmp_path / name).touch()
+    root = Path(__file__).parents[3]
+    subprocess.run(
+        [sys.executable, "-c", "import runpy, sys; runpy.run_path(sys.argv[1])", str(root / "app/gunicorn.conf.py")],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(root), "TMPDIR": str(tmp_path), "PROMETHEUS_MULTIPROC_DIR": directory},
+        check=True,
+    )
+    assert {name for name in old if (tmp_path / name).exists()} == left
 
 
 def test_a_reload_forgets_nothing(start_server: Callable[..., Any], eventually: Eventually) -> None:
