@@ -87,7 +87,9 @@ class DatabaseUrl:
         elif ports[0] and "host" in parameters and not HOST_WITH_PORT.search(parameters["host"]):
             parameters.setdefault("port", str(ports[0]))
         # As with libpq, hosts after the ? come before the one in front. SQLAlchemy would have it the other way round.
-        netloc = f"{credentials}{at}" if "host" in parameters else authority
+        # And a password would end at its first @.
+        user = credentials.replace("@", "%40")
+        netloc = f"{user}{at}{'' if 'host' in parameters else hosts}"
         pooler = urlencode({name: parameters.pop(name) for name in POOLER_PARAMETERS & set(parameters)})
         url = f"postgresql+asyncpg://{netloc}{parts.path}{'?' if pooler else ''}{pooler}"
         return cls(url, is_postgres=True, dsn=f"postgresql:///?{urlencode(parameters)}" if parameters else "")

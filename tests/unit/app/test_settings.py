@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[3]
     [
         ("postgres://u:p@db/links", "postgresql+asyncpg://u:p@db/links"),
         ("postgresql://u:p%40@db:6432/links", "postgresql+asyncpg://u:p%40@db:6432/links"),
+        ("postgresql://u:p@:4@db:6432/links", "postgresql+asyncpg://u:p%40:4@db:6432/links"),
         ("postgresql+asyncpg://db/links", "postgresql+asyncpg://db/links"),
         ("postgresql://u:p[2]@[::1]:6432/links", "postgresql+asyncpg://u:p[2]@[::1]:6432/links"),
         ("sqlite:////data/links.db", "sqlite+aiosqlite:////data/links.db"),
