@@ -13,12 +13,19 @@ MASK = b"***"
 # Nothing before the words: what begins with any length of anything is looked for from every place of a long line anew,
 # and a path of 16 kB, which anybody may ask for, took a minute.
 _SECRET_NAME = rb"(?:password|passwd|secret|token|authorization|cookie|api[_-]?key)"
+# A character of a message as the line has it: an escape is taken whole, also one of a JSON text in the message. The next
+# line of the message is another matter.
+_CHARACTER = rb'(?:[^"\\]|\\\\(?:\\[^nr]|[^"\\])|\\[^nr])'
 _PATTERN = re.compile(
     # scheme://user:password@host, also with a password that holds an @
     rb'(?P<url>://[^\s:/@"\\]*:)[^\s"\\/]+(?=@)'
     # "password": "value", "password": 123, as a JSON field; of an object or a list, where it begins
     rb"|(?P<field>" + _SECRET_NAME + rb'"\s*:\s*)(?:"(?:[^"\\]|\\.)*"|(?P<inner>[{\[])|[^\s"{}\[\],]+)'
-    # Authorization: Bearer value
+    # Authorization: Token value, 'cookie': 'a=value; b=value' inside a message: to the quote that closes it, or all of
+    # the message's line, for what follows the first word is as secret
+    rb"|(?P<header>(?:authorization|cookie)(?:\\\"|')?\s*+[=:]\s*+(?P<quote>\\\"|')?)"
+    rb"(?(quote)(?:(?!(?P=quote))" + _CHARACTER + rb")*+|" + _CHARACTER + rb"++)"
+    # Bearer value
     rb"|(?P<scheme>\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{6,}"
     # password=value, token: value, {\"password\": \"value\"} inside a message
     rb"|(?P<pair>" + _SECRET_NAME + rb"(?:\\\"|')?\s*[=:]\s*(?:\\\"|')?)(?!bearer\b|basic\b)[^\s\"'\\,;&]+",
@@ -64,7 +71,7 @@ def _masked(line: bytes) -> bytes:
 def _mask_of(match: re.Match[bytes]) -> bytes:
     if match["field"] is not None:
         return match["field"] + b'"' + MASK + b'"'
-    return (match["url"] or match["scheme"] or match["pair"]) + MASK
+    return (match["url"] or match["header"] or match["scheme"] or match["pair"]) + MASK
 
 
 def _end_of_object(line: bytes, start: int) -> int:

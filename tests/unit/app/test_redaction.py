@@ -32,6 +32,13 @@ Lines = Callable[[], list[dict[str, Any]]]
         "DB_PASSWORD: hunter2",
         "GET /?api_key=hunter2&x=1",
         "Set-Cookie: hunter2",
+        "Authorization: Token hunter2",
+        "Authorization: AWS4-HMAC-SHA256 Credential=hunter2/eu, Signature=hunter2",
+        'Authorization: Digest username="me", response="hunter2"',
+        "{'authorization': 'ApiKey hunter2'}",
+        '{"authorization": "Digest username=\\"me\\", response=\\"hunter2\\""}',
+        "Cookie: theme=dark; sessionid=hunter2",
+        "{'cookie': 'theme=dark; sessionid=hunter2'}",
     ],
 )
 def test_secrets_are_masked_in_messages_and_tracebacks(log_lines: Lines, text: str) -> None:
@@ -46,6 +53,23 @@ def test_secrets_are_masked_in_messages_and_tracebacks(log_lines: Lines, text: s
     assert "***" in lines[0]["message"]
 
 
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("Cookie: a=hunter2; b=1\nHost: links", "Cookie: ***\nHost: links"),
+        ("{'authorization': 'Token hunter2', 'host': 'links'}", "{'authorization': '***', 'host': 'links'}"),
+        ('{"cookie": "a=\\"hunter2\\"", "host": "links"}', '{"cookie": "***", "host": "links"}'),
+        ("{'cookie': '', 'host': 'links'}", "{'cookie': '***', 'host': 'links'}"),
+        ("authorization failed for links", "authorization failed for links"),
+    ],
+)
+def test_what_stands_behind_a_header_stays(text: str, masked: str) -> None:
+    assert orjson.loads(redact(orjson.dumps({"message": text, "level": "info"}))) == {
+        "message": masked,
+        "level": "info",
+    }
+
+
 def test_secrets_in_fields_are_masked_by_the_name_of_the_field(log_lines: Lines) -> None:
     logger.bind(password='hun"ter2', db_token="hunter2", user="me").info("signed in")
     (line,) = log_lines()
@@ -57,9 +81,10 @@ def test_what_is_no_secret_is_left_alone(line: bytes) -> None:
     assert redact(line) == line
 
 
-@pytest.mark.parametrize(
-    "piece", [b"-a", b"a://", b"a:", b"password ", b'token":"', b"key= ", b'token":{', b'token":1 ']
-)
+LONG = (b"-a", b"a://", b"a:", b"password ", b'token":"', b"key= ", b'token":{', b'token":1 ')
+
+
+@pytest.mark.parametrize("piece", [*LONG, b"cookie ", b"cookie: ", b"cookie:'"])
 def test_a_long_line_takes_a_moment_and_not_a_minute(piece: bytes) -> None:
     """In a process of its own: what takes long can't be interrupted."""
     line = b"@://pass" + piece * 100_000
