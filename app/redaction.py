@@ -13,8 +13,8 @@ MASK = b"***"
 # Nothing before the words: what begins with any length of anything is looked for from every place of a long line anew,
 # and a path of 16 kB, which anybody may ask for, took a minute.
 _SECRET_NAME = rb"(?:password|passwd|secret|token|authorization|cookie|api[_-]?key)"
-# A character of a message as the line has it: an escape is taken whole, also one of a JSON text in the message. The next
-# line of the message is another matter.
+# A character of a message as the line has it, but none that ends a line of the message. An escape is taken whole, also
+# one of a JSON text in the message.
 _CHARACTER = rb'(?:[^"\\]|\\\\(?:\\[^nr]|[^"\\])|\\[^nr])'
 _PATTERN = re.compile(
     # scheme://user:password@host, also with a password that holds an @

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Row, delete, insert, or_, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Row, delete, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from app.database import Database
 from app.links.slugs import is_well_formed, random_slug
@@ -49,16 +49,15 @@ class LinkStore:
 
     async def create(self, *, url: str, slug: str | None, expires_at: datetime | None, now: datetime) -> StoredLink:
         """Raises SlugTakenError for a chosen slug; made-up ones are tried again."""
-        for _ in range(_ATTEMPTS):
-            statement = insert(Link).values(
-                slug=slug or random_slug(), url=url, hits=0, created_at=now, expires_at=expires_at
-            )
-            try:
-                async with self._database.transaction() as connection:
-                    return _link((await connection.execute(statement.returning(*_COLUMNS))).one())
-            except IntegrityError:
-                if slug is not None:
-                    break
+        insert = postgresql.insert if self._database.is_postgres else sqlite.insert
+        for _ in range(_ATTEMPTS if slug is None else 1):
+            values = {"slug": slug or random_slug(), "url": url, "hits": 0, "created_at": now, "expires_at": expires_at}
+            # A conflict of anything but the slug stays an error: the caller couldn't help it.
+            unless_taken = insert(Link).values(values).on_conflict_do_nothing(index_elements=[Link.slug])
+            async with self._database.transaction() as connection:
+                row = (await connection.execute(unless_taken.returning(*_COLUMNS))).one_or_none()
+            if row is not None:
+                return _link(row)
         raise SlugTakenError(slug)
 
     async def follow(self, slug: str, *, now: datetime) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import update
+from sqlalchemy import text, update
 
 from app.links.slugs import RESERVED
 from app.models import Link
@@ -63,6 +63,13 @@ async def test_a_taken_slug_is_a_conflict_and_changes_nothing(client: httpx.Asyn
     assert second.status_code == 409
     assert second.json()["type"] == "urn:problem:slug-taken"
     assert (await client.get("/mine")).headers["location"] == TARGET
+
+
+async def test_a_conflict_of_anything_but_the_slug_is_an_error(client: httpx.AsyncClient, app: Any) -> None:
+    async with app.state.links._database.transaction() as connection:
+        await connection.execute(text("CREATE UNIQUE INDEX one_link_per_url ON links (url)"))
+    assert (await create(client, slug="mine")).status_code == 201
+    assert [(await create(client, **chosen)).status_code for chosen in ({"slug": "other"}, {})] == [500, 500]
 
 
 async def test_one_of_many_who_want_the_same_slug_at_once_gets_it(client: httpx.AsyncClient) -> None:

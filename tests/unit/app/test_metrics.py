@@ -213,14 +213,19 @@ async def test_processes_tell_what_the_client_library_cannot(client: httpx.Async
     assert metrics["app_multiprocess_files"].samples[0].value == 0
 
 
-async def test_statements_are_timed_by_kind_and_outcome(client: httpx.AsyncClient) -> None:
+async def test_statements_are_timed_by_kind_and_outcome(client: httpx.AsyncClient, app: Any) -> None:
     for _ in range(2):
         await client.post("/links", json={"url": "https://example.com", "slug": "same"})
     await client.get("/same")
+    async with app.state.links._database.transaction() as connection:
+        await connection.execute(text("CREATE UNIQUE INDEX one_link_per_url ON links (url)"))
+    await client.post("/links", json={"url": "https://example.com", "slug": "other"})
     assert statements_by(await scrape(client), "operation", "table", "outcome") == {
-        ("insert", "links", "ok"): 1,
+        # A slug that is taken is the caller's affair.
+        ("insert", "links", "ok"): 2,
         ("insert", "links", "error"): 1,
         ("update", "links", "ok"): 1,
+        ("other", "other", "ok"): 1,
     }
 
 
