@@ -18,7 +18,7 @@ READ_ONLY = "25006"
 
 
 class DatabaseUnavailableError(Exception):
-    """The database is down, unreachable, or too slow to answer in time. Worth trying again."""
+    """The database is down, unreachable, too slow to answer in time, or refuses the login. Worth trying again."""
 
 
 class Database:
@@ -87,13 +87,14 @@ class Database:
 def _means_unavailable(error: exc.DBAPIError) -> bool:
     # SQLAlchemy sorts asyncpg's errors only roughly: shutting down, starting up, too many connections, time-outs
     # of locks and statements arrive as plain DBAPIError with PostgreSQL's SQLSTATE, and as an InternalError that
-    # of all hosts none is of the kind that target_session_attrs wants.
+    # of all hosts none is of the kind that target_session_attrs wants. A login that is refused (28, 3D000 where the
+    # database doesn't exist) is for whoever runs the database to mend, while the service waits.
     # https://www.postgresql.org/docs/current/errcodes-appendix.html
     return (
         error.connection_invalidated
         or isinstance(error, (exc.OperationalError, exc.InterfaceError))
         or isinstance(_cause(error), TargetServerAttributeNotMatched)
-        or _sqlstate(error.orig).startswith(("08", READ_ONLY, "53", "55P03", "57"))
+        or _sqlstate(error.orig).startswith(("08", READ_ONLY, "28", "3D000", "53", "55P03", "57"))
     )
 
 

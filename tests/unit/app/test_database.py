@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from asyncpg import TargetServerAttributeNotMatched
+from asyncpg import (
+    InvalidAuthorizationSpecificationError,
+    InvalidCatalogNameError,
+    InvalidPasswordError,
+    PostgresError,
+    TargetServerAttributeNotMatched,
+)
 from sqlalchemy.exc import DBAPIError, InternalError
 
 from app.database import Database, DatabaseUnavailableError
@@ -32,6 +38,24 @@ async def test_what_passes_by_itself_means_unavailable(database: Database, sqlst
     with pytest.raises(DatabaseUnavailableError, match=sqlstate):
         async with database.available():
             raise DBAPIError("SELECT 1", None, DriverError(sqlstate))
+
+
+@pytest.mark.parametrize(
+    ("refused", "named"),
+    [
+        (InvalidPasswordError("password authentication failed"), r"^InvalidPasswordError \(28P01\)$"),
+        (InvalidAuthorizationSpecificationError("no entry"), r"^InvalidAuthorizationSpecificationError \(28000\)$"),
+        (InvalidCatalogNameError("does not exist"), r"^InvalidCatalogNameError \(3D000\)$"),
+    ],
+)
+async def test_a_login_that_is_refused_means_unavailable(
+    database: Database, refused: PostgresError, named: str
+) -> None:
+    with pytest.raises(DatabaseUnavailableError, match=named):
+        async with database.available():
+            error = DriverError(refused.sqlstate)
+            error.__cause__ = refused
+            raise DBAPIError("SELECT 1", None, error)
 
 
 async def test_no_server_of_the_wanted_kind_means_unavailable(database: Database) -> None:
