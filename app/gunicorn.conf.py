@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import math
 import os
+import resource
 import sys
 import tempfile
 from pathlib import Path
@@ -22,6 +23,12 @@ gc.disable()
 sys.modules.setdefault("pydantic.v1", None)  # type: ignore[arg-type]
 
 from app.settings import load_settings_or_exit
+
+# Each connection is an open file. At the soft limit, often 1024, they are accepted and reset without a line in the log,
+# the probes' too. Where the hard one is infinite (macOS), the system has another that it doesn't tell here.
+_, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+if most_files != resource.RLIM_INFINITY:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
 
 settings = load_settings_or_exit()
 

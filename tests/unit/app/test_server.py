@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 pytestmark = pytest.mark.slow
 
+ROOT = Path(__file__).parents[3]
 Eventually = Callable[..., None]
 
 SLOW_APP = '''
@@ -171,18 +172,34 @@ def test_a_worker_that_stands_still_is_killed_and_counted(
     assert "signal" not in exits(server)
 
 
+def read_configuration(home: Path, program: str = "read()", **env: str) -> str:
+    """As Gunicorn does, in a process of its own; what `program` says, where read() reads it."""
+    preface = f"import resource, runpy\ndef read(): runpy.run_path({str(ROOT / 'app/gunicorn.conf.py')!r})\n"
+    ended = subprocess.run(
+        [sys.executable, "-c", preface + program],
+        cwd=home,
+        env={"PYTHONPATH": str(ROOT), "TMPDIR": str(home), **env},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return ended.stdout
+
+
+def test_a_server_opens_as_many_files_as_the_machine_allows(tmp_path: Path) -> None:
+    program = (
+        "files = resource.RLIMIT_NOFILE; most = resource.getrlimit(files)[1]\n"
+        "resource.setrlimit(files, (100, most)); read(); print(resource.getrlimit(files) == (most, most))"
+    )
+    assert read_configuration(tmp_path, program) == "True\n"
+
+
 @pytest.mark.parametrize(("directory", "left"), [("", {"counter_1.db", "links.db"}), (".", {"links.db"})])
 def test_a_start_wipes_old_metrics_and_no_database(tmp_path: Path, directory: str, left: set[str]) -> None:
     old = {"links.db", "counter_1.db"}
     for name in old:
         (tmp_path / name).touch()
-    root = Path(__file__).parents[3]
-    subprocess.run(
-        [sys.executable, "-c", "import runpy, sys; runpy.run_path(sys.argv[1])", str(root / "app/gunicorn.conf.py")],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(root), "TMPDIR": str(tmp_path), "PROMETHEUS_MULTIPROC_DIR": directory},
-        check=True,
-    )
+    read_configuration(tmp_path, PROMETHEUS_MULTIPROC_DIR=directory)
     assert {name for name in old if (tmp_path / name).exists()} == left
 
 
@@ -206,7 +223,7 @@ def answers(server: Any) -> bool:
 
 def extra_app(home: Path) -> dict[str, str]:
     (home / "extra_app.py").write_text(EXTRA_APP)
-    return {"PYTHONPATH": f"{Path(__file__).parents[3]}:{home}"}
+    return {"PYTHONPATH": f"{ROOT}:{home}"}
 
 
 def hang(server: Any) -> tuple[int, threading.Thread]:
@@ -280,7 +297,7 @@ def slow(start_server: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]
     (tmp_path / "slow_app.py").write_text(SLOW_APP)
 
     def start(**env: str) -> Any:
-        path = f"{Path(__file__).parents[3]}:{tmp_path}"
+        path = f"{ROOT}:{tmp_path}"
         return start_server(
             "slow_app:app",
             ready_path="/",
