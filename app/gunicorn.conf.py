@@ -22,7 +22,7 @@ gc.disable()
 # FastAPI would import all of pydantic.v1 to be able to say that it doesn't support its models.
 sys.modules.setdefault("pydantic.v1", None)  # type: ignore[arg-type]
 
-from app.settings import load_settings_or_exit
+from app.settings import SettingsError, exit_for, load_settings_or_exit
 
 # Each connection is an open file. At the soft limit, often 1024, they are accepted and reset without a line in the log,
 # the probes' too. Where the hard one is infinite (macOS), the system has another that it doesn't tell here.
@@ -39,7 +39,11 @@ metrics_dir = Path(
     or Path(tempfile.gettempdir()) / f"{settings.service}-metrics-{settings.port}"
 )
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics_dir)
-metrics_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+try:
+    metrics_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    tempfile.TemporaryFile(dir=metrics_dir).close()
+except OSError as unusable:
+    exit_for(SettingsError(f"PROMETHEUS_MULTIPROC_DIR: {metrics_dir} can't be written to: {unusable.strerror}"))
 # SIGHUP reads this file again, while workers write there.
 if os.environ.get("APP_METRICS_OWNER") != str(os.getpid()):
     # By the names that prometheus_client gives them: a database's file may end in .db as well.
@@ -61,6 +65,7 @@ keep_sigterm_across_fork()
 worker_exits = WorkerExits()
 
 bind = f"0.0.0.0:{settings.port}"
+forwarded_allow_ips = settings.forwarded_allow_ips
 workers = settings.web_concurrency or workers_for_container()
 worker_class = worker_class_with(request_grace=settings.request_grace)
 # The application is imported once, by the arbiter: every further worker starts in milliseconds and shares

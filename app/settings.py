@@ -8,8 +8,9 @@ from __future__ import annotations
 import sys
 import tempfile
 from functools import cached_property
+from ipaddress import ip_network
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NoReturn
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -39,6 +40,7 @@ class Settings(BaseSettings):
 
     port: int = Field(8000, alias="PORT", ge=1, le=65535)
     web_concurrency: int | None = Field(None, alias="WEB_CONCURRENCY", ge=1, le=64)
+    forwarded_allow_ips: str = Field("127.0.0.1,::1", alias="FORWARDED_ALLOW_IPS")
     log_level: LogLevel = Field("INFO", alias="LOG_LEVEL")
 
     database_url: SecretStr | None = Field(None, alias="DATABASE_URL")
@@ -56,6 +58,20 @@ class Settings(BaseSettings):
     @classmethod
     def _any_case(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
+
+    @field_validator("forwarded_allow_ips")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        addresses = [address.strip() for address in value.split(",") if address]
+        try:
+            for address in addresses:
+                if address != "*":
+                    ip_network(address)
+        except ValueError:
+            raise ValueError(
+                "has to be *, or IP addresses and networks such as 10.0.0.0/8, separated by commas"
+            ) from None
+        return ",".join(addresses)
 
     @field_validator("database_url")
     @classmethod
@@ -116,9 +132,14 @@ def load_settings_or_exit() -> Settings:
     try:
         return load_settings()
     except SettingsError as invalid:
-        from app.logs import configure_logging  # noqa: PLC0415 - only to say why there is no start
+        exit_for(invalid)
 
-        configure_logging(service="links", env="unknown", release="unknown", level="INFO").critical(
-            "the settings can't be used: {}", invalid
-        )
-        sys.exit(EX_CONFIG)
+
+def exit_for(invalid: SettingsError) -> NoReturn:
+    """Say it as every other line is said, and end with exit code 78."""
+    from app.logs import configure_logging  # noqa: PLC0415 - only to say why there is no start
+
+    configure_logging(service="links", env="unknown", release="unknown", level="INFO").critical(
+        "the settings can't be used: {}", invalid
+    )
+    sys.exit(EX_CONFIG)

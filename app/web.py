@@ -7,13 +7,12 @@ import os
 
 def main() -> None:
     """Runs until SIGTERM."""
-    # Gunicorn reads it while it is imported, and ends with a traceback where it is no number. Whether it is one says
-    # app/settings.py, and app/gunicorn.conf.py heeds it.
-    workers = os.environ.pop("WEB_CONCURRENCY", None)
+    # Gunicorn reads these while it is imported, and where one is wrong ends with a line of its own or a traceback.
+    # Whether one is says app/settings.py, and app/gunicorn.conf.py heeds them.
+    kept = {name: os.environ.pop(name) for name in ("FORWARDED_ALLOW_IPS", "WEB_CONCURRENCY") if name in os.environ}
     from gunicorn.app.wsgiapp import run  # type: ignore[import-untyped]  # noqa: PLC0415
 
-    if workers is not None:
-        os.environ["WEB_CONCURRENCY"] = workers
+    os.environ.update(kept)
     run(prog="gunicorn")
 
 

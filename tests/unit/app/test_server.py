@@ -275,6 +275,15 @@ def test_stdout_holds_json_only_and_one_access_line_per_request(server: Any, eve
     assert server.stderr.read_text() == ""
 
 
+@pytest.mark.parametrize(("believed", "address"), [("10.0.0.0/8,127.0.0.1", "192.0.2.7"), ("10.0.0.0/8", "127.0.0.1")])
+def test_a_caller_s_address_is_what_a_known_proxy_says(
+    start_server: Callable[..., Any], eventually: Eventually, believed: str, address: str
+) -> None:
+    server = start_server(FORWARDED_ALLOW_IPS=believed, WEB_CONCURRENCY="1")
+    server.get("/links", headers={"x-forwarded-for": "192.0.2.7"})
+    eventually(lambda: f'"client.address":"{address}"' in server.stdout.read_text())
+
+
 def test_sigterm_ends_it_cleanly_without_an_error_line(server: Any) -> None:
     before = len(server.lines())
     assert server.stop() == 0

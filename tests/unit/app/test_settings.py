@@ -125,6 +125,8 @@ def test_without_a_database_url_there_is_a_file(monkeypatch: pytest.MonkeyPatch,
         ("APP_RELEASE", "with space"),
         ("DATABASE_URL", "mysql://db/links"),
         ("GRACE_PERIOD", "1"),
+        ("FORWARDED_ALLOW_IPS", "10.0.0.1,proxy"),
+        ("FORWARDED_ALLOW_IPS", "10.0.0.1/8"),
     ],
 )
 def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -156,7 +158,12 @@ def test_a_wrong_setting_ends_every_role_with_one_json_line(command: list[str]) 
     ended = subprocess.run(
         [sys.executable, "-m", *command],
         cwd=ROOT,
-        env={"DATABASE_URL": "mysql://links:hunter2@db/links", "PORT": "x", "WEB_CONCURRENCY": "auto"},
+        env={
+            "DATABASE_URL": "mysql://links:hunter2@db/links",
+            "FORWARDED_ALLOW_IPS": "proxy",
+            "PORT": "x",
+            "WEB_CONCURRENCY": "auto",
+        },
         capture_output=True,
         text=True,
         timeout=20,
@@ -166,10 +173,34 @@ def test_a_wrong_setting_ends_every_role_with_one_json_line(command: list[str]) 
     (line,) = ended.stdout.splitlines()
     message = json.loads(line)["message"]
     assert "DATABASE_URL: expected a URL that starts with" in message
+    assert "FORWARDED_ALLOW_IPS: " in message
     assert "PORT: " in message
     assert "WEB_CONCURRENCY: " in message
     assert ended.stderr == ""
     assert "hunter2" not in ended.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("directory", ["/proc/metrics", "/dev/null"])
+def test_a_directory_for_metrics_that_cannot_be_used_ends_it_the_same_way(directory: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "app.web", "-c", "app/gunicorn.conf.py", "app.asgi:app"],
+        cwd=ROOT,
+        env={"PROMETHEUS_MULTIPROC_DIR": directory},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (78, "")
+    (line,) = ended.stdout.splitlines()
+    assert f"PROMETHEUS_MULTIPROC_DIR: {directory} can't be written to: " in json.loads(line)["message"]
+
+
+@pytest.mark.parametrize("networks", ["*", "10.0.0.1, 10.1.0.0/16", "::1,fd00::/8"])
+def test_proxies_are_addresses_or_networks(monkeypatch: pytest.MonkeyPatch, networks: str) -> None:
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", networks)
+    assert load_settings().forwarded_allow_ips == networks.replace(" ", "")
 
 
 def test_a_secret_may_be_a_file_and_a_variable_comes_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
