@@ -87,7 +87,8 @@ def _run_alembic(connection: Connection) -> None:
     from alembic.config import Config  # noqa: PLC0415
 
     config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
+    # It is interpolated, as in an alembic.ini.
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
     if connection.dialect.name == "postgresql":
         event.listen(connection, "begin", _limit_lock_waits)

@@ -16,7 +16,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, text
 
 import app.migrations
-from app.migrate import migrate
+from app.migrate import MIGRATIONS, migrate
 from app.models import Base
 from app.schema_version import REQUIRED_REVISION, SchemaVersion
 from app.settings import Settings
@@ -46,6 +46,15 @@ async def test_the_command_can_be_run_twice(tmp_path: Path, settings: Settings) 
 
 async def test_two_at_once_both_succeed(settings: Settings) -> None:
     await asyncio.gather(migrate(settings), migrate(settings))
+
+
+async def test_a_checkout_may_have_any_path(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "50%(x)s off"
+    elsewhere.symlink_to(MIGRATIONS)
+    monkeypatch.setattr("app.migrate.MIGRATIONS", elsewhere)
+    await migrate(settings)
 
 
 async def test_an_older_release_leaves_a_newer_schema_alone(settings: Settings, tmp_path: Path) -> None:
