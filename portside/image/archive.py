@@ -109,7 +109,10 @@ async def archive_image(reference: str, image_id: str, layers: tuple[str, ...], 
 
 
 def take_apart(whole: Path, reference: str, image_id: str, layers: tuple[str, ...], folder: Path) -> Archive:
-    """Compress each member of the tar `whole` into `folder`, unless a piece of the same content is there."""
+    """Compress each member of the tar `whole` into `folder`, unless a piece of the same content is there.
+
+    Drafts lie beside `whole`, and go with it.
+    """
     with tarfile.open(whole, "r:") as tar, whole.open("rb") as raw:
         (manifest,) = json.loads(_read(tar, "manifest.json"))
         names = tar.getnames()
@@ -123,7 +126,7 @@ def take_apart(whole: Path, reference: str, image_id: str, layers: tuple[str, ..
             file = f"{digest if known_content else hashlib.sha256(own.encode()).hexdigest()}.gz"
             end = member.offset_data + -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
             if not (folder / file).exists():
-                _compress(raw, member.offset, end, folder / file)
+                _compress(raw, member.offset, end, whole.with_name(file), folder / file)
             pieces.append(Piece(member.name, file, (folder / file).stat().st_size, diffs.get(member.name, "")))
     config = Path(manifest["Config"]).name.removesuffix(".json")
     manifests = (entry["digest"] for entry in index["manifests"])
@@ -195,9 +198,8 @@ def _read(tar: tarfile.TarFile, name: str) -> bytes:
     return member.read()
 
 
-def _compress(raw: IO[bytes], start: int, end: int, target: Path) -> None:
+def _compress(raw: IO[bytes], start: int, end: int, draft: Path, target: Path) -> None:
     """Write raw[start:end] as a gzip stream; `target` appears when it is complete."""
-    draft = target.with_suffix(".draft")
     raw.seek(start)
     left = end - start
     with gzip.GzipFile(draft, "wb", GZIP_LEVEL, mtime=0) as file:

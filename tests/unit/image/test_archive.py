@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import io
 import json
 import os
+import sys
 import tarfile
 import time
 from dataclasses import asdict
@@ -79,7 +81,7 @@ def test_a_layer_that_images_share_is_compressed_once(tmp_path: Path, monkeypatc
     monkeypatch.setattr(
         subject,
         "_compress",
-        lambda raw, start, end, target: (written.append(end - start), compress(raw, start, end, target)),
+        lambda raw, start, end, *paths: (written.append(end - start), compress(raw, start, end, *paths)),
     )
     apart(tmp_path, "app:2")
     assert sum(written) < min(len(content) for content in LAYERS.values()) * 2
@@ -88,7 +90,7 @@ def test_a_layer_that_images_share_is_compressed_once(tmp_path: Path, monkeypatc
 def test_an_archive_that_was_cut_short_is_refused_and_leaves_no_piece(tmp_path: Path) -> None:
     path = saved(tmp_path)
     with path.open("rb") as raw, pytest.raises(BuildError, match="ends too early"):
-        subject._compress(raw, 0, path.stat().st_size + 512, tmp_path / "piece.gz")
+        subject._compress(raw, 0, path.stat().st_size + 512, tmp_path / "draft", tmp_path / "piece.gz")
     assert not (tmp_path / "piece.gz").exists()
 
 
@@ -175,6 +177,21 @@ async def test_a_piece_that_another_image_has_taken_for_whole_is_made_anew(engin
     other = whole.folder / f"other{subject._INDEX_SUFFIX}"
     other.write_text(json.dumps({"reference": "app:2", "ids": [], "pieces": [half]}))
     assert await archived("app:1", engine) == whole
+
+
+async def test_what_a_killed_deployer_was_writing_goes_with_its_scratch_directory(engine: Path) -> None:
+    program = (
+        "import asyncio, os, pathlib, sys; from portside.image.archive import archive_image;"
+        "os.fsync = lambda file: os._exit(9);"
+        "asyncio.run(archive_image('app:1', sys.argv[1], tuple(sys.argv[3:]), pathlib.Path(sys.argv[2])))"
+    )
+    killed = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, f"sha256:{CONFIG}", str(engine), *LAYERS
+    )
+    assert await killed.wait() == 9
+    assert [path.suffix for path in (engine / "images").iterdir() if path.is_file()] == [".lock"]
+    whole = await archived("app:1", engine)
+    assert not [path for path in whole.folder.iterdir() if path.is_dir()]
 
 
 def test_a_piece_that_is_gone_is_an_error_of_its_own(tmp_path: Path) -> None:
