@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable, Coroutine
 
 from loguru import logger
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,6 +16,17 @@ from app.request_context import REQUEST_ID_HEADER, RequestContext, current_reque
 from app.request_metrics import RequestMetrics
 from app.route_names import RouteNames
 
+CutOff = Callable[[], Coroutine[object, object, None]]
+
+
+async def cut_off(in_flight: set[CutOff]) -> None:
+    """Answer the requests that the server, which is about to end, no longer waits for.
+
+    It has cancelled them, but that may take until a driver has tidied up its connection: two seconds where PostgreSQL
+    doesn't answer, and the process is gone before.
+    """
+    await asyncio.gather(*(cut() for cut in in_flight))
+
 
 class AccessMiddleware:
     """Pure ASGI: it adds no task, no queue and no copy of the body to a request.
@@ -22,8 +34,12 @@ class AccessMiddleware:
     One layer for ids, metrics and log, since each needs what the others know: docs/decisions/0005.
     """
 
-    def __init__(self, app: ASGIApp, *, names: RouteNames, metrics: RequestMetrics, log: AccessLog) -> None:
+    def __init__(
+        self, app: ASGIApp, *, names: RouteNames, metrics: RequestMetrics, log: AccessLog, in_flight: set[CutOff]
+    ) -> None:
+        """`in_flight` holds, for `cut_off`, what answers each request that has no whole answer yet."""
         self._app = app
+        self._in_flight = in_flight
         self._names = names
         self._metrics = metrics
         self._log = log
@@ -43,15 +59,38 @@ class AccessMiddleware:
             self._metrics.begin()
         started = time.perf_counter()
         status = 0
+        over = False
 
         async def answer(message: Message) -> None:
             nonlocal status
+            if over:
+                return
             if message["type"] == "http.response.start":
                 status = message["status"]
                 echo = (REQUEST_ID_HEADER, context.request_id.encode("ascii"))
                 message = {**message, "headers": [*message.get("headers", ()), echo]}
             await send(message)
 
+        def end() -> None:
+            nonlocal over
+            if over:
+                return
+            over = True
+            if not probe:
+                seconds = time.perf_counter() - started
+                route = self._names.of(scope, root_path=root_path)
+                # The server answers 500 for an application that doesn't.
+                self._metrics.end(scope["method"], route, status or 500, seconds)
+                self._log.write(scope, context, route=route, status=status, seconds=seconds)
+
+        async def cut() -> None:
+            # The task may be another one, with no request of its own.
+            current_request.set(context)
+            if not status:
+                await CUT_OFF.response(scope["path"])(scope, receive, answer)
+            end()
+
+        self._in_flight.add(cut)
         try:
             await self._app(scope, receive, answer)
         except Exception:
@@ -61,14 +100,9 @@ class AccessMiddleware:
                 raise
             await UNEXPECTED.response(scope["path"])(scope, receive, answer)
         except asyncio.CancelledError:
-            # The grace period is over. The server would answer with a plain 500.
-            if not status:
-                await CUT_OFF.response(scope["path"])(scope, receive, answer)
-            raise
+            # The grace period is over. Not raised: the task ends here, and the server would answer with a plain 500, or
+            # write a traceback for each request while the others wait.
+            await cut()
         finally:
-            if not probe:
-                seconds = time.perf_counter() - started
-                route = self._names.of(scope, root_path=root_path)
-                # The server answers 500 for an application that doesn't.
-                self._metrics.end(scope["method"], route, status or 500, seconds)
-                self._log.write(scope, context, route=route, status=status, seconds=seconds)
+            self._in_flight.discard(cut)
+            end()

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from app.access import AccessMiddleware
+from app.access import AccessMiddleware, CutOff, cut_off
 from app.access_log import AccessLog
 from app.body_limit import BodyLimitMiddleware
 from app.database import Database
@@ -38,6 +38,7 @@ def create_app(settings: Settings) -> FastAPI:
     metrics = Metrics(labels=identity, revision=settings.revision)
     observe_statements(database, metrics.registry)
     process_metrics = ProcessMetrics(metrics.registry, database)
+    in_flight: set[CutOff] = set()
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -47,6 +48,7 @@ def create_app(settings: Settings) -> FastAPI:
                 readiness.serve()
                 yield
                 readiness.drain()
+                await cut_off(in_flight)
         await asyncio.gather(database.close(), probed_database.close())
 
     app = FastAPI(
@@ -71,5 +73,6 @@ def create_app(settings: Settings) -> FastAPI:
         names=RouteNames(app.router.routes),
         metrics=RequestMetrics(metrics.registry),
         log=AccessLog(identity=identity, level=settings.log_level),
+        in_flight=in_flight,
     )
     return app

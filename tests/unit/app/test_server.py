@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -352,6 +353,25 @@ def test_a_request_that_never_ends_does_not_keep_the_lifespan_from_shutting_down
     thread.join()
     assert outcome != ["done"]
     assert (tmp_path / "shutdown").exists()
+
+
+def test_a_request_that_is_cut_off_at_the_database_is_answered_and_logged(start_server: Callable[..., Any]) -> None:
+    """A locked file keeps a statement, and with it the tidying up, longer than the process lives."""
+    server = start_server(GRACE_PERIOD="3.5", WEB_CONCURRENCY="1", DATABASE_TIMEOUT="60")
+    httpx.post(server.url + "/links", json={"url": "https://example.com", "slug": "counted"})
+    answers: list[httpx.Response] = []
+    with closing(sqlite3.connect(server.stdout.parent / "links.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        thread = threading.Thread(target=lambda: answers.append(server.get("/counted")))
+        thread.start()
+        time.sleep(0.3)
+        server.stop()
+        thread.join()
+    (answer,) = answers
+    assert (answer.status_code, answer.json()["type"]) == (503, "urn:problem:cut-off")
+    (line,) = (line for line in server.lines() if line.get("url.path") == "/counted")
+    assert (line["http.response.status_code"], line["request_id"]) == (503, answer.json()["request_id"])
+    assert not [line for line in server.lines() if "exception.type" in line]
 
 
 def test_an_application_that_cannot_be_imported_ends_the_server(start_server: Callable[..., Any]) -> None:
