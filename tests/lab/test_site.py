@@ -11,7 +11,7 @@ import httpx
 
 from portside.host.ssh import connect
 from portside.proxy_admin import ADMIN_SOCKET, Admin
-from tests.lab.project import Project, new_project
+from tests.lab.project import Project, new_project, wait_until
 
 ACCESSORIES = """
 services:
@@ -79,12 +79,19 @@ def test_a_domain_gets_tls_and_plain_http_is_redirected(project: Project) -> Non
     redirected = httpx.get(f"http://{address}/x?y=1", headers={"Host": "tiny.example.com"})
     assert redirected.status_code == 308
     assert redirected.headers["location"] == "https://tiny.example.com/x?y=1"
-    with httpx.Client(verify=False) as client:  # noqa: S501 - the certificate is of a CA made just now
-        answer = client.get(
-            f"https://{address}/",
-            headers={"Host": "tiny.example.com"},
-            extensions={"sni_hostname": "tiny.example.com"},
-        )
+
+    def answered() -> httpx.Response | None:
+        with httpx.Client(verify=False) as client:  # noqa: S501 - the certificate is of a CA made just now
+            try:
+                return client.get(
+                    f"https://{address}/",
+                    headers={"Host": "tiny.example.com"},
+                    extensions={"sni_hostname": "tiny.example.com"},
+                )
+            except httpx.ConnectError:
+                return None
+
+    answer = wait_until(answered, what="the proxy to have made its certificate")
     assert answer.json()["release"] == release
 
 

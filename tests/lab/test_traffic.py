@@ -166,7 +166,7 @@ async def test_a_write_that_a_dying_release_was_at_is_never_repeated(project: Pr
     )
     async with httpx.AsyncClient(timeout=30) as client:
         write, read = (
-            asyncio.create_task(client.request(method, f"{project.url()}/slow")) for method in ("POST", "GET")
+            asyncio.create_task(client.request(method, f"{project.url()}/slow/10")) for method in ("POST", "GET")
         )
         await asyncio.sleep(1)
         names = [name for name in await asyncio.to_thread(project.containers, host) if "green-web" in name]
