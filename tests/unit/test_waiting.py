@@ -140,7 +140,7 @@ async def test_what_does_not_listen_is_killed_also_by_who_is_interrupted(
     with pytest.raises(asyncio.CancelledError):
         await running
     with pytest.raises(ProcessLookupError):
-        os.killpg(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
 
 
 async def test_a_command_that_reads_nothing_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
