@@ -96,15 +96,19 @@ async def test_another_image_that_serves_by_the_time_of_the_lock_isn_t_taken_awa
     assert caught.value.why == f"a: {TWO.reference}"
 
 
-def test_nothing_is_built_and_all_but_the_image_is_the_checkout_s(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def served(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands are typed in a checkout, while R1 is what its host serves."""
     home, checkout = (tmp_path_factory.mktemp(name) for name in ("home", "checkout"))
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("PATH", f"{home}/bin:/usr/bin:/bin")
     monkeypatch.chdir(checkout)
     StandingHost(home).serves(R1)
     project(checkout)
+
+
+@pytest.mark.usefixtures("served")
+def test_nothing_is_built_and_all_but_the_image_is_the_checkout_s(capsys: pytest.CaptureFixture[str]) -> None:
     restart_command("prod", host=None, dry_run=True, yes=False, machine=True)
     said = capsys.readouterr()
     assert ONE.reference in said.err
@@ -123,19 +127,9 @@ async def test_a_plan_for_one_host_is_about_that_one_alone(tmp_path: Path) -> No
     assert list(would_deploy(made, surroundings, both, only="b").hosts) == ["deploy@b"]
 
 
+@pytest.mark.usefixtures("served")
 @pytest.mark.parametrize("command", ["deploy", "restart"])
-def test_a_dry_run_for_a_host_that_isn_t_there_is_refused(
-    tmp_path_factory: pytest.TempPathFactory,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    command: str,
-) -> None:
-    home, checkout = (tmp_path_factory.mktemp(name) for name in ("home", "checkout"))
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("PATH", f"{home}/bin:/usr/bin:/bin")
-    monkeypatch.chdir(checkout)
-    StandingHost(home).serves(R1)
-    project(checkout)
+def test_a_dry_run_for_a_host_that_isn_t_there_is_refused(capsys: pytest.CaptureFixture[str], command: str) -> None:
     with pytest.raises(SystemExit):
         if command == "deploy":
             deploy_command(

@@ -71,24 +71,14 @@ async def test_a_service_that_the_release_does_not_have_is_named_with_those_it_h
     assert "web, worker" in caught.value.remedy
 
 
+@pytest.mark.usefixtures("checkout")
 def test_logs_of_a_service_that_there_is_not_are_an_error(
-    nodes: list[Node], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    nodes: list[Node], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     @asynccontextmanager
     async def connected(*_: object) -> AsyncIterator[Sequence[Node]]:
         yield nodes
 
-    (tmp_path / "portside.toml").write_text(
-        """
-[service]
-name = "links"
-[env.prod]
-orchestrator = "swarm"
-registry = "registry.example.com/acme/links"
-hosts = ["a", "b", "c"]
-"""
-    )
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(containers, "connected", connected)
     with pytest.raises(SystemExit) as ended:
         containers.logs_command(

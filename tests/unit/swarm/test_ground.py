@@ -164,24 +164,14 @@ async def test_a_page_of_one_host_is_that_host_s_own_affair(nodes: list[Node]) -
     assert [node.page for node in nodes] == ["on", "off", "off"]
 
 
+@pytest.mark.usefixtures("checkout")
 def test_who_turns_the_page_on_is_told_which_nodes_missed_it(
-    nodes: list[Node], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    nodes: list[Node], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     @asynccontextmanager
     async def opening(*_: object, **__: object) -> AsyncIterator[Site]:
         yield await opened(nodes[1:])
 
-    (tmp_path / "portside.toml").write_text(
-        """
-[service]
-name = "links"
-[env.prod]
-orchestrator = "swarm"
-registry = "registry.example.com/acme/links"
-hosts = ["a", "b", "c"]
-"""
-    )
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(guarding, "opened", opening)
     guarding.maintenance_command("prod", on=True, off=False, host=None, machine=False)
     assert [node.page for node in nodes[1:]] == ["on", "on"]
