@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import logging
+import sys
+import warnings
 from typing import Any
 
 from portside.secrets.base import UnreachableSourceError
@@ -14,6 +16,9 @@ LOGGERS = ("azure", "botocore", "google", "hvac", "msal", "urllib3")
 
 def library(name: str) -> Any:
     """The module called `name`. Raises UnreachableSourceError that says how to get it."""
+    # What they warn of is for whoever programs with them; PYTHONWARNINGS shows it.
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
     for logger in map(logging.getLogger, LOGGERS):
         if not logger.handlers:
             logger.addHandler(logging.NullHandler())
