@@ -30,7 +30,8 @@ for service in "$@"; do
   done
 done
 if [ "$manages" = yes ] && [ -e "$site/ending" ]; then
-  read -r -a ending <"$site/ending"
+  # Empty after a power cut, it says nothing: an undo doesn't end with that.
+  read -r -a ending <"$site/ending" || true
   for id in "${ending[@]}"; do
     until over "$id" || remains "$id"; do
       holds "$token" || fail 73 "the release lock of $site_name was lost"

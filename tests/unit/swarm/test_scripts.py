@@ -224,6 +224,11 @@ def test_a_worker_that_was_not_scaled_away_any_more_is_not_waited_for(interrupte
     interrupted.run(withdrawn())
 
 
+def test_what_a_power_cut_has_left_empty_ends_no_undo(interrupted: Machine) -> None:
+    (interrupted.site / "ending").write_text("")
+    interrupted.run(withdrawn())
+
+
 def test_a_worker_that_has_ended_is_no_business_of_a_later_undo(machine: Machine) -> None:
     (machine.home / "bin/docker").write_text(HANDS_OVER)
     (machine.home / "tasks").write_text(OLD_WORKER + "r2|t3|worker|running|running||n|\n")
