@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from pathlib import Path
@@ -28,6 +29,19 @@ async def test_what_takes_too_long_ends_with_its_children(tmp_path: Path, termin
     script = f'sleep 600 & echo "$!" >"{kept}"; wait'
     with pytest.raises(CommandError, match="did not finish within 2 s"):
         await run_command(["bash", "-c", script], timeout=2, terminal=terminal)
-    status = Path(f"/proc/{kept.read_text().strip()}/stat")
-    # Killed; whoever collects orphans may not have been there yet.
-    assert not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z"
+    await has_ended(int(kept.read_text()))
+
+
+async def has_ended(process: int) -> None:
+    """A killed process takes a moment to be gone, and whoever collects orphans may be late."""
+    async with asyncio.timeout(30):
+        while state_of(process) not in ("gone", "Z"):
+            await asyncio.sleep(0.05)
+
+
+def state_of(process: int) -> str:
+    try:
+        status = Path(f"/proc/{process}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return "gone"
+    return status.rpartition(")")[2].split()[0]
