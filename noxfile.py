@@ -18,7 +18,7 @@ nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["lint", "types", "tests", "slow", "docs", "rules", "lab"]
 
 # Parts of the lab with a session each: `lab` itself, which everybody runs, is to end while one waits for it.
-PARTS = ("hosts", "pipeline", "secrets", "monitoring", "swarm")
+PARTS = ("judge", "hosts", "pipeline", "secrets", "monitoring", "swarm")
 # What pytest ends with when a half has no tests.
 NOTHING_TO_RUN = 5
 # Where the environment forbids compiled code beside the sources, every process of every test compiled all anew.
@@ -135,6 +135,12 @@ def rules(session: nox.Session) -> None:
 def lab(session: nox.Session) -> None:
     """Releases to real hosts with real Engines, a real registry, a real PostgreSQL; one fault of each kind."""
     on_hosts(session, " and ".join(f"not {part}" for part in PARTS))
+
+
+@nox.session(default=False)
+def judge(session: nox.Session) -> None:
+    """Releases that make things worse, judged by what their users get; and what undoes one whose deployer is dead."""
+    on_hosts(session, "judge")
 
 
 @nox.session(default=False)

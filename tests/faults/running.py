@@ -137,17 +137,18 @@ async def _until_free(ground: Ground) -> list[str]:
     while held and time.monotonic() < until:
         locks = [await _locked(ground, host) for host in ground.project.hosts]
         held = [host.name for host, locked in zip(ground.project.hosts, locks, strict=True) if locked]
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.5)
     return [f"3: still locked {FREE_SECONDS:g} s after its deployer was over: {held}"] if held else []
 
 
 async def _locked(ground: Ground, host: LabHost) -> bool:
     folder = ground.project.site("lock")
-    said = await as_root(host, ["cat", f"{folder}/holder.json", f"{folder}/expires"])
+    look = f"cat {folder}/holder.json {folder}/expires && date +%s"
+    said = await as_root(host, ["bash", "-c", look])
     if said.exit_code != 0:
         return False
-    now = (await as_root(host, ["date", "+%s"])).text
-    return int(said.text.splitlines()[-1]) > int(now)
+    expires, now = said.text.splitlines()[-2:]
+    return int(expires) > int(now)
 
 
 async def _until_answers(url: str) -> None:

@@ -28,6 +28,8 @@ from tests.lab.project import Finished, Project, new_project, wait_until
 from tests.lab.world import PROMETHEUS
 from tests.unit import builders
 
+pytestmark = pytest.mark.judge
+
 READS = Kind(name="read", weight=1, method="GET", path=lambda: "/", accepted=frozenset({200}))
 RATE = 80
 

@@ -15,6 +15,8 @@ from tests.faults.traffic import HostTraffic, added
 from tests.lab.holds import holding, wait_held
 from tests.lab.project import Project, ships_in_all_phases, wait_until
 
+pytestmark = pytest.mark.judge
+
 FLOWING_SECONDS = 60.0
 # Of the first host's and the second's new containers: gone for good, for one that somebody has killed isn't started
 # again; alive, and never ready any more.
