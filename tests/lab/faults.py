@@ -11,8 +11,8 @@ from pathlib import Path
 from portside.command import Result, run_command
 from portside.lab.hosts import wait_until_up
 from portside.lab.values import Lab, LabHost
+from tests.lab.inside import SECONDS, run_inside
 
-SECONDS = 60.0
 PAUSES = 4
 CLEAN_HOST = Path(__file__).parent / "clean_host.sh"
 
@@ -82,8 +82,7 @@ async def reboot(host: LabHost) -> None:
 
 async def as_root(host: LabHost, argv: Sequence[str], *, stdin: bytes | None = None) -> Result:
     """Run a command as the host's root, past ssh. The caller checks the result."""
-    interactive = ["--interactive"] if stdin is not None else []
-    return await run_command(["docker", "exec", *interactive, host.name, *argv], timeout=SECONDS, stdin=stdin)
+    return await run_inside(host.name, argv, stdin=stdin)
 
 
 @dataclass(frozen=True)
