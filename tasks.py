@@ -178,6 +178,33 @@ def accessories(_: Context, env: str = "local", json: bool = False) -> None:
     accessories_command(env, machine=json)
 
 
+@task(
+    help={
+        **ENV,
+        **HOST,
+        "name": "the name that the service had, where portside.toml has another one by now",
+        "volumes": "the accessories' volumes as well: their data is lost",
+        **DRY_RUN,
+        "yes": "don't ask",
+        **JSON,
+    }
+)
+def remove(
+    _: Context,
+    env: str = "local",
+    host: str | None = None,
+    name: str | None = None,
+    volumes: bool = False,
+    dry_run: bool = False,
+    yes: bool = False,
+    json: bool = False,
+) -> None:
+    """Take the service off its hosts, releases and all. Example: invoke remove --env staging"""
+    from portside.removing import remove_command
+
+    remove_command(env, host=host, name=name, volumes=volumes, dry_run=dry_run, yes=yes, machine=json)
+
+
 @task(help=JSON)
 def build(_: Context, json: bool = False) -> None:
     """Build the service's image on this machine. Example: invoke build"""

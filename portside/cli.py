@@ -45,17 +45,17 @@ class Terminal:
         else:
             self.out.print(text)
 
-    async def agreed(self, question: str, environment: Environment, *, yes: bool) -> bool:
-        """Ask where the environment says `confirm = true`. Raises ConfigError when there is nobody to ask.
+    async def agreed(self, question: str, environment: Environment, *, yes: bool, always: bool = False) -> bool:
+        """Ask where the environment says `confirm = true`, or `always`. Raises ConfigError when there is nobody to ask.
 
         However long somebody thinks, leases are renewed and connections answered meanwhile.
         """
-        if yes or not environment.confirm:
+        if yes or not (always or environment.confirm):
             return True
         if not sys.stdin.isatty():
             raise ConfigError(
                 f"{environment.name} asks before it is changed, and there is nobody to ask",
-                where=f"portside.toml: env.{environment.name}.confirm",
+                where="standard input" if always else f"portside.toml: env.{environment.name}.confirm",
                 remedy="Add --yes.",
             )
         self.reporter.__exit__(None, None, None)

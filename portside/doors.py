@@ -78,6 +78,19 @@ def with_doors(present: str, site: str, doors: Mapping[Slot, Door]) -> str:
     return written(data)
 
 
+def without_site(present: str, site: str) -> str:
+    """The proxy configuration `present` (JSON text, or "") with nothing of `site`, and as it is else."""
+    address = address_of(present, site)
+    if address is None:
+        return present
+    data = json.loads(present)
+    for server in data["apps"]["http"]["servers"].values():
+        server["routes"] = [each for each in server["routes"] if each.get("@id") not in (site, f"{site}{REDIRECT}")]
+    policies = _policies(data["apps"])
+    policies[:] = [policy for policy in policies if policy["subjects"] != [address.domain]]
+    return written(data)
+
+
 def _slots(data: dict[str, Any], site: str) -> Iterator[tuple[Slot, dict[str, Any]]]:
     """The handlers of a site's slots, in their order."""
     routes = (route for server in data["apps"]["http"]["servers"].values() for route in server["routes"])

@@ -22,9 +22,10 @@ Phase = Literal[
     "undo",
     "maintenance",
     "accessories",
+    "remove",
 ]
-Kind = Literal["deploy", "rollback", "maintenance", "accessories"]
-BESIDE_RELEASES: tuple[Kind, ...] = ("maintenance", "accessories")
+Kind = Literal["deploy", "rollback", "maintenance", "accessories", "remove"]
+BESIDE_RELEASES: tuple[Kind, ...] = ("maintenance", "accessories", "remove")
 # A host that has ended one of these has nothing left to finish or undo.
 LAST_PHASES = ("retire", "undo")
 

@@ -379,8 +379,15 @@ def _refuse_rival(server: dict[str, Any], route: dict[str, Any], environment: En
         f"{site} and {other_site} are on one host, and both take the requests for {taken}",
         where=f"portside.toml: env.{environment.name}.domain",
         remedy="Give one of the two a domain of its own, for instance: "
-        f'domain = "{site}.example.com" in [env.{environment.name}].',
+        f'domain = "{site}.example.com" in [env.{environment.name}].{_had_another_name(other_site, environment.name)}',
     )
+
+
+def _had_another_name(site: str, env: str) -> str:
+    """What to type where `site` is this service's environment, from before it was given its name."""
+    name, _, its_env = site.rpartition("-")
+    typed = f"invoke remove --env {env} --name {name}"
+    return f"\nWhere {name} is what this service was called before, take that away: {typed}" if its_env == env else ""
 
 
 def _misdirected() -> dict[str, Any]:

@@ -18,6 +18,8 @@ from portside.release import Current, Release, Slot, archive, other
 # How long a step may wait for another one's work lock, on top of its own time (lib.sh waits 60 s).
 GRACE = 75
 NONE = "-"
+# A database may take minutes to stop, and says so in its Compose file.
+REMOVE_SECONDS = 600
 
 
 @dataclass(frozen=True)
@@ -193,6 +195,12 @@ def maintenance(on: bool) -> Step:
 def accessories(files: Mapping[str, str], fingerprint: str, deadline: float, *, swarm: bool = False) -> Step:
     arguments = (fingerprint, limit(deadline), "swarm" if swarm else "local")
     return Step("accessories", "accessories", arguments, deadline + GRACE, stdin=archive(files))
+
+
+def remove(releases: Mapping[str, Release], *, images: bool, volumes: bool) -> Step:
+    """`releases` are all that the host has; with `images` theirs go as well, with `volumes` the data of accessories."""
+    arguments = (f"{release.id}={release.image.reference}" for release in releases.values() if images)
+    return Step("remove", "remove", ("remove" if volumes else "keep", *arguments), REMOVE_SECONDS + GRACE)
 
 
 def operation_for(state: State, release: Release, *, kind: str, identity: str, owner: str, fresh: bool) -> Operation:

@@ -11,7 +11,7 @@ from portside import steps
 from portside.command import Result
 from portside.config import Config, Environment
 from portside.delivery import Delivery
-from portside.doors import address_of, alone, doors_of, upstreams_of, with_doors
+from portside.doors import address_of, alone, doors_of, upstreams_of, with_doors, without_site
 from portside.errors import HostError, PortsideError, PreflightError, UnfinishedError
 from portside.facts import State
 from portside.fleet import everywhere, read_states, settle
@@ -323,14 +323,38 @@ async def lead_to(targets: Sequence[Target], release: Release) -> None:
     await everywhere(targets, one)
 
 
+async def leave(targets: Sequence[Target]) -> None:
+    """The proxy of each host forgets the site; one that doesn't run is not to know it when it is started again."""
+
+    async def one(target: Target) -> None:
+        def made(state: State) -> str:
+            return without_site(state.proxy_config, target.site)
+
+        if address_of(target.state.proxy_config, target.site) is None:
+            return
+        if target.state.has_proxy:
+            await reload(target, made(target.state), made)
+        else:
+            kept = await _keep(target, made(target.state))
+            kept.check(
+                "the proxy's configuration could not be kept", remedy="Nothing was removed there. Type it again."
+            )
+
+    await everywhere(targets, one)
+
+
+async def _keep(target: Target, configuration: str) -> Result:
+    digests = digest(target.state.proxy_config), digest(configuration.rstrip("\n"))
+    argv = script_argv("proxy_config", target.site, target.token, *digests)
+    return await target.host.run(argv, stdin=configuration.encode(), timeout=30 + steps.GRACE)
+
+
 async def reload(target: Target, configuration: str, make: Callable[[State], str]) -> None:
     """Load `configuration` into a host's proxy and keep it; made anew from what another site has put there."""
     admin = Admin(await target.host.tunnel(f"{target.state.base}/{ADMIN_SOCKET}"), target.host.name)
     for _ in range(OVERTAKEN):
         await admin.load(configuration)
-        digests = digest(target.state.proxy_config), digest(configuration.rstrip("\n"))
-        argv = script_argv("proxy_config", target.site, target.token, *digests)
-        result = await target.host.run(argv, stdin=configuration.encode(), timeout=30 + steps.GRACE)
+        result = await _keep(target, configuration)
         overtaken = _overtaken(target, result)
         if overtaken is None:
             break

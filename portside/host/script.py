@@ -28,6 +28,7 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "prepare": (),
     "proxy": ("networks",),
     "proxy_config": (),
+    "remove": (),
     "retire": ("gate",),
     "start": ("gate",),
     "state": ("emit",),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from portside.doors import address_of, doors_of, upstreams_of, with_doors
+from portside.doors import address_of, doors_of, upstreams_of, with_doors, without_site
 from portside.errors import PreflightError
 from portside.host.script import script_text
 from portside.proxy import (
@@ -78,6 +78,27 @@ def test_two_sites_that_would_take_the_same_requests_are_refused(
     assert "api-prod and links-prod are on one host" in caught.value.what
     assert taken in caught.value.what
     assert caught.value.where == "portside.toml: env.prod.domain"
+    assert caught.value.remedy.endswith("take that away: invoke remove --env prod --name links")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({}, {"domain": "b.example.com"}),
+        (
+            {"domain": "a.example.com", "https": "0.0.0.0:443", "tls": "internal"},
+            {"domain": "b.example.com", "https": "0.0.0.0:443", "tls": "internal"},
+        ),
+    ],
+)
+def test_a_site_that_is_taken_away_leaves_the_others_as_they_were(
+    first: dict[str, str], second: dict[str, str]
+) -> None:
+    both = configuration(configuration(service="api", **second), **first)
+    alone = json.loads(configuration(service="api", **second))
+    assert json.loads(without_site(both, "links-prod")) == alone
+    assert without_site(both, "nobody-prod") == both
+    assert without_site("", "links-prod") == ""
 
 
 def test_sites_that_were_on_one_host_before_may_go_on_until_one_is_told_apart() -> None:
