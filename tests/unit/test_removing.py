@@ -12,6 +12,12 @@ SINGLE = '[service]\nname = "links"\n[env.prod]\nhosts = ["a", "b"]\n'
 SWARM = f'{SINGLE}orchestrator = "swarm"\nregistry = "registry.example.com/acme/links"\n'
 
 
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
 @pytest.mark.parametrize(
     ("toml", "name", "said"),
     [
@@ -21,15 +27,9 @@ SWARM = f'{SINGLE}orchestrator = "swarm"\nregistry = "registry.example.com/acme/
     ],
 )
 def test_what_is_no_site_of_single_hosts_is_refused(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    toml: str,
-    name: str | None,
-    said: str,
+    checkout: Path, capsys: pytest.CaptureFixture[str], toml: str, name: str | None, said: str
 ) -> None:
-    (tmp_path / "portside.toml").write_text(toml)
-    monkeypatch.chdir(tmp_path)
+    (checkout / "portside.toml").write_text(toml)
     with pytest.raises(SystemExit) as ended:
         remove_command("prod", host=None, name=name, volumes=False, dry_run=False, yes=True, machine=False)
     assert ended.value.code == 3
