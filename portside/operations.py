@@ -267,11 +267,12 @@ def _interruption(outcome: Outcome, env: str) -> InterruptionError:
         serves = f"{outcome.previous} serves as before" if outcome.previous else "nothing serves, as before"
         return InterruptionError(f"interrupted; release {release} was undone; {serves}", where=env)
     if outcome.outcome == "released":
+        back = f". To go back: {outcome.way_back(env)}" if outcome.previous else ""
         return InterruptionError(
             f"interrupted; release {release} is committed and serves",
             where=env,
             why="\n".join(filter(None, (unmoved.what, unmoved.why))) if (unmoved := outcome.unmoved) else "",
-            remedy=f"The next command does what was left to do: {status}. To go back: invoke rollback --env {env}",
+            remedy=f"The next command does what was left to do: {status}{back}",
         )
     # At the commit where no host has answered any more, or once more while it was undone.
     became = "committed" if outcome.outcome == "unfinished" else "undone everywhere"

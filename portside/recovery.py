@@ -10,13 +10,13 @@ from portside.config import Config, Environment, NewsKind
 from portside.errors import HostError, PortsideError, UnfinishedError
 from portside.facts import State
 from portside.fleet import everywhere
-from portside.journal import Operation, Unfinished, unfinished
+from portside.journal import Kind, Operation, Unfinished, unfinished
 from portside.lock import Lease
 from portside.markers import as_served, marks, site_targets
 from portside.notices import Notices
 from portside.operators import operator
 from portside.orders import STOP_GRACE, UnfitError, orders, run_step
-from portside.outcome import cause_of
+from portside.outcome import cause_of, way_back
 from portside.release import Current
 from portside.report import Reporter, timed
 from portside.steps import Target
@@ -28,17 +28,19 @@ class Recovered:
     """What a dead deployer had left and what became of it, in words; "" when there was nothing.
 
     `undone` and `finished` say which of the two. `unfit` names hosts where the release is committed but can't serve
-    alone: what served before stands behind it there, and answers.
+    alone: what served before stands behind it there, and answers. `kind` and `previous` are that operation's.
     """
 
     text: str = ""
     undone: bool = False
     unfit: tuple[str, ...] = ()
+    kind: Kind = "deploy"
+    previous: str | None = None
 
     def action(self, env: str) -> str:
         """The one thing to type next; "" when all is done."""
         if self.unfit:
-            return f"invoke rollback --env {env}"
+            return way_back(env, self.kind, self.previous)
         return f"invoke deploy --env {env}" if self.undone else ""
 
 
@@ -77,7 +79,7 @@ async def recover(
             text = f"{what} is committed, but not fit to serve alone; {serves}"
             tell("unfinished", f"it is committed, but not fit to serve alone on {', '.join(unfit)}; {serves}")
             reasons = "".join(f"\n{error}" for error in unfit.values())
-            return Recovered(text + reasons, unfit=tuple(unfit))
+            return Recovered(text + reasons, unfit=tuple(unfit), kind=operation.kind, previous=operation.previous)
         tell("rolled-back" if operation.kind == "rollback" else "released", f"finished by {operator()}")
         return Recovered(f"{what} was finished: every host had committed or was ready to")
     targets = [

@@ -308,6 +308,6 @@ def _show_outcome(terminal: Terminal, outcome: Outcome, env: str) -> None:
     took = ", ".join(f"{phase} {seconds:.2f} s" for phase, seconds in outcome.timings.phases.items())
     text = f"✓ {outcome.release} serves {env}" + (f"; before it {outcome.previous}" if outcome.previous else "")
     text += f"\n  {took}"
-    if outcome.previous:
-        text += f"\n→ Back again: invoke rollback --env {env}"
+    if back := outcome.way_back(env):
+        text += f"\n→ Back again: {back}"
     terminal.result({"env": env, **as_dict(outcome)}, text)

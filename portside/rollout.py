@@ -70,7 +70,7 @@ class Rollout:
         self._drains: dict[str, asyncio.Task[int]] = {}
         self._steps = orders(targets[0].operation)
         previous = next((target.operation.previous for target in targets if target.operation.previous), None)
-        self.outcome = Outcome(release.id, previous, "failed")
+        self.outcome = Outcome(release.id, previous, "failed", kind=targets[0].operation.kind)
         self._judge: Watching | None = None
         if config.judge.enabled and environment.bake:
             # Imported here: a release that isn't judged has its milliseconds for other things.

@@ -14,6 +14,7 @@ from typing import cast
 
 import pytest
 
+from portside.cli import Terminal
 from portside.command import Result
 from portside.config import Config
 from portside.delivery import Delivery
@@ -24,12 +25,12 @@ from portside.journal import Kind, Phase
 from portside.judge.watching import Watching
 from portside.lock import Lease
 from portside.notices import Notices
-from portside.operations import _accounted, _finished, _holder
+from portside.operations import _accounted, _finished, _holder, _interruption
 from portside.outcome import Outcome
 from portside.proxy import Door, with_site
 from portside.recovery import recover
 from portside.release import Current, Role
-from portside.releasing import outcome_data
+from portside.releasing import _show_outcome, outcome_data
 from portside.rollout import Rollout
 from portside.site import Site, opened
 from portside.steps import Target
@@ -281,6 +282,23 @@ async def test_who_interrupts_while_the_hosts_are_left_is_told_what_came_of_the_
     with pytest.raises(InterruptionError, match="interrupted; release r2 is committed and serves") as caught:
         await asyncio.create_task(whole())
     assert outcome_data(caught.value)["outcome"] == "released"
+
+
+@pytest.mark.parametrize(
+    ("kind", "previous", "back"),
+    [
+        ("deploy", "r1", "invoke rollback --env prod"),
+        ("rollback", "r3", "invoke rollback --env prod --to r3"),
+        ("rollback", None, ""),
+    ],
+)
+def test_the_way_back_leads_to_what_served_before_and_after_a_rollback_not_further_back(
+    capsys: pytest.CaptureFixture[str], kind: Kind, previous: str | None, back: str
+) -> None:
+    outcome = replace(rollout(LocalHost(), kind=kind).outcome, previous=previous, outcome="released")
+    _show_outcome(Terminal(machine=False), outcome, "prod")
+    assert capsys.readouterr().out.partition("→ Back again: ")[2].strip() == back
+    assert _interruption(outcome, "prod").remedy.partition(". To go back: ")[2] == back
 
 
 @pytest.mark.parametrize(

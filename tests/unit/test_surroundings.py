@@ -14,6 +14,7 @@ from portside.config import Config, Observe
 from portside.delivery import Delivery
 from portside.errors import HostError, PreflightError, UnfinishedError
 from portside.facts import Proxy
+from portside.journal import Kind
 from portside.making import Accessories, Draft, read_proxy
 from portside.markers import site_targets, site_url
 from portside.operations import _announced, _served, _surrounded, deploy, rollback_plan
@@ -125,17 +126,21 @@ async def test_a_site_isn_t_moved_to_where_the_proxy_publishes_nothing(
 
 
 @pytest.mark.slow  # a release that has just started gets five seconds to become fit
+@pytest.mark.parametrize(
+    ("kind", "back"),
+    [("deploy", "invoke rollback --env prod "), ("rollback", "invoke rollback --env prod --to r1 ")],
+)
 async def test_a_deploy_is_refused_before_it_changes_anything_where_the_release_before_can_t_serve_alone(
-    host: StandingHost,
+    host: StandingHost, kind: Kind, back: str
 ) -> None:
     host.serves(R1)
     host.serves(R2)
-    host.left_behind(builders.operation(slot="green", previous_slot="blue"))
+    host.left_behind(builders.operation(kind=kind, slot="green", previous_slot="blue"))
     config = configured(hosts=[], accessory_hosts=[], min_disk_mb=0)
     draft = Draft(config, config.environment("prod"), {"services": {"web": {}}}, {}, Image(reference="links:1"), "", "")
     with pytest.raises(PreflightError, match="can't serve alone") as caught:
         await deploy(draft, Said(), confirm=declined)
-    assert "invoke rollback --env prod" in caught.value.remedy
+    assert f"{back}(or" in caught.value.remedy
 
 
 def drafted(config: Config) -> Draft:
