@@ -153,6 +153,8 @@ async def rollback(
         names = site.chosen(only)
         release = rollback_target(site, to, names)
         plan = would_roll_back(site, to, only=only)
+        # After a `deploy --host` the others have it already. The nodes of a Swarm are alike by now.
+        names = [name for name in names if not _serves(site.states[name], release)]
         environment = _served(site)
         # Accessories are none of a rollback, and would need secrets.
         surroundings = Surroundings(config, environment, None)
@@ -187,6 +189,11 @@ def would_roll_back(site: Site, to: str | None, *, only: str | None) -> Plan:
     """What a rollback would change as things are. Raises ConfigError where there is nothing to go back to."""
     names = site.chosen(only)
     return rollback_plan(site, rollback_target(site, to, names), names)
+
+
+def _serves(state: State, release: Release) -> bool:
+    current = state.current
+    return current is not None and (current.release, current.slot) == (release.id, state.serving)
 
 
 def _holder(site: Site, release: Release) -> tuple[Host, State] | None:
@@ -352,9 +359,11 @@ def rollback_target(site: Site, to: str | None, names: Collection[str]) -> Relea
 
 
 def rollback_plan(site: Site, release: Release, names: Sequence[str]) -> Plan:
-    """A rollback's plan leaves accessories as they are, and a proxy that knows the site but for the slot it goes to."""
+    """A rollback's plan leaves accessories as they are, a proxy that knows the site but for the slot it goes to, and
+    all of a host that serves the release already.
+    """
     surroundings = Surroundings(site.config, _served(site), None)
-    states = {name: site.states[name] for name in names}
+    states = {name: site.states[name] for name in names if not _serves(site.states[name], release)}
 
     def proxy_config(state: State) -> str:
         like = steps.operation_for(state, release, kind="rollback", identity="", owner="", fresh=False)
@@ -366,5 +375,5 @@ def rollback_plan(site: Site, release: Release, names: Sequence[str]) -> Plan:
     plan = make_plan(desired, states)
     return Plan(
         release.id,
-        {host: tuple(change for change in changes if change.released) for host, changes in plan.hosts.items()},
+        {host: tuple(change for change in plan.hosts.get(host, ()) if change.released) for host in names},
     )

@@ -86,7 +86,8 @@ def next_step(
 def _runs(state: State, *, all_of_them: bool) -> bool:
     """Whether every container of the current release that this host has runs, and there is one; or whether any does."""
     current = state.current
-    mine = [each.running for each in state.containers if current and each.release == current.release]
+    serving = current and (current.release, current.slot)
+    mine = [each.running for each in state.containers if (each.release, each.slot) == serving]
     return bool(mine) and (all(mine) if all_of_them else any(mine))
 
 

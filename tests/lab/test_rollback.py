@@ -81,6 +81,17 @@ def test_a_host_that_went_ahead_goes_back_to_what_it_had(pair: Project) -> None:
     assert pair.invoke("rollback", "--env", "lab", "--json").data["release"] == before
 
 
+def test_hosts_that_never_went_ahead_are_left_alone(pair: Project) -> None:
+    first = pair.deploy().data["release"]
+    ahead, behind = pair.hosts
+    pair.deploy("--host", ahead.name, image=pair.image("2"))
+    before = pair.shell(behind, "docker", "ps", "-aq")
+    assert pair.invoke("rollback", "--env", "lab", "--json").data["release"] == first
+    assert pair.shell(behind, "docker", "ps", "-aq") == before
+    assert {httpx.get(pair.url(host)).json()["release"] for host in pair.hosts} == {first}
+    assert pair.invoke("status", "--env", "lab", "--json").data["next"] == ""
+
+
 def test_an_image_that_is_missing_is_sent_again(project: Project) -> None:
     project.deploy()
     project.deploy(image=project.image("2"))

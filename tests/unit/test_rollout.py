@@ -14,19 +14,22 @@ from typing import cast
 
 import pytest
 
+from portside import operations
 from portside.cli import Terminal
 from portside.command import Result
 from portside.config import Config
 from portside.delivery import Delivery
 from portside.errors import HostError, InterruptionError, LockError, PortsideError, ReleaseError, UnfinishedError
+from portside.facts import Proxy
 from portside.host.base import Channel, Host, Input
 from portside.host.local import LocalHost
 from portside.journal import Kind, Phase
 from portside.judge.watching import Watching
 from portside.lock import Lease
 from portside.notices import Notices
-from portside.operations import _accounted, _finished, _holder, _interruption
+from portside.operations import _accounted, _finished, _holder, _interruption, rollback
 from portside.outcome import Outcome
+from portside.plan import Plan
 from portside.proxy import Door, with_site
 from portside.recovery import recover
 from portside.release import Current, Role
@@ -371,6 +374,58 @@ async def recovered(host: Host, target: Target) -> None:
         reporter=Said(),
         notices=Notices(NEW, environment, Said()),
     )
+
+
+class AskedHost(LocalHost):
+    """Keeps what it was asked to run."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+        self.asked: list[Sequence[str]] = []
+
+    async def run(self, argv: Sequence[str], *, stdin: Input | None = None, timeout: float) -> Result:
+        self.asked.append(argv)
+        return await super().run(argv, stdin=stdin, timeout=timeout)
+
+
+async def test_a_rollback_leaves_a_host_alone_that_serves_the_release_already(
+    home: StandingHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead, behind = AskedHost("deploy@a"), AskedHost("deploy@b")
+    r3 = builders.release("r3", previous="r2")
+    serving = builders.state(
+        current=builders.current("r2"),
+        route="blue",
+        releases={"r2": R2},
+        containers=(builders.container("r2", "blue"),),
+        proxy=Proxy(True, "p1", "caddy:2"),
+        proxy_config=routed(CONFIG).rstrip("\n"),
+    )
+    # Here `r2` is warm: nothing is left but the switch, and the commit.
+    went = replace(
+        serving,
+        current=builders.current("r3", "green", previous="r2", committed=builders.NOW.replace(day=24)),
+        route="green",
+        releases={"r2": R2, "r3": r3},
+    )
+    states = {ahead.name: went, behind.name: serving}
+    leases = {host.name: Lease(host, "1", cast(Channel, None)) for host in (ahead, behind)}
+    site = Site(CONFIG, ENVIRONMENT, [ahead, behind], leases, states, Said())
+    monkeypatch.setattr(operations, "opened", lambda *_, **__: opening(site))
+    shown: list[Plan] = []
+
+    async def agreed(plan: Plan) -> bool:
+        shown.append(plan)
+        return True
+
+    outcome = await rollback(CONFIG, ENVIRONMENT, Said(), to=None, confirm=agreed)
+    assert isinstance(outcome, Outcome)
+    assert (outcome.release, outcome.previous, outcome.outcome) == ("r2", "r3", "released")
+    assert ahead.asked
+    assert behind.asked == []
+    assert list(shown[0].hosts) == [ahead.name, behind.name]
+    assert shown[0].hosts[behind.name] == ()
 
 
 async def test_a_release_is_read_from_a_host_that_is_not_rolled_back(home: StandingHost) -> None:

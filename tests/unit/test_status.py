@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from portside.errors import ConfigError, HostError
@@ -48,6 +50,11 @@ def test_what_does_not_run_is_for_the_doctor() -> None:
     assert next_step({"a": silent}, {}, Recovered(), "prod") == "A proxy doesn't run: invoke doctor --env prod"
     dead = state(current=current(RELEASE), proxy=RUNS, containers=(container(RELEASE, "blue", status="exited"),))
     assert "Containers of the release don't run" in next_step({"a": dead}, {}, Recovered(), "prod")
+
+
+def test_what_the_same_release_left_in_the_other_slot_is_no_part_of_what_serves() -> None:
+    left = container(RELEASE, "green", status="exited")
+    assert next_step({"a": replace(WELL, containers=(*WELL.containers, left))}, {}, Recovered(), "prod") == ""
 
 
 def test_a_node_of_a_swarm_may_have_no_container_or_what_is_left_of_one() -> None:
