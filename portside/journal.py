@@ -59,6 +59,8 @@ class Operation(BaseModel):
     # Empty in what was begun before monitoring was told of releases.
     service: str = ""
     env: str = ""
+    # For the history, which outlives a release's own record; empty in what was begun before it was kept here.
+    commit: str = ""
 
 
 class Entry(BaseModel):

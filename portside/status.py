@@ -16,6 +16,7 @@ from portside.fleet import enough, reached, read_states, together
 from portside.journal import Entry
 from portside.recovery import Recovered, abandoned, left_behind
 from portside.site import opened
+from portside.waiting import named
 
 # A host that can't be reached makes `status` end with this, after showing the others (exit-codes: HostError).
 UNREACHABLE = 4
@@ -97,8 +98,7 @@ def history_command(env: str, *, machine: bool) -> None:
         states, failures = await _states(config, config.environment(env))
         if not states:
             raise together(list(failures.values()))
-        host, entries = max(((host, history(state)) for host, state in states.items()), key=lambda pair: len(pair[1]))
-        rows = [
+        rows: list[dict[str, Any]] = [
             {
                 "at": entry.when.isoformat(timespec="seconds"),
                 "kind": entry.operation.kind,
@@ -107,34 +107,52 @@ def history_command(env: str, *, machine: bool) -> None:
                 "outcome": "undone" if entry.phase == "undo" else "released",
                 "by": entry.operation.owner,
                 "reason": entry.reason,
-                "commit": _commit(states, entry.operation.release),
+                "commit": entry.operation.commit or _commit(states, entry.operation.release),
+                "hosts": on,
             }
-            for entry in entries
+            for entry, on in history(states)
         ]
         if machine:
-            terminal.result({"env": env, "host": host, "history": rows}, "")
+            lost = {host: str(error) for host, error in failures.items()}
+            terminal.result({"env": env, "hosts": list(states), "history": rows, "unreachable": lost}, "")
             return
         table = Table(box=None, pad_edge=False, header_style="dim")
         for column in ("when", "what", "release", "outcome", "by", "commit"):
             table.add_column(column)
         for row in rows:
             outcome = f"{row['outcome']}{': ' + str(row['reason']) if row['reason'] else ''}"
+            some = f" on {named(row['hosts'])}" if len(row["hosts"]) < len(states) else ""
+            revision, *dirty = row["commit"].partition("-")
             table.add_row(
-                str(row["at"]),
-                str(row["kind"]),
-                str(row["release"]),
+                row["at"],
+                f"{row['kind']}{some}",
+                row["release"],
                 outcome,
-                str(row["by"]),
-                str(row["commit"])[:12],
+                row["by"],
+                "".join((revision[:12], *dirty)),
             )
         terminal.out.print(table)
+        for error in failures.values():
+            terminal.out.print(f"✗ {error}")
 
     run(act, machine=machine)
 
 
-def history(state: State) -> list[Entry]:
-    """The operations of a host that ended, newest first: releases, rollbacks, and what was undone."""
-    return [entry for entry in reversed(state.journal) if entry.event == "end" and (entry.phase in ("commit", "undo"))]
+def history(states: Mapping[str, State]) -> list[tuple[Entry, list[str]]]:
+    """The operations that ended, newest first, each with the hosts whose journals say so: releases, rollbacks, and what
+    was undone.
+    """
+    ended: dict[str, dict[str, Entry]] = {}
+    for host, state in states.items():
+        for entry in state.journal:
+            if entry.event == "end" and entry.phase in ("commit", "undo"):
+                ended.setdefault(entry.operation.id, {}).setdefault(host, entry)
+    # One commit is enough, as it is to whoever cleans up after a crash.
+    told = [
+        (min(each.values(), key=lambda entry: (entry.phase != "commit", entry.at)), list(each))
+        for each in ended.values()
+    ]
+    return sorted(told, key=lambda found: (found[0].at, found[0].operation.id), reverse=True)
 
 
 async def _states(config: Config, environment: Environment) -> tuple[dict[str, State], Mapping[str, BaseException]]:

@@ -241,6 +241,7 @@ def operation_for(state: State, release: Release, *, kind: str, identity: str, o
         fresh=fresh,
         service=release.service,
         env=release.env,
+        commit=release.commit,
     )
 
 

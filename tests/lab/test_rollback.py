@@ -90,6 +90,8 @@ def test_hosts_that_never_went_ahead_are_left_alone(pair: Project) -> None:
     assert pair.shell(behind, "docker", "ps", "-aq") == before
     assert {httpx.get(pair.url(host)).json()["release"] for host in pair.hosts} == {first}
     assert pair.invoke("status", "--env", "lab", "--json").data["next"] == ""
+    told = pair.invoke("history", "--env", "lab", "--json").data["history"]
+    assert [row["hosts"] for row in told] == [[ahead.name], [ahead.name], [ahead.name, behind.name]]
 
 
 def test_an_image_that_is_missing_is_sent_again(project: Project) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from portside import steps
 from portside.errors import ConfigError, HostError
 from portside.facts import Proxy
+from portside.journal import Entry, Phase
 from portside.recovery import Recovered
-from portside.status import goes_on, next_step
-from tests.unit.builders import container, current, entry, environment, operation, state
+from portside.status import goes_on, history, history_command, next_step
+from tests.unit.builders import container, current, entry, environment, operation, release, state
+from tests.unit.standing_host import StandingHost
 
 RUNS = Proxy(running=True, fingerprint="f", image="caddy")
 RELEASE = "20261123-154501-aaaaaa"
@@ -88,3 +92,34 @@ def test_what_a_dead_deployer_left_is_ended_in_a_swarm_while_most_hosts_are_ther
 def test_what_was_undone_without_a_node_is_released_again_before_that_one_is_waited_for() -> None:
     undone, lost = Recovered("it was undone", undone=True), {"b": HostError("gone")}
     assert next_step({"a": WELL}, lost, undone, "prod", swarm=True) == "invoke deploy --env prod"
+
+
+def ended(identity: str, at: int, phase: Phase = "commit", reason: str = "") -> Entry:
+    return Entry(at=at, phase=phase, event="end", operation=operation(identity), reason=reason)
+
+
+def test_the_history_is_of_all_hosts_and_says_which_had_a_part_in_what() -> None:
+    everywhere, there, here = ended("op-1", 10), ended("op-2", 20), ended("op-3", 30)
+    later = ended("op-1", 11)
+    told = history({"a": state(journal=(everywhere, here)), "b": state(journal=(later, there))})
+    assert told == [(here, ["a"]), (there, ["b"]), (everywhere, ["a", "b"])]
+
+
+def test_what_is_committed_on_one_host_is_no_undone_release_in_the_history() -> None:
+    lost, committed = ended("op-1", 10, "undo", "gone"), ended("op-1", 12)
+    assert history({"a": state(journal=(lost,)), "b": state(journal=(committed,))}) == [(committed, ["a", "b"])]
+
+
+@pytest.mark.parametrize("machine", [False, True])
+def test_the_history_knows_the_commit_of_a_release_that_was_pruned_and_whether_it_was_a_clean_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], machine: bool
+) -> None:
+    for name, value in (("HOME", str(tmp_path)), ("PATH", f"{tmp_path}/bin:/usr/bin:/bin"), ("COLUMNS", "200")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "portside.toml").write_text('[service]\nname = "links"\n\n[env.prod]\nhosts = []\n')
+    pruned = release(commit=f"{'c0ffee' * 6}c0ff-dirty")
+    begun = steps.operation_for(state(), pruned, kind="deploy", identity="op-1", owner="me", fresh=True)
+    (StandingHost(tmp_path).site / "journal.jsonl").write_text(entry("commit", "end", begun).model_dump_json() + "\n")
+    history_command("prod", machine=machine)
+    assert (pruned.commit if machine else "c0ffeec0ffee-dirty\n") in capsys.readouterr().out
