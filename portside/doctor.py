@@ -52,13 +52,15 @@ FOUND = 1
 class Examination:
     """What was looked at, what was found, and what couldn't be judged because somebody is at work.
 
-    `accessories`: those that are to run where accessories do.
+    `accessories`: those that are to run where accessories do. `readable`: whether the project's files say what a host's
+    proxy is to be; why they don't is a finding already.
     """
 
     findings: list[Finding] = field(default_factory=list)
     states: dict[str, State] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     accessories: tuple[str, ...] = ()
+    readable: bool = True
 
 
 def doctor_command(env: str, *, machine: bool) -> None:
@@ -161,6 +163,7 @@ async def _project(config: Config, environment: Environment, examination: Examin
         read_proxy(config, environment)
     except PortsideError as error:
         found.append(Finding.of(error))
+        examination.readable = False
     for reason in judge((), config.scan, datetime.now(UTC).date()).reasons:
         found.append(Finding(FILE, reason, "It fails every scan: renew it with a reason, or remove it."))
     for name, notifier in config.notify.items():
@@ -256,7 +259,7 @@ async def _host(
                 Finding(host.name, problem.what, problem.remedy)
                 for problem in problems(state, environment, now=time.time())
             ]
-            findings += await _proxy(config, environment, host, state)
+            findings += await _proxy(config, environment, host, state, readable=found.readable)
             if busy(state) and state.holder:
                 found.notes.append(f"{host.name}: {state.holder.owner} is at work: {state.holder.operation}")
             else:
@@ -273,8 +276,10 @@ async def _host(
     return findings
 
 
-async def _proxy(config: Config, environment: Environment, host: Host, state: State) -> list[Finding]:
-    """Does the proxy run, can its socket be reached, and is it set up as the files say?"""
+async def _proxy(
+    config: Config, environment: Environment, host: Host, state: State, *, readable: bool
+) -> list[Finding]:
+    """Does the proxy run, can its socket be reached, and is it set up as the files say, where they are `readable`?"""
     apply = f"invoke host-bootstrap --env {environment.name}"
     if state.proxy is None or not state.proxy.running:
         # Before the first release there may be none: that release starts it.
@@ -283,8 +288,8 @@ async def _proxy(config: Config, environment: Environment, host: Host, state: St
         what = "the proxy isn't running, so nothing is served"
         return [Finding(host.name, what, f"{apply}; or look at `docker logs portside-proxy-caddy-1` there")]
     found = []
-    plan = proxy_plan(config, environment, [host], {host.name: state})
-    for change in plan.hosts[host.name]:
+    plan = proxy_plan(config, environment, [host], {host.name: state}) if readable else None
+    for change in plan.hosts[host.name] if plan else ():
         if change.what in PROXY_CHANGES and (state.current or change.what != "proxy route"):
             what = f"the {change.what} isn't what compose/proxy.yaml and {FILE} say"
             found.append(Finding(host.name, what, apply, " ".join(filter(None, (change.before, change.after)))))

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
+import pytest
+
+from portside.config import load_config
 from portside.diagnosis import Finding, busy, file_findings, fleet_findings, site_findings
-from portside.doctor import Examination, text_of
+from portside.doctor import Examination, _hosts, _project, text_of
 from portside.facts import Container, Holder, State
 from portside.journal import Entry, Operation
 from portside.release import Current, Image, Release, Role
+from tests.unit.standing_host import Said, StandingHost
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CURRENT, PREVIOUS = "20260102-000000-bbbbbb", "20260101-000000-aaaaaa"
@@ -170,6 +175,35 @@ def test_the_report_says_where_what_why_and_how_to_mend_it() -> None:
     text = text_of(Examination(findings=[Finding("web-1", "it is broken", "mend it", "it said so")]), "prod")
     assert text.splitlines() == ["✗ web-1: it is broken", "  it said so", "→ mend it", "1 finding in prod."]
     assert text_of(Examination(states={"web-1": FINE}), "prod").startswith("✓ prod is fine")
+
+
+@pytest.mark.parametrize(
+    ("service", "compose"),
+    [
+        ("", "services: { web: { volumes: ['data:/data'] } }\nvolumes: { data: {} }\n"),
+        ('web = "site"', "services: { web: {} }\n"),
+    ],
+    ids=["a named volume", "another name of the web service"],
+)
+async def test_what_is_wrong_with_a_compose_file_is_found_once_and_hides_nothing_of_a_host(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, service: str, compose: str
+) -> None:
+    home, checkout = (tmp_path_factory.mktemp(name) for name in ("home", "checkout"))
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("PATH", f"{home}/bin:/usr/bin:/bin")
+    standing = StandingHost(home)
+    standing.runs_proxy("{}")
+    standing.serves(release(CURRENT))
+    (checkout / "compose").mkdir()
+    (checkout / "compose/app.yaml").write_text(compose)
+    (checkout / "compose/proxy.yaml").write_text((Path(__file__).parents[2] / "compose/proxy.yaml").read_text())
+    (checkout / "portside.toml").write_text(f'[service]\nname = "links"\n{service}\n\n[env.prod]\nhosts = []\n')
+    config, examination = load_config(checkout), Examination()
+    await _project(config, config.environment("prod"), examination)
+    (wrong,) = (each for each in examination.findings if "app.yaml" in f"{each.where} {each.what}")
+    await _hosts(config, config.environment("prod"), examination, Said())
+    assert examination.findings.count(wrong) == 1
+    assert "0 of 2 web containers of the current release run" in [each.what for each in examination.findings]
 
 
 def test_a_node_of_a_swarm_may_run_any_number_of_the_release_s_containers() -> None:
