@@ -13,13 +13,15 @@ from portside.config import Config, Environment
 from portside.errors import PortsideError
 from portside.facts import State
 from portside.fleet import enough, reached, read_states, together
-from portside.journal import Entry
+from portside.journal import Entry, Phase
 from portside.recovery import Recovered, abandoned, left_behind
 from portside.site import opened
 from portside.waiting import named
 
 # A host that can't be reached makes `status` end with this, after showing the others (exit-codes: HostError).
 UNREACHABLE = 4
+# How an operation has ended, by the phase that ended it.
+ENDED: Mapping[Phase, str] = {"commit": "released", "undo": "undone", "remove": "removed"}
 
 
 def status_command(env: str, *, machine: bool) -> None:
@@ -104,7 +106,7 @@ def history_command(env: str, *, machine: bool) -> None:
                 "kind": entry.operation.kind,
                 "release": entry.operation.release,
                 "previous": entry.operation.previous,
-                "outcome": "undone" if entry.phase == "undo" else "released",
+                "outcome": ENDED[entry.phase],
                 "by": entry.operation.owner,
                 "reason": entry.reason,
                 "commit": entry.operation.commit or _commit(states, entry.operation.release),
@@ -139,13 +141,13 @@ def history_command(env: str, *, machine: bool) -> None:
 
 
 def history(states: Mapping[str, State]) -> list[tuple[Entry, list[str]]]:
-    """The operations that ended, newest first, each with the hosts whose journals say so: releases, rollbacks, and what
-    was undone.
+    """The operations that ended, newest first, each with the hosts whose journals say so: releases, rollbacks, what was
+    undone, and a site that was taken away.
     """
     ended: dict[str, dict[str, Entry]] = {}
     for host, state in states.items():
         for entry in state.journal:
-            if entry.event == "end" and entry.phase in ("commit", "undo"):
+            if entry.event == "end" and entry.phase in ENDED:
                 ended.setdefault(entry.operation.id, {}).setdefault(host, entry)
     # One commit is enough, as it is to whoever cleans up after a crash.
     told = [

@@ -46,6 +46,11 @@ def test_a_site_is_taken_off_its_hosts_one_and_all_and_comes_back_with_its_data(
     assert httpx.get(pair.url(one)).status_code == 421
     assert left(pair, one)["containers"] == ""
     assert pair.invoke("remove", "--env", "lab", "--yes", "--json").data["outcome"] == "unchanged"
+    history = pair.invoke("history", "--env", "lab", "--json").data["history"]
+    assert [(row["outcome"], row["hosts"]) for row in history[:2]] == [
+        ("removed", [one.name, two.name]),
+        ("removed", [two.name]),
+    ]
     volume = ("docker", "volume", "ls", "-q", "--filter", "name=tiny-lab-accessories_postgres")
     assert pair.shell(one, *volume)
 
