@@ -341,6 +341,35 @@ async def test_accessories_run_afterwards_whatever_somebody_did_to_them(
     assert (await host.target()).state.accessories_fingerprint == "f1"
 
 
+# Of three containers that don't run, two are on a network that is gone, and the file has one of these no more.
+STRANDED = r"""#!/bin/sh
+case "$1 $2" in
+"ps -aq") printf 'c1\nc2\nc3\n' ;;
+"network ls") printf 'n0\nn2\n' ;;
+"inspect --format") printf 'postgres n1\ncache n2\nformer n1\n' ;;
+"compose -p")
+  case "$*" in
+  *"config --services") printf 'cache\npostgres\n' ;;
+  *) echo "${*##*--env-file }" >>"$HOME/composed" ;;
+  esac
+  ;;
+esac
+"""
+
+
+async def test_an_accessory_whose_network_was_removed_is_made_anew(host: StandingHost) -> None:
+    host.has_accessory("postgres", "exited", "f1")
+    target = await host.target()
+    home = host.base.parent
+    (home / "bin/docker").write_text(STRANDED)
+    surroundings, site, delivery = around(configured(hosts=[]), target)
+    surroundings = replace(surroundings, accessories=replace(DATABASE, images=()))
+    assert await surroundings.ensure_accessories(site, [target], delivery) == HERE
+    anew, up = (line.partition(" up ")[2] for line in (home / "composed").read_text().splitlines())
+    assert anew == "--no-start --no-deps --force-recreate --no-build --pull never postgres"
+    assert up == "-d --wait --no-build --pull never --no-recreate"
+
+
 async def test_what_doesn_t_start_around_a_release_is_no_release_that_was_undone(host: StandingHost) -> None:
     host.starts_nothing()
     target = await host.target()

@@ -20,9 +20,28 @@ kept=()
 [ ! -e "$site/accessories/fingerprint" ] || put "$site/accessories/fingerprint" -
 tar -x -p -f - -C "$site/accessories"
 docker network inspect "$site_name" >/dev/null 2>&1 || docker network create "$site_name" >/dev/null
-timeout "$seconds" docker compose -p "$site_name-accessories" --project-directory "$site/accessories" \
-  -f "$site/accessories/compose.yaml" --env-file "$site/accessories/env" \
-  up -d --wait --no-build --pull never "${kept[@]}" >"$site/accessories/up.log" 2>&1 || {
+composed() {
+  timeout "$seconds" docker compose -p "$site_name-accessories" --project-directory "$site/accessories" \
+    -f "$site/accessories/compose.yaml" --env-file "$site/accessories/env" "$@"
+}
+# A stopped container knows its network by an id. Once that one was removed the Engine doesn't start it any more, also
+# where there is another of that name, and Compose leaves it as it is.
+stranded=""
+mapfile -t stopped < <(docker ps -aq --filter "label=com.docker.compose.project=$site_name-accessories" \
+  --filter status=created --filter status=exited)
+if [ "${#stopped[@]}" -gt 0 ]; then
+  there=$(docker network ls --quiet --no-trunc)
+  while read -r service network; do
+    case "$there" in *"$network"*) ;; *) stranded+="$service"$'\n' ;; esac
+  done < <(docker inspect --format '{{index .Config.Labels "com.docker.compose.service"}} {{range .NetworkSettings.Networks}}{{.NetworkID}}{{end}}' "${stopped[@]}")
+fi
+anew=()
+[ -z "$stranded" ] || mapfile -t anew < <(composed config --services | grep -xF "$stranded")
+{
+  # Made anew by Compose it keeps its volumes, those without a name, too.
+  [ "${#anew[@]}" = 0 ] || composed up --no-start --no-deps --force-recreate --no-build --pull never "${anew[@]}"
+  composed up -d --wait --no-build --pull never "${kept[@]}"
+} >"$site/accessories/up.log" 2>&1 || {
   tail -n 15 "$site/accessories/up.log" >&2
   mapfile -t ids < <(docker ps -aq --filter "label=com.docker.compose.project=$site_name-accessories")
   last_words "${ids[@]}" >&2

@@ -40,7 +40,7 @@ refuse_own_network() {
   found=$(swarm network ls --filter scope=local --format '{{.Name}}') || fail 76 "the Docker Engine does not answer"
   case $'\n'"$found"$'\n' in
   *$'\n'"$site_name"$'\n'*)
-    fail 76 "network $site_name is this host's own and none of the Swarm's: stop what is on it (docker network inspect $site_name) and remove it: docker network rm $site_name"
+    fail 76 "network $site_name is this host's own and none of the Swarm's: stop what is on it (docker network inspect $site_name) and remove it: docker network rm $site_name. What was an accessory there comes back with: invoke accessories"
     ;;
   esac
 }

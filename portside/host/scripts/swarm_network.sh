@@ -7,4 +7,4 @@ kind=$(swarm network inspect --format '{{.Driver}} {{.Attachable}}' "$site_name"
   exit 0
 }
 [ "$kind" = "overlay true" ] ||
-  fail 76 "network $site_name is no attachable overlay network: it is from before this environment was a Swarm's. Stop what is on it and remove it: docker network rm $site_name"
+  fail 76 "network $site_name is no attachable overlay network: it is from before this environment was a Swarm's. Stop what is on it and remove it: docker network rm $site_name. What was an accessory there comes back with: invoke accessories"
