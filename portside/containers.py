@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from portside.cli import UNREAD, Terminal, number, project, run, unread
 from portside.config import Environment
-from portside.errors import CommandError, ConfigError
+from portside.errors import CommandError, ConfigError, PortsideError
 from portside.facts import State
 from portside.fleet import connected, everywhere, reached, read_states, together
 from portside.host.base import Host
@@ -39,12 +39,16 @@ def logs_command(
         few = "all" if since else "100"
         lines = few if tail is None else str(number(tail, "--tail", 0, MOST_LINES))
         async with connected(environment, _only(environment, host)) as hosts:
-            states = await read_states(hosts, config.site(environment), full=False)
+            states, silent = await _states(hosts, config.site(environment))
             if environment.swarm:
+                for error in silent:
+                    terminal.error(error, None)
                 wanted = {_wanted(state, previous=previous) for state in states.values()} - {None}
                 if not wanted:
                     raise ConfigError("there is no such release here", where=environment.name)
                 _check_service(service, wanted, states)
+            elif silent:
+                raise together(silent)
 
             async def stream(each: Host) -> None:
                 if environment.swarm:
@@ -87,7 +91,7 @@ def logs_command(
                 )
 
             try:
-                await everywhere(hosts, stream)
+                await everywhere([each for each in hosts if each.name in states], stream)
             except BrokenPipeError:
                 unread(sys.stdout)
                 return UNREAD
@@ -130,20 +134,21 @@ async def _exec(
     site: str, hosts: Sequence[Host], service: str, argv: list[str], failures: Mapping[str, BaseException]
 ) -> int:
     """In the first container of the release that serves; a Swarm has it on any of its hosts."""
-    states = await read_states(hosts, site, full=False)
+    states, silent = await _states(hosts, site)
     serving = common_release(states)
     _check_service(service, {serving}, states)
     running = [
         (host, container)
         for host in hosts
+        if host.name in states
         for container in states[host.name].containers
         if serving and container.release == serving and container.service == service and container.running
     ]
     if not running:
         raise CommandError(
             f"no container of {service} is running",
-            where=", ".join(host.name for host in hosts),
-            why="\n".join(map(str, failures.values())),
+            where=", ".join(states),
+            why="\n".join(map(str, (*failures.values(), *silent))),
         )
     host, container = running[0]
     result = await host.run(["docker", "exec", container.id, *argv], timeout=EXEC_SECONDS)
@@ -153,6 +158,17 @@ async def _exec(
         unread(sys.stdout)
     sys.stderr.buffer.write(result.stderr)
     return result.exit_code
+
+
+async def _states(hosts: Sequence[Host], site: str) -> tuple[dict[str, State], list[PortsideError]]:
+    """The states of the hosts that tell theirs, by name, and the errors of the others. Raises these where none does."""
+    told = await asyncio.gather(*(read_states([host], site, full=False) for host in hosts), return_exceptions=True)
+    states = {name: state for each in told if isinstance(each, dict) for name, state in each.items()}
+    errors = [each for each in told if isinstance(each, BaseException)]
+    silent = [error for error in errors if isinstance(error, PortsideError)]
+    if not states or len(silent) < len(errors):
+        raise together(errors)
+    return states, silent
 
 
 def _wanted(state: State, *, previous: bool) -> str | None:

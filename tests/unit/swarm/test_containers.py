@@ -65,26 +65,66 @@ async def test_where_no_node_has_it_those_that_could_not_be_asked_are_named(node
     assert "gone" in caught.value.why
 
 
+def closed(folder: Path, *nodes: str) -> None:
+    """Their Engines don't answer."""
+    for node in nodes:
+        (folder / node / "bin/docker").write_text(f'#!/bin/sh\necho "no Engine on {node}" >&2\nexit 1\n')
+
+
+async def test_a_node_whose_engine_does_not_answer_keeps_no_command_from_another_one(
+    nodes: list[Node], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    closed(tmp_path, "a", "c")
+    runs(tmp_path, "b", "web")
+    assert await containers._exec(SITE, nodes, "web", ["id"], {}) == 0
+    assert capfd.readouterr().out == "exec web-of-b id, says b\n"
+    with pytest.raises(CommandError, match="no container of worker is running") as missing:
+        await containers._exec(SITE, nodes, "worker", ["id"], {})
+    assert missing.value.where == "b"
+    assert "no Engine on a" in missing.value.why and "no Engine on c" in missing.value.why
+    closed(tmp_path, "b")
+    with pytest.raises(CommandError, match="3 hosts failed"):
+        await containers._exec(SITE, nodes, "web", ["id"], {})
+
+
 async def test_a_service_that_the_release_does_not_have_is_named_with_those_it_has(nodes: list[Node]) -> None:
     with pytest.raises(ConfigError, match="no service 'wroker'") as caught:
         await containers._exec(SITE, nodes, "wroker", ["id"], {})
     assert "web, worker" in caught.value.remedy
 
 
-@pytest.mark.usefixtures("checkout")
-def test_logs_of_a_service_that_there_is_not_are_an_error(
-    nodes: list[Node], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def reachable(nodes: list[Node], checkout: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands that are typed in the checkout are connected to all of the nodes."""
+
     @asynccontextmanager
     async def connected(*_: object) -> AsyncIterator[Sequence[Node]]:
         yield nodes
 
     monkeypatch.setattr(containers, "connected", connected)
+
+
+def logs(service: str) -> None:
+    containers.logs_command("prod", host=None, service=service, follow=False, tail=None, since=None, previous=False)
+
+
+@pytest.mark.usefixtures("reachable")
+def test_logs_of_a_service_that_there_is_not_are_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        containers.logs_command(
-            "prod", host=None, service="wroker", follow=False, tail=None, since=None, previous=False
-        )
+        logs("wroker")
     assert ended.value.code == ConfigError.exit_code
     said = capsys.readouterr().err
     assert "there is no service 'wroker'" in said
     assert "web, worker" in said
+
+
+@pytest.mark.usefixtures("reachable")
+def test_logs_name_a_node_whose_engine_does_not_answer_and_show_those_of_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    closed(tmp_path, "a")
+    runs(tmp_path, "b", "web")
+    logs("web")
+    shown = capsys.readouterr()
+    assert shown.out == "b links-prod-web.1  | logs of b\n"
+    assert "no Engine on a" in shown.err

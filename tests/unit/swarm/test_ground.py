@@ -13,7 +13,7 @@ from portside import guarding
 from portside.command import Result
 from portside.facts import State
 from portside.fleet import read_states
-from portside.host.base import Input
+from portside.host.base import Channel, Input
 from portside.host.local import LocalHost
 from portside.journal import Operation
 from portside.lock import Lease
@@ -45,8 +45,13 @@ class Node(LocalHost):
         (home / "bin/docker").write_text(ENGINE)
 
     async def run(self, argv: Sequence[str], *, stdin: Input | None = None, timeout: float) -> Result:
-        homed = ["env", f"HOME={self._home}", f"PATH={self._home}/bin:/usr/bin:/bin", *argv]
-        return await super().run(homed, stdin=stdin, timeout=timeout)
+        return await super().run(self._homed(argv), stdin=stdin, timeout=timeout)
+
+    async def open(self, argv: Sequence[str], *, stderr_to_stdout: bool = False) -> Channel:
+        return await super().open(self._homed(argv), stderr_to_stdout=stderr_to_stdout)
+
+    def _homed(self, argv: Sequence[str]) -> list[str]:
+        return ["env", f"HOME={self._home}", f"PATH={self._home}/bin:/usr/bin:/bin", *argv]
 
     def serves(self, release: Release, **current: Any) -> None:
         self.standing.serves(release)
