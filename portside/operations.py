@@ -60,8 +60,8 @@ async def deploy(
                 why=site.recovered.text,
                 remedy=f"Go back first: {site.recovered.action(environment.name)} (or deploy with --force)",
             )
-        swarm = await _swarm(site, only)
-        names = site.chosen(only)
+        names = _released_to(site, only)
+        swarm = await _swarm(site)
         release = _release(draft, site)
         chosen = {name: site.states[name] for name in names}
         plan = make_plan(surroundings.desired(release, site), chosen)
@@ -98,8 +98,8 @@ async def deploy(
 
 
 def would_deploy(draft: Draft, surroundings: Surroundings, site: Site, *, only: str | None) -> Plan:
-    """What a deploy would change as things are. Raises ConfigError where there is no such host."""
-    chosen = {name: site.states[name] for name in site.chosen(only)}
+    """What a deploy would change as things are. Raises ConfigError where it can't go to that host alone."""
+    chosen = {name: site.states[name] for name in _released_to(site, only)}
     return make_plan(surroundings.desired(_release(draft, site), site), chosen)
 
 
@@ -149,8 +149,8 @@ async def rollback(
     async with _accounted(opening) as site:
         if site.recovered.undone and to is None:
             return site.recovered
-        swarm = await _swarm(site, only)
-        names = site.chosen(only)
+        names = _released_to(site, only)
+        swarm = await _swarm(site)
         release = rollback_target(site, to, names)
         plan = would_roll_back(site, to, only=only)
         # After a `deploy --host` the others have it already. The nodes of a Swarm are alike by now.
@@ -186,8 +186,9 @@ async def rollback(
 
 
 def would_roll_back(site: Site, to: str | None, *, only: str | None) -> Plan:
-    """What a rollback would change as things are. Raises ConfigError where there is nothing to go back to."""
-    names = site.chosen(only)
+    """What a rollback would change as things are. Raises ConfigError where there is nothing to go back to, or it can't
+    go to that host alone."""
+    names = _released_to(site, only)
     return rollback_plan(site, rollback_target(site, to, names), names)
 
 
@@ -306,13 +307,24 @@ def targets_for(
     return [site.target(name, operations[name]) for name in names]
 
 
-async def _swarm(site: Site, only: str | None) -> Ground | None:
+def _released_to(site: Site, only: str | None) -> list[str]:
+    """The host names that `--host` leaves a release. Raises ConfigError: a Swarm's services aren't a node's own."""
+    if site.environment.swarm and only is not None:
+        raise ConfigError(
+            "a Swarm is released to as a whole",
+            where="--host",
+            remedy="Leave it out. A node that is to get no containers: docker node update --availability drain NODE",
+        )
+    return site.chosen(only)
+
+
+async def _swarm(site: Site) -> Ground | None:
     if not site.environment.swarm:
         return None
     # Only a Swarm's releases load it.
     from portside.swarm.ground import gathered  # noqa: PLC0415
 
-    return await gathered(site, only)
+    return await gathered(site)
 
 
 def _rollout(swarm: Ground | None, values: Values | None) -> Callable[..., Rollout]:

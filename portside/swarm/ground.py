@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from portside import steps
-from portside.errors import ConfigError
 from portside.facts import State
 from portside.fleet import everywhere, read_states
 from portside.host.base import Host
@@ -44,14 +43,8 @@ class Ground:
         }
 
 
-async def gathered(site: Site, only: str | None) -> Ground:
+async def gathered(site: Site) -> Ground:
     """Look at the nodes, and bring those that were away up to date. Raises PreflightError naming every problem."""
-    if only is not None:
-        raise ConfigError(
-            "a Swarm is released to as a whole",
-            where="--host",
-            remedy="Leave it out. A node that is to get no containers: docker node update --availability drain NODE",
-        )
     nodes = await look(site.hosts, site.name)
     check_nodes(nodes, site.environment.name)
     others = elsewhere(nodes)

@@ -13,7 +13,7 @@ from portside.config import load_config
 from portside.errors import ConfigError, LockError, UnfinishedError
 from portside.facts import State
 from portside.host.local import LocalHost
-from portside.operations import would_deploy
+from portside.operations import would_deploy, would_roll_back
 from portside.plan import Change, Plan
 from portside.release import Image, Release
 from portside.releasing import _Asking, _draft_of, deploy_command, restart_command, serving_release
@@ -125,6 +125,19 @@ async def test_a_plan_for_one_host_is_about_that_one_alone(tmp_path: Path) -> No
     surroundings = await Surroundings.read(config, config.environment("prod"))
     assert list(would_deploy(made, surroundings, both, only=None).hosts) == ["deploy@a", "deploy@b"]
     assert list(would_deploy(made, surroundings, both, only="b").hosts) == ["deploy@b"]
+
+
+async def test_a_plan_for_one_node_of_a_swarm_is_refused_as_its_release_would_be(tmp_path: Path) -> None:
+    project(tmp_path)
+    config = load_config(tmp_path)
+    registry = "registry.example.com/links"
+    swarm = site({"deploy@a": serves(R1), "deploy@b": serves(R1)}, orchestrator="swarm", registry=registry)
+    made = await _draft_of(config, config.environment("prod"), R1)
+    surroundings = await Surroundings.read(config, config.environment("prod"))
+    with pytest.raises(ConfigError, match="a Swarm is released to as a whole"):
+        would_deploy(made, surroundings, swarm, only="b")
+    with pytest.raises(ConfigError, match="a Swarm is released to as a whole"):
+        would_roll_back(swarm, None, only="b")
 
 
 @pytest.mark.usefixtures("served")

@@ -101,7 +101,7 @@ async def ready(nodes: Sequence[Node]) -> tuple[Ground, list[str]]:
     site = await opened(nodes)
     said = site.reporter
     assert isinstance(said, Said)
-    return await gathered(site, None), said.lines
+    return await gathered(site), said.lines
 
 
 @pytest.mark.parametrize("broken", [None, "green", ""])
