@@ -8,8 +8,7 @@ record "$begin"
 if [ "$scope" = swarm ]; then
   refuse_own_network
   # One that is made here would be this host's own, with the accessories alone on it.
-  swarm network inspect "$site_name" >/dev/null 2>&1 ||
-    fail 76 "network $site_name isn't seen on this node of the Swarm: a worker has it only while something is on it. Name a manager in accessory_hosts of portside.toml"
+  swarm network inspect "$site_name" >/dev/null 2>&1 || fail_unseen_network
 fi
 mkdir -p "$site/accessories"
 # Of containers that are as the file says, Compose would still make those anew whose tag has another image by now, or

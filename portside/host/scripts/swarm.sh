@@ -45,6 +45,11 @@ refuse_own_network() {
   esac
 }
 
+# A node that doesn't manage makes no network of the Swarm, and can't tell whether there is one.
+fail_unseen_network() {
+  fail 76 "network $site_name isn't seen on this host: a worker of a Swarm has it only while something is on it, and who is in no Swarm never. Name a manager (docker node ls) in accessory_hosts of portside.toml"
+}
+
 # What inspecting container $1 says in format $2: nothing where there is no such container.
 container_says() {
   local said

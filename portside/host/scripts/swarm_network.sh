@@ -3,6 +3,7 @@
 # Argument: token.
 guard "$1"
 kind=$(swarm network inspect --format '{{.Driver}} {{.Attachable}}' "$site_name" 2>/dev/null) || {
+  manages || fail_unseen_network
   swarm network create --driver overlay --attachable --label "dev.portside.site=$site_name" "$site_name" >/dev/null
   exit 0
 }

@@ -114,7 +114,7 @@ SEES = ENGINE.replace(
     [
         ("links-prod\n", "bridge\nlinks-prod\n", "remove it: docker network rm links-prod"),
         ("", "bridge\nlinks-prod\n", "remove it: docker network rm links-prod"),
-        ("", "bridge\n", "Name a manager in accessory_hosts"),
+        ("", "bridge\n", "in accessory_hosts of portside.toml"),
     ],
 )
 def test_no_accessory_is_started_beside_the_swarm_s_network(machine: Machine, seen: str, own: str, said: str) -> None:
@@ -125,6 +125,18 @@ def test_no_accessory_is_started_beside_the_swarm_s_network(machine: Machine, se
     assert (code, said in told) == (76, True)
     asked = (machine.home / "asked").read_text()
     assert "network create" not in asked and "compose" not in asked
+
+
+def test_a_worker_that_is_to_have_accessories_is_told_to_leave_them_to_a_manager(machine: Machine) -> None:
+    making = compose_steps.Step("accessories", "swarm_network", (), 5)
+    (machine.home / "seen").write_text("")
+    (machine.home / "bin/docker").write_text(SEES.replace("26.1.5|true", "26.1.5|false"))
+    code, told = refused(machine, making)
+    assert (code, "Name a manager (docker node ls) in accessory_hosts" in told) == (76, True)
+    assert "network create" not in (machine.home / "asked").read_text()
+    (machine.home / "bin/docker").write_text(SEES)
+    machine.run(making)
+    assert "network create --driver overlay --attachable" in (machine.home / "asked").read_text()
 
 
 def test_a_host_s_own_network_of_the_site_s_name_is_not_what_its_proxy_joins(machine: Machine) -> None:
