@@ -23,6 +23,7 @@ emit_state() {
     printf '%s %s\n' "${expires:-0}" "$(<"$site/lock/holder.json")"
   fi
   printf '@@journal\n'
+  show "$site/maintenance"
   [ ! -e "$site/journal.jsonl" ] || tail -n 400 "$site/journal.jsonl"
   printf '@@releases\n'
   # Each ends with a newline. There may be none yet.

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from portside import guarding
+from portside import guarding, steps
 from portside.command import Result
 from portside.facts import State
 from portside.fleet import read_states
@@ -17,6 +17,7 @@ from portside.host.base import Channel, Input
 from portside.host.local import LocalHost
 from portside.journal import Operation
 from portside.lock import Lease
+from portside.orders import run_step
 from portside.release import Release
 from portside.site import Site
 from portside.swarm.ground import Ground, gathered
@@ -159,6 +160,19 @@ async def test_a_node_that_was_away_shows_the_maintenance_page_if_the_others_do(
     assert said[-1].endswith("there, too: a.")
     _, said = await ready(nodes)
     assert "there, too" not in "".join(said), "its journal says so as well by now"
+
+
+async def test_a_node_that_was_away_learns_of_the_page_however_many_releases_have_come_since(
+    nodes: list[Node],
+) -> None:
+    nodes[0].shows(True, maintenance("1"))
+    site = await opened(nodes)
+    for node in nodes[1:]:
+        await run_step(site.target(node.name, maintenance("2")), steps.maintenance(on=False))
+        with (node.standing.site / "journal.jsonl").open("a") as journal:
+            journal.write(f"{builders.entry('retire', 'end', builders.operation()).model_dump_json()}\n" * 400)
+    await ready(nodes)
+    assert {node.page for node in nodes} == {"off"}
 
 
 async def test_a_page_of_one_host_is_that_host_s_own_affair(nodes: list[Node]) -> None:
