@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from portside.config import Config, Environment
-from portside.errors import ConfigError
+from portside.errors import ConfigError, HostError
 from portside.facts import State
 from portside.fleet import connected, read_states
 from portside.host.base import Host
@@ -48,10 +48,14 @@ class Site:
         return Target(lease.host, self.name, lease.token, self.states[host], operation)
 
     def chosen(self, only: str | None) -> list[str]:
-        """The host names that a `--host` filter leaves; all without one."""
-        names = [host.name for host in self.hosts]
+        """The host names that a `--host` filter leaves; all without one.
+
+        Raises ConfigError where there is no such host, HostError where it is one that a Swarm goes on without.
+        """
+        there = [host.name for host in self.hosts]
         if only is None:
-            return names
+            return there
+        names = self.environment.hosts or there
         found = [name for name in names if only in (name, name.rpartition("@")[2])]
         if not found:
             raise ConfigError(
@@ -59,6 +63,8 @@ class Site:
                 where="--host",
                 remedy=f"It has: {', '.join(names)}.",
             )
+        if lost := [name for name in found if name not in there]:
+            raise HostError("can't be reached", where=lost[0], remedy="Type this again when it is back.")
         return found
 
 

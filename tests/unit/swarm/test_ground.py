@@ -11,6 +11,7 @@ import pytest
 
 from portside import guarding, steps
 from portside.command import Result
+from portside.errors import ConfigError, HostError
 from portside.facts import State
 from portside.fleet import read_states
 from portside.host.base import Channel, Input
@@ -93,7 +94,7 @@ def nodes(tmp_path: Path) -> list[Node]:
 async def opened(nodes: Sequence[Node]) -> Site:
     states: dict[str, State] = await read_states(nodes, SITE, full=False)
     leases = {node.name: Lease(node, "1", None) for node in nodes}  # type: ignore[arg-type]
-    config = builders.config(orchestrator="swarm", registry="registry.example.com/acme/links")
+    config = builders.config(orchestrator="swarm", registry="registry.example.com/acme/links", hosts=["a", "b", "c"])
     return Site(config, config.environment("prod"), list(nodes), leases, states, Said())
 
 
@@ -195,3 +196,14 @@ def test_who_turns_the_page_on_is_told_which_nodes_missed_it(
     guarding.maintenance_command("prod", on=True, off=False, host=None, machine=False)
     assert [node.page for node in nodes[1:]] == ["on", "on"]
     assert "Not on a, which can't be reached" in capsys.readouterr().out
+
+
+async def test_a_node_that_can_t_be_reached_is_none_that_there_isn_t(nodes: list[Node]) -> None:
+    site = await opened(nodes[1:])
+    assert site.chosen("b") == ["b"]
+    with pytest.raises(HostError, match="can't be reached") as lost:
+        site.chosen("a")
+    assert lost.value.where == "a"
+    with pytest.raises(ConfigError, match="no host 'd' in prod") as unknown:
+        site.chosen("d")
+    assert unknown.value.remedy == "It has: a, b, c."
