@@ -107,6 +107,8 @@ def withdraw(operation: Operation, reason: str, *, grace: float) -> Step | None:
         return None
     arguments = (
         operation.route or "none",
+        operation.previous_slot or NONE,
+        operation.previous or NONE,
         operation.slot,
         operation.release,
         operation.id,

@@ -231,6 +231,21 @@ def test_an_undo_brings_no_worker_back_while_the_one_that_was_handed_over_is_end
     assert not (interrupted.site / "ending").exists()
 
 
+def test_each_manager_waits_for_the_worker_that_ends_there_where_the_one_that_handed_over_is_gone(
+    machine: Machine,
+) -> None:
+    # Of the release before, a web container and the worker run here.
+    listing = """"ps --filter") case "$*" in *release=r1*) printf 'web t8\\nworker t9\\n' ;; esac ;;\n"stack ps")"""
+    (machine.home / "bin/docker").write_text(HANDS_OVER.replace('"stack ps")', listing))
+    (machine.home / "tasks").write_text("")
+    (machine.home / "old-worker").write_text("running n remove\n")
+    code, said = refused(machine, withdrawn())
+    assert (code, "a service of the release before did not stop in time" in said) == (75, True)
+    assert " t8" not in (machine.home / "asked").read_text(), "it may run twice"
+    (machine.home / "old-worker").write_text("running n running\n")
+    machine.run(withdrawn())
+
+
 def test_a_worker_that_was_not_scaled_away_any_more_is_not_waited_for(interrupted: Machine) -> None:
     (interrupted.home / "old-worker").write_text("running n running\n")
     interrupted.run(withdrawn())
