@@ -30,9 +30,11 @@ mapfile -t stopped < <(docker ps -aq --filter "label=com.docker.compose.project=
   --filter status=created --filter status=exited)
 if [ "${#stopped[@]}" -gt 0 ]; then
   there=$(docker network ls --quiet --no-trunc)
+  # shellcheck disable=SC2016 # Docker's variable
+  of_each='{{$of := index .Config.Labels "com.docker.compose.service"}}{{range .NetworkSettings.Networks}}{{println $of .NetworkID}}{{end}}'
   while read -r service network; do
     case "$there" in *"$network"*) ;; *) stranded+="$service"$'\n' ;; esac
-  done < <(docker inspect --format '{{index .Config.Labels "com.docker.compose.service"}} {{range .NetworkSettings.Networks}}{{.NetworkID}}{{end}}' "${stopped[@]}")
+  done < <(docker inspect --format "$of_each" "${stopped[@]}")
 fi
 anew=()
 [ -z "$stranded" ] || mapfile -t anew < <(composed config --services | grep -xF "$stranded")
