@@ -10,11 +10,12 @@ from tests.lab.test_site import ACCESSORIES
 
 
 def left(project: Project, host: LabHost) -> dict[str, str]:
-    """What the Engine and the file system of a host have of the site."""
+    """What the Engine and the file system of a host have of the site; of images, the names that its releases had."""
+    names = " ".join((project.image(), project.image("2")))
     looks = {
         "containers": "docker ps -aq --filter name=tiny-lab",
         "networks": "docker network ls -q --filter name=tiny-lab",
-        "images": "docker image ls -q tiny",
+        "images": f"for name in {names}; do docker image ls -q $name; done",
         "files": "cd /home/deploy/.portside && find . -path '*tiny-lab*' -type f | sort",
     }
     return {what: project.shell(host, "bash", "-c", look) for what, look in looks.items()}
