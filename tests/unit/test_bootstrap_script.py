@@ -120,10 +120,10 @@ def test_the_end_of_a_firewall_s_trial_is_no_later_trial_s(machine: Machine) -> 
     """Whoever types it again within half a minute had the new rules taken away by the timer of the old ones."""
     machine.has("nft", "#!/bin/sh\n")
     on_trial = Path(f"{machine.rules}.new")
-    machine.run("firewall", "of the first", "1")
+    machine.run("firewall", "of the first", "3")
     machine.run("firewall_keep")
-    machine.run("firewall", "of the second", "3")
-    time.sleep(1.5)
+    machine.run("firewall", "of the second", "20")
+    time.sleep(3.5)
     assert on_trial.read_text() == "of the second"
     machine.run("firewall_keep")
     assert machine.rules.read_text() == "of the second"
@@ -147,12 +147,12 @@ def test_rules_on_trial_are_nobody_else_s_to_replace(machine: Machine) -> None:
     """Else whoever comes second would make them permanent, or leave them in force with nobody to take them away."""
     machine.has("nft", NFT)
     machine.rules.write_text("of before")
-    machine.run("firewall", "of the first", "5")
+    machine.run("firewall", "of the first", "15")
     for rules in ("of the second", "wrong"):
-        assert "somebody else's settings are on trial" in machine.run("firewall", rules, "5", code=75)
+        assert "somebody else's settings are on trial" in machine.run("firewall", rules, "15", code=75)
     in_force = machine.folder / "in-force"
     assert in_force.read_text() == "of the first"
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while in_force.read_text() != "of before":
         assert time.monotonic() < until, "those that nobody keeps are taken away"
         time.sleep(0.05)

@@ -23,7 +23,7 @@ trap 'echo left' EXIT
 code=0
 ready "$1" "$2" "$3" 2>/dev/null || code=$?
 exec 9>&-
-flock -w 1 "$4" true && echo "free"
+flock -w 20 "$4" true && echo "free"
 echo "$code"
 """
 

@@ -160,7 +160,7 @@ def answers(server: Server, path: str) -> bool:
         return False
 
 
-def eventually(condition: Callable[[], bool], *, within: float = 15.0) -> None:
+def eventually(condition: Callable[[], bool], *, within: float = 60.0) -> None:
     """Wait for something that takes a moment; fail when it takes too long."""
     deadline = time.monotonic() + within
     while not condition():

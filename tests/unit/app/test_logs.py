@@ -103,7 +103,7 @@ def test_lines_of_several_processes_do_not_mix_where_the_pipe_is_full() -> None:
         written += piece
         time.sleep(0.0005)
     os.close(reading)
-    assert [writer.wait(10) for writer in writers] == [0, 0, 0]
+    assert [writer.wait(60) for writer in writers] == [0, 0, 0]
     assert Counter(written.splitlines()) == {
         b'{"by":"' + b"a" * 12000 + b'"}': 40,
         b'{"by":"' + b"b" * 9000 + b'"}': 40,

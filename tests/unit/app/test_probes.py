@@ -128,7 +128,7 @@ async def test_an_answer_is_a_second_old_at_most() -> None:
 
 async def test_a_slow_dependency_costs_its_own_time_out_and_no_more() -> None:
     readiness = serving(Check("slow", Dependency(delay=60), timeout=0.05), Check("quick", Dependency(), timeout=1))
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         report = await readiness.report()
     assert [(result.name, result.ok) for result in report.results] == [("slow", False), ("quick", True)]
     assert report.results[0].detail == "no answer within 0.05 s"
@@ -164,7 +164,7 @@ async def test_probes_are_answered_while_the_thread_pool_is_full(client: httpx.A
     for borrower in taken:
         limiter.acquire_on_behalf_of_nowait(borrower)
     try:
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(20):
             assert (await client.get(path)).status_code == 200
     finally:
         for borrower in taken:

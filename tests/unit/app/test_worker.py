@@ -139,7 +139,7 @@ def test_the_process_logs_json_beats_and_stops_promptly_on_sigterm(
         eventually(beat.exists)
         time.sleep(0.05)
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=10)
+        out, err = process.communicate(timeout=60)
     finally:
         process.kill()
     assert process.returncode == 0

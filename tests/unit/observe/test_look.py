@@ -145,7 +145,7 @@ def test_a_component_that_hangs_hides_nothing_of_the_others(tmp_path: Path) -> N
             for argument in (f"{name}{n}", name, str(port), "/ready")
         ]
         done = subprocess.run(
-            ["bash", "-c", script_text("observe_look"), "test", "observability", "1", *questions],
+            ["bash", "-c", script_text("observe_look"), "test", "observability", "5", *questions],
             env={"HOME": str(tmp_path), "PATH": f"{tmp_path}:/usr/bin:/bin"},
             capture_output=True,
             text=True,
