@@ -79,8 +79,8 @@ def is_held(project: Project, host: LabHost) -> bool:
     return project.shell(host, "/bin/bash", "-c", look) == "held"
 
 
-def wait_held(project: Project, host: LabHost, seconds: float = 40) -> None:
-    wait_until(lambda: is_held(project, host), seconds=seconds, what="the step to be held")
+def wait_held(project: Project, host: LabHost) -> None:
+    wait_until(lambda: is_held(project, host), seconds=150, what="the step to be held")
 
 
 def free(project: Project, host: LabHost) -> None:

@@ -23,7 +23,7 @@ REGISTRY_IMAGE = "registry:2"
 POSTGRES_IMAGE = "postgres:17"
 FORWARD_REGISTRY = Path(__file__).parent / "forward_registry.sh"
 DOCKER_SECONDS = 60.0
-UP_SECONDS = 30.0
+UP_SECONDS = 90.0
 
 
 @dataclass(frozen=True)

@@ -272,7 +272,7 @@ async def test_caddy_runs(container: str) -> None:
     assert started.exit_code == 0
     fetch = "import urllib.request, sys; print(urllib.request.urlopen('http://127.0.0.1:80', timeout=1).status)"
     ask = ["run", "--rm", "--network", f"container:{container}", "--entrypoint", "/usr/bin/python3.13", RUNTIME]
-    await wait_for([*ask, "-c", fetch], "200", 15)
+    await wait_for([*ask, "-c", fetch], "200", 60)
 
 
 async def test_postgres_keeps_its_data_and_stops_cleanly(container: str, tmp_path: Path) -> None:
@@ -331,9 +331,10 @@ async def start_registry(container: str, *options: str) -> str:
     )
     assert started.exit_code == 0, started
     port = (await docker("port", container, "5000")).text.splitlines()[0].rpartition(":")[2]
-    for _ in range(100):
-        if (await run_command(["curl", "--silent", f"http://127.0.0.1:{port}/v2/"], timeout=5)).exit_code == 0:
-            break
+    deadline = time.monotonic() + 60
+    ask = ["curl", "--silent", f"http://127.0.0.1:{port}/v2/"]
+    while (answer := await run_command(ask, timeout=60)).exit_code != 0:
+        assert time.monotonic() < deadline, answer
         await asyncio.sleep(0.1)
     return f"127.0.0.1:{port}"
 

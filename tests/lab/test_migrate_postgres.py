@@ -126,7 +126,7 @@ async def test_a_statement_in_a_transaction_waits_for_a_lock_no_longer_than_the_
     add_revision('def upgrade() -> None:\n    op.execute("ALTER TABLE links ADD COLUMN note text")\n')
     async with sql.transaction():
         await sql.execute("SELECT count(*) FROM links")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             with pytest.raises(Exception, match="55P03"):
                 await migrate(settings)
     await migrate(settings)

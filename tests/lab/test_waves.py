@@ -25,7 +25,7 @@ def test_with_max_parallel_1_a_host_starts_when_the_one_before_has_and_all_switc
     one, two, three = fleet.hosts
     with held(fleet, two, "start", "begin"):
         deploying = fleet.start("deploy", "--env", "lab", "--json", "--image", image)
-        wait_held(fleet, two, seconds=120)
+        wait_held(fleet, two)
         assert begun(fleet) in ([one.name], [one.name, two.name]), "the third has not had its turn"
         assert len(fleet.containers(one)) == 1 and fleet.containers(three) == [], "web runs, the worker comes later"
         assert httpx.get(fleet.url(one)).status_code == 503, "nothing has been switched"
