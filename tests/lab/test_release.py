@@ -47,6 +47,15 @@ def test_a_container_that_exits_at_start_fails_at_once_with_its_last_words(proje
     assert len(project.containers(project.hosts[0])) == 2
 
 
+def test_a_health_check_that_can_t_be_run_is_named(project: Project) -> None:
+    compose = project.root / "compose/app.yaml"
+    check = "web:\n    healthcheck: { test: curl http://localhost:8000/ || exit 1, interval: 1s }\n"
+    compose.write_text(compose.read_text().replace("web:\n", check))
+    project.environment["start_deadline"] = 5
+    failed = project.deploy(code=7)
+    assert 'exec: "/bin/sh": stat /bin/sh: no such file or directory' in failed.data["why"], failed.all
+
+
 def test_a_release_that_dies_while_it_bakes_is_undone(project: Project) -> None:
     first = project.deploy().data["release"]
     project.environment["env"] = {"EXIT_AFTER": "2"}

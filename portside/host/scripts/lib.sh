@@ -191,11 +191,18 @@ unwell() {
   docker ps -q --filter "label=$1" --filter health=unhealthy --filter health=starting
 }
 
-# The end of what the containers given by id said, for an error.
+# The last health check of a container that runs and isn't healthy: why it can't be made is in nobody's log.
+# shellcheck disable=SC2016 # its variables are the template's
+check_format='{{if eq .State.Status "running"}}{{with .State.Health}}{{if ne .Status "healthy"}}{{$last := ""}}{{range .Log}}{{$last = .}}{{end}}{{with $last}}health check of {{slice $.Name 1}}: exit code {{.ExitCode}}: {{printf "%.500s" .Output}}{{end}}{{end}}{{end}}{{end}}'
+
+# The end of what the containers given by id said, for an error. The checks come last: logs of others would bury them.
 last_words() {
-  local id
+  local id check checks=()
   for id in "$@"; do
     printf -- '--- last log lines of %s\n' "$(docker inspect -f '{{.Name}} ({{.State.Status}}, exit code {{.State.ExitCode}}{{if .State.OOMKilled}}, out of memory{{end}})' "$id" 2>/dev/null | sed 's,^/,,')"
     docker logs --tail 20 "$id" 2>&1 || true
+    check=$(docker inspect -f "$check_format" "$id" 2>/dev/null) || check=""
+    [ -z "$check" ] || checks+=("$check")
   done
+  [ "${#checks[@]}" = 0 ] || printf -- '--- %s\n' "${checks[@]//[[:cntrl:]]/ }"
 }
