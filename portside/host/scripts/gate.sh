@@ -7,21 +7,46 @@ gate_format='{{.ID}} {{.Name}} {{.State.Status}} {{if .State.Health}}{{.State.He
 # What one question may take, from the connection to the answer's first line, in seconds.
 ready_seconds=2
 
-# True when address $1 answers GET $3 on port $2 with a 2xx status; 2 when it took too long to find out.
+# True when address $1 answers GET $3 on port $2 with a 2xx status; 2 when it took too long to find out. What it did
+# instead is left in `heard`, in words; with `answer` as $4 also what a short answer says, in `answer`.
 ready() {
   local status="" asking code=0
+  heard="" answer=""
   # Bash connects without a time-out: where packets are dropped, it would be the kernel's, two minutes.
   exec 7< <(
     exec 6<&- 9>&-
-    exec 8<>"/dev/tcp/$1/$2"
+    exec 8<>"/dev/tcp/$1/$2" || { printf 'refused\n' && exit; }
     printf 'GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: portside-gate\r\nConnection: close\r\n\r\n' "$3" "$1" >&8
     IFS=' ' read -r _ status _ <&8 && printf '%s\n' "$status"
+    [ -z "${4:-}" ] || short_answer
   )
   asking=$!
   read -r -t "$ready_seconds" status <&7 || code=$?
+  # The rest is read where it is wanted alone: Bash reads a socket byte by byte.
+  [ -z "${4:-}" ] || [ "$code" != 0 ] || IFS= read -r -t "$ready_seconds" answer <&7 || kill "$asking" 2>/dev/null || true
   exec 7<&-
-  [ "$code" -le 128 ] || { kill "$asking" 2>/dev/null || true; return 2; }
-  case "$status" in 2??) return 0 ;; *) return 1 ;; esac
+  [ "$code" -le 128 ] || {
+    kill "$asking" 2>/dev/null || true
+    heard="GET $3 on port $2 is not answered within $ready_seconds s"
+    return 2
+  }
+  case "${status%$'\r'}" in
+  2??) return 0 ;;
+  [1-9]??) heard="GET $3 on port $2 answers ${status%$'\r'}" ;;
+  refused) heard="nothing listens on port $2" ;;
+  *) heard="GET $3 on port $2 gets no HTTP answer" ;;
+  esac
+  return 1
+}
+
+# What the answer that is read from 8 says behind its first line, in one line, where it is short.
+short_answer() {
+  local line="" length=""
+  while IFS= read -r line && line="${line%$'\r'}" && [ -n "$line" ]; do
+    case "${line,,}" in content-length:*) length="${line##*[: ]}" ;; esac
+  done <&8
+  [ "${length:-1000}" -gt 500 ] || LC_ALL=C IFS= read -r -N "$length" line <&8
+  printf '%s\n' "${line//[[:cntrl:]]/ }"
 }
 
 # Where this host reaches container $1 of a Swarm: at the Engine's own bridge. Its network's addresses are for containers.
@@ -47,7 +72,7 @@ look() {
     case "$status $health" in
     "running healthy" | "running none") ;;
     "running unhealthy") last_words "$id"; fail 75 "container ${name#/} is unhealthy" ;;
-    *) starting["$id"]="${name#/}: $status, health $health;" ;;
+    *) starting["$id"]="${name#/}: $status, health $health" ;;
     esac
     [ -z "$address" ] || silent["${name#/}"]="$address" addresses["${name#/}"]="$address"
   done <<<"$lines"
@@ -82,7 +107,7 @@ unfit_now() {
       return 0
     fi
     [ -z "$address" ] || ready "$address" "$port" "$path" 2>/dev/null || {
-      printf 'container %s: GET %s on port %s does not answer 2xx\n' "$name" "$path" "$port"
+      printf 'container %s: %s\n' "$name" "$heard"
       return 0
     }
   done <<<"$lines"
@@ -107,7 +132,8 @@ next_event() {
 # Leaves in `answered` when the last of them answered first, in microseconds.
 # shellcheck disable=SC2034 # start.sh uses `answered`
 gate() {
-  local token="$1" seconds="$2" deadline=$((SECONDS + $2)) port="$3" path="$4" name waiting code looked
+  local token="$1" seconds="$2" deadline=$((SECONDS + $2)) port="$3" path="$4" name why code looked
+  local waiting=() answers=()
   local -A starting=() silent=() addresses=()
   shift 4
   [ "$#" -gt 0 ] || fail 76 "compose started no container"
@@ -142,17 +168,20 @@ gate() {
     fi
     if [ "$SECONDS" -ge "$deadline" ]; then
       look "$@"
-      waiting="${starting[*]}"
+      waiting=("${starting[@]}") answers=()
       for name in "${!silent[@]}"; do
         code=0
-        ready "${silent[$name]}" "$port" "$path" 2>/dev/null || code=$?
-        [ "$code" = 0 ] || waiting="$waiting $name: GET $path on port $port does not answer 2xx;"
+        ready "${silent[$name]}" "$port" "$path" answer 2>/dev/null || code=$?
+        [ "$code" = 0 ] || waiting+=("$name: $heard")
+        [ "$code" = 0 ] || [ -z "$answer" ] || answers+=("$name: $answer")
         [ "$code" != 2 ] || break
       done
       answered="${EPOCHREALTIME/[.,]/}"
-      [ -n "$waiting" ] || return 0
+      [ "${#waiting[@]}" -gt 0 ] || return 0
       last_words "$@"
-      fail 75 "not ready in time: $waiting"
+      [ "${#answers[@]}" = 0 ] || printf -- '--- answer of %s\n' "${answers[@]}"
+      printf -v why '; %s' "${waiting[@]}"
+      fail 75 "not ready in time: ${why#; }"
     fi
     if [ "${#silent[@]}" -gt 0 ]; then next_event 0.1; else next_event 0.5; fi &&
       # A busy Engine once told nobody that a container had turned healthy.
