@@ -8,6 +8,8 @@ from typing import Literal
 
 State = Literal["worse", "fine", "unclear", "abstains"]
 Kind = Literal["wait", "commit", "undo"]
+# The criteria that only a service's metrics tell of.
+OF_REQUESTS = ("5xx", "p50", "p99")
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def concluded(findings: Sequence[Finding], *, early: bool) -> Verdict:
     found = tuple(findings)
     if any(finding.state == "worse" for finding in found):
         return Verdict("undo", found)
-    judged = [finding for finding in found if finding.criterion in ("5xx", "p50", "p99") and not finding.where]
+    judged = [finding for finding in found if finding.criterion in OF_REQUESTS and not finding.where]
     if early and judged and all(finding.state == "fine" for finding in judged):
         return Verdict("commit", found)
     return Verdict("wait", found)

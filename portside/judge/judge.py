@@ -8,10 +8,10 @@ from dataclasses import replace
 from portside.config import Judge as Settings
 from portside.judge import rules
 from portside.judge.criteria import Baseline, Comparison, Record
-from portside.judge.findings import Finding, Verdict, concluded
+from portside.judge.findings import OF_REQUESTS, Finding, Verdict, concluded
 from portside.judge.looks import Lines, Look
 from portside.judge.requests import Routes, merged, routes, whole
-from portside.judge.samples import Counters, added, increase
+from portside.judge.samples import Counters, Sample, added, increase
 
 # 5xx, p50, p99, error lines: each may spend an equal part of `significance`.
 CRITERIA = 4
@@ -114,11 +114,31 @@ class Judge:
         if not self._comparisons:
             return "the judge abstains: no host told anything while the release baked"
         findings = self.findings()
-        total = whole(self._records[""].total)
         seen = ", ".join(finding.brief for finding in findings if finding.state in ("fine", "unclear"))
-        text = f"judged by {total.requests:,.0f} requests in {seconds:.0f} s{f': no worse; {seen}' if seen else ''}"
-        abstained = [finding.text for finding in findings if finding.state == "abstains"]
-        return f"{text}\nthe judge abstains on {'; '.join(abstained)}" if abstained else text
+        if missing := self._missing_metrics():
+            judged = f"no worse in {seconds:.0f} s; {seen}" if seen else ""
+            others = [finding for finding in findings if finding.criterion not in OF_REQUESTS]
+            abstained = [missing, *_abstentions(others)]
+        else:
+            requests = whole(self._records[""].total).requests
+            judged = f"judged by {requests:,.0f} requests in {seconds:.0f} s{f': no worse; {seen}' if seen else ''}"
+            abstained = _abstentions(findings)
+        abstains = f"the judge abstains on {'; '.join(abstained)}" if abstained else ""
+        return "\n".join(filter(None, [judged, abstains]))
+
+    def _missing_metrics(self) -> str:
+        """Why nothing is known of requests, however many there were: the new release tells no metrics, or others."""
+        containers = [each for looks in self._after for look in looks.values() for each in look.new.containers.values()]
+        if not containers:
+            return ""
+        if all(each.sample is None for each in containers):
+            return f"requests: no metrics at {self._settings.path} (`path` under [judge] in portside.toml)"
+        # Where the previous release had these names, the new one may just not have been asked for anything yet.
+        if any(self._last.values()) or any(each.sample not in (None, Sample()) for each in containers):
+            return ""
+        names = f"{self._settings.requests} nor {self._settings.duration}"
+        keys = "`requests` and `duration` under [judge] in portside.toml"
+        return f"requests: {self._settings.path} has neither {names} ({keys})"
 
     def _update_baseline(self, looks: Looks) -> None:
         """The previous release's last word so far: requests that it was at when the switch came are in it."""
@@ -154,3 +174,7 @@ class Judge:
     def _count_old_lines(self, look: Look) -> None:
         if look.old.lines:
             self._lines = (self._lines or Lines(0, 0.0)) + look.old.lines
+
+
+def _abstentions(findings: Sequence[Finding]) -> list[str]:
+    return [finding.text for finding in findings if finding.state == "abstains"]

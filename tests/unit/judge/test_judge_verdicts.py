@@ -13,7 +13,7 @@ from portside.judge.findings import Finding, Verdict
 from portside.judge.judge import Judge
 from portside.judge.looks import Lines, Look, Seen, Side
 from portside.judge.requests import Route
-from portside.judge.samples import sample
+from portside.judge.samples import Sample, sample
 from tests.unit.judge.histograms import answered, metrics
 
 LIFE = answered(200_000, failed=200)
@@ -134,7 +134,31 @@ def test_a_service_without_metrics_is_kept_and_told_of() -> None:
     nothing = Look(Side({"web-1": Seen(None, True)}), Side({"web-2": Seen(None, True)}))
     judge.before({"a": nothing})
     assert judge.after({"a": nothing}, 1).kind == "wait"
-    assert "the judge abstains on 5xx" in judge.summary(1)
+    (said,) = judge.summary(1).splitlines()
+    assert said.startswith(
+        "the judge abstains on requests: no metrics at /metrics (`path` under [judge] in portside.toml)"
+    )
+    assert "0 requests" not in said and "p50" not in said
+
+
+def test_a_service_with_other_metrics_is_told_which_are_missing() -> None:
+    judge = Judge(Settings(requests="hits_total"), ("a",))
+    others = Look(Side({"web-1": Seen(Sample(), True)}), Side({"web-2": Seen(Sample(), True)}, Lines(0, 1.0)))
+    judge.before({"a": Look(others.old, Side())})
+    judge.after({"a": Look(Side(others.old.containers, Lines(0, 600.0)), others.new)}, 1)
+    assert judge.summary(1).splitlines() == [
+        "no worse in 1 s; 0 error lines a minute (0)",
+        "the judge abstains on requests: /metrics has neither hits_total nor http_request_duration_seconds "
+        "(`requests` and `duration` under [judge] in portside.toml)",
+    ]
+
+
+def test_metrics_of_no_requests_are_no_missing_metrics() -> None:
+    """Many services count requests by labels, and show nothing before the first one."""
+    watched = Watched()
+    watched.before()
+    watched.judge.after({"a": Look(Side(), Side({"web-1": Seen(Sample(), True)}))}, 1)
+    assert "judged by 0 requests" in watched.judge.summary(1)
 
 
 def test_nobody_told_anything() -> None:
