@@ -187,7 +187,7 @@ class _Installation:
         try:
             await self._delivery.provide_named(host, self._agent.images[service])
             if service == "alloy":
-                await self._delivery.provide_named(host, self._agent.proxy_image)
+                await self._delivery.provide_named(host, self._agent.proxy_image, named_in="portside.toml")
         except BuildError:
             return False
         except PortsideError:

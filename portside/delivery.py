@@ -51,8 +51,10 @@ class Delivery:
             return
         await self._send(target.host, built, await present_chains(target.host))
 
-    async def provide_named(self, host: Host, reference: str) -> None:
-        """Make sure that a host has an image which its Compose files name: a proxy's, an accessory's.
+    async def provide_named(
+        self, host: Host, reference: str, *, named_in: str = "the Compose file that names it"
+    ) -> None:
+        """Make sure that a host has an image which `named_in` names: a proxy's, an accessory's.
 
         Raises BuildError when it can't be had, other PortsideErrors when the host doesn't answer.
         """
@@ -70,7 +72,7 @@ class Delivery:
             pulled = await host.run(["docker", "pull", "--quiet", reference], timeout=deadline)
             if pulled.exit_code == 0:
                 return
-        await ensure_image(reference, say=self.reporter.say, ca_bundle=self._ca_bundle)
+        await ensure_image(reference, say=self.reporter.say, ca_bundle=self._ca_bundle, named_in=named_in)
         if not self._environment.local:
             await self._send(host, await inspect_image(reference), await present_chains(host))
 

@@ -88,7 +88,7 @@ def lab_up_command(*, hosts: str, machine: bool) -> None:
         except BaseException:
             await stop_hosts(NAME)
             raise
-        terminal.result(lab_data(lab), lab_text(lab))
+        terminal.result(lab_data(lab), lab_text(lab, config.service.accessories))
 
     run(act, machine=machine)
 
@@ -128,11 +128,12 @@ def lab_data(lab: Lab) -> dict[str, Any]:
     }
 
 
-def lab_text(lab: Lab) -> str:
+def lab_text(lab: Lab, accessories: Path | None) -> str:
     hosts = "\n".join(f"  {host.name}  http://{host.address}" for host in lab.hosts)
+    own = f"  Each has the accessories ({accessories}) for itself: the others don't know what is in them.\n"
     return (
         f"✓ {len(lab.hosts)} hosts, each with an sshd and a Docker Engine:\n{hosts}\n"
-        "  Each has a PostgreSQL of its own: a link made through one is not known to the others.\n"
+        f"{own if accessories else ''}"
         f"→ Release to them: invoke deploy --env {ENV}\n"
         f"→ Log in:          ssh -F {json.dumps(str(lab.ssh_config))} {lab.hosts[0].name}\n"
         "→ Remove them:     invoke lab-down"

@@ -251,7 +251,7 @@ class Surroundings:
         make = partial(self._configuration, release=release, taken=taken, kept=self._answered(state))
         configuration = make(state)
         if not state.has_proxy or (apply and state.proxy and state.proxy.fingerprint != self._proxy(state).fingerprint):
-            await delivery.provide_named(target.host, self.config.images.proxy)
+            await delivery.provide_named(target.host, self.config.images.proxy, named_in="portside.toml")
             with timed(delivery.reporter, target.host.name, "proxy"):
                 await self._start_proxy(target, configuration, make)
         elif state.proxy_config != configuration.rstrip("\n"):
@@ -288,7 +288,7 @@ class Surroundings:
         if self.accessories is None or (state.accessories_fingerprint and not apply):
             return False
         for image in self.accessories.images:
-            await delivery.provide_named(target.host, image)
+            await delivery.provide_named(target.host, image, named_in=str(self.config.service.accessories))
         with timed(delivery.reporter, target.host.name, "accessories"):
             step = steps.accessories(
                 self.accessories.files,

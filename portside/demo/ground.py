@@ -91,7 +91,8 @@ async def ensure_surroundings(ground: Ground, reporter: Reporter, host_up: Await
     A release does that by itself; here it overlaps with building the service.
     """
     config = ground.config
-    wanted = (config.images.proxy, *accessory_images(config))
+    named_in = dict.fromkeys(accessory_images(config), str(config.service.accessories))
+    named_in |= {config.images.proxy: "portside.toml"}
     ca_bundle = default_ca_bundle(config.build.ca_bundle, os.environ)
 
     host = asyncio.ensure_future(host_up)
@@ -99,13 +100,13 @@ async def ensure_surroundings(ground: Ground, reporter: Reporter, host_up: Await
 
     async def one(image: str) -> None:
         async with made:  # side by side they would take as long, and the first would be there later
-            await ensure_image(image, say=reporter.say, ca_bundle=ca_bundle)
+            await ensure_image(image, say=reporter.say, ca_bundle=ca_bundle, named_in=named_in[image])
         await asyncio.shield(host)
         environment = ground.environment
         async with connected(environment) as hosts:
             await Delivery(ground.config, environment, reporter, hosts).provide_named(hosts[0], image)
 
-    await everywhere(wanted, one)
+    await everywhere(tuple(named_in), one)
 
 
 def accessory_images(config: Config) -> tuple[str, ...]:

@@ -48,8 +48,10 @@ def default_ca_bundle(configured: Path | None, environ: Mapping[str, str]) -> Pa
     return None
 
 
-async def ensure_image(reference: str, *, say: Say, ca_bundle: Path | None = None) -> bool:
-    """Return once the local Engine has `reference`; True when it was assembled rather than pulled.
+async def ensure_image(
+    reference: str, *, say: Say, ca_bundle: Path | None = None, named_in: str = "portside.toml"
+) -> bool:
+    """Return once the local Engine has `reference`, which `named_in` names; True when it was assembled, not pulled.
 
     An assembled image carries the label `dev.portside.assembled=true` and the reference without its digest.
     Safe to call for many references at once, from several processes: each is made once.
@@ -73,7 +75,7 @@ async def ensure_image(reference: str, *, say: Say, ca_bundle: Path | None = Non
                 f"the image {reference} can't be pulled, and there is no recipe to assemble it",
                 where=wanted.registry,
                 why=refusal,
-                remedy=f"Make {wanted.registry} reachable, name another image in portside.toml, or copy it: "
+                remedy=f"Make {wanted.registry} reachable, name another image in {named_in}, or copy it: "
                 f"`docker save {wanted.tagged} | gzip > image.tgz` where it can be pulled, "
                 "`docker load -i image.tgz` here.",
             )

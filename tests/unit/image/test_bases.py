@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from portside.command import Result
-from portside.errors import CommandError
+from portside.errors import BuildError, CommandError
 from portside.image import bases
 from portside.image.reference import parse_reference
 
@@ -60,6 +60,17 @@ async def test_a_pull_that_hangs_counts_as_a_registry_that_is_away(
     monkeypatch.setattr(bases, "run_command", hang)
     assert "did not finish" in await bases._pull("r.example/a:1", "r.example", tmp_path)
     assert bases.noted("the registry r.example", folder=tmp_path, seconds=60)
+
+
+@pytest.mark.parametrize("named_in", ["portside.toml", "compose/accessories.yaml"])
+async def test_where_another_image_is_to_be_named_is_where_this_one_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named_in: str
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(bases, "run_command", Docker(b"No such image: manifest unknown"))
+    with pytest.raises(BuildError) as caught:
+        await bases.ensure_image("r.example/a:1", say=print, named_in=named_in)
+    assert f"name another image in {named_in}, or" in caught.value.remedy
 
 
 async def test_an_engine_that_does_not_answer_is_not_taken_for_a_missing_image(

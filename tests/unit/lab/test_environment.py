@@ -10,7 +10,7 @@ from portside.config import GENERATED, load_config
 from portside.demo.ground import accessory_images
 from portside.errors import ConfigError
 from portside.lab.values import Lab, LabHost, write_environment
-from portside.playground import environment_file, environment_settings, lab_down_command, lab_up_command
+from portside.playground import environment_file, environment_settings, lab_down_command, lab_text, lab_up_command
 
 SERVICE = '[service]\nname = "links"\n'
 PROD = '[env.prod]\nhosts = ["web-1"]\n'
@@ -25,9 +25,12 @@ secrets = { PASSWORD = "generated:PASSWORD" }
 
 def write_lab(root: Path) -> None:
     settings = environment_settings(load_config(root)) | {"keep": 7}
+    write_environment(lab_in(root), environment_file(root, "lab"), "lab", settings)
+
+
+def lab_in(root: Path) -> Lab:
     hosts = tuple(LabHost(name=f"lab-{n}", address=f"192.0.2.{n}", public_key="ssh-ed25519 AAAA") for n in (1, 2))
-    lab = Lab(name="lab", network="lab", subnet="192.0.2.0/24", gateway="192.0.2.1", hosts=hosts, state_dir=root)
-    write_environment(lab, environment_file(root, "lab"), "lab", settings)
+    return Lab(name="lab", network="lab", subnet="192.0.2.0/24", gateway="192.0.2.1", hosts=hosts, state_dir=root)
 
 
 def test_it_is_what_local_was_on_its_own_hosts_with_a_database_on_each(tmp_path: Path) -> None:
@@ -165,3 +168,10 @@ def test_a_lab_is_removed_whatever_portside_toml_says(tmp_path: Path, monkeypatc
     (tmp_path / "portside.toml").write_text("keep = ")
     lab_down_command(machine=True)
     assert not environment_file(tmp_path, "lab").exists()
+
+
+@pytest.mark.parametrize("accessories", [None, Path("compose/queue.yaml")])
+def test_only_accessories_that_there_are_are_told_of(tmp_path: Path, accessories: Path | None) -> None:
+    said = lab_text(lab_in(tmp_path), accessories)
+    assert ("Each has the accessories (compose/queue.yaml) for itself" in said) == (accessories is not None)
+    assert "PostgreSQL" not in said and "link" not in said
