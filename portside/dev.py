@@ -6,6 +6,7 @@ import importlib.util
 import os
 import socket
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from portside.cli import Terminal, number, project, run
@@ -13,6 +14,7 @@ from portside.errors import ConfigError
 
 ADDRESS = "127.0.0.1"
 DATABASE = Path(".portside/dev.db")
+ENTRY = Path("app/asgi.py")
 
 
 def dev_command(port: str) -> None:
@@ -20,16 +22,23 @@ def dev_command(port: str) -> None:
 
     async def act(terminal: Terminal) -> None:
         root = project().root
-        _ready(number(port, "--port", 1, 65_535))
+        _ready(root, number(port, "--port", 1, 65_535))
         (root / DATABASE).parent.mkdir(exist_ok=True)
         where = f"http://{ADDRESS}:{port}/docs"
         terminal.err.print(f"→ {where}, data in {DATABASE}; Ctrl-C ends it")
 
     run(act)
     root = Path.cwd()
-    # Always SQLite: a DATABASE_URL that happens to be set is somebody's real database.
-    environment = {**os.environ, "DATABASE_URL": f"sqlite:///{root / DATABASE}"}
-    os.execve(sys.executable, argv(root, int(port)), environment)  # noqa: S606 - an argument list, no shell
+    os.execve(sys.executable, argv(root, int(port)), environment(root, os.environ))  # noqa: S606 - an argument list, no shell
+
+
+def environment(root: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """Always SQLite: a DATABASE_URL that happens to be set is somebody's real database.
+
+    Metrics are one process's: with PROMETHEUS_MULTIPROC_DIR, also an empty one, files of them pile up at every reload.
+    """
+    inherited = {name: value for name, value in environ.items() if name != "PROMETHEUS_MULTIPROC_DIR"}
+    return {**inherited, "DATABASE_URL": f"sqlite:///{root / DATABASE}"}
 
 
 def argv(root: Path, port: int) -> list[str]:
@@ -40,7 +49,13 @@ def argv(root: Path, port: int) -> list[str]:
     ]  # fmt: skip
 
 
-def _ready(port: int) -> None:
+def _ready(root: Path, port: int) -> None:
+    if not (root / ENTRY).is_file():
+        raise ConfigError(
+            "`invoke dev` starts the service that this repository came with, and can't find it",
+            where=str(root / ENTRY),
+            remedy="Start your own as its framework has it, or name it in `argv` in portside/dev.py.",
+        )
     if importlib.util.find_spec("uvicorn") is None:
         raise ConfigError("uvicorn isn't installed", where=sys.executable, remedy="uv sync")
     with socket.socket() as probe:

@@ -7,8 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
-from app.metrics import Metrics
-from app.request_metrics import RequestMetrics
 from portside.config import Judge
 from portside.judge.looks import parse_look
 from portside.judge.requests import (
@@ -27,23 +25,6 @@ from portside.judge.samples import increase, sample
 from tests.unit.judge.histograms import answered, metrics
 
 NAMES = Judge()
-
-
-def test_the_service_s_own_metrics_are_what_the_judge_asks_for() -> None:
-    """Not a copy of their names: the service counts, and the judge reads what it shows."""
-    shown = Metrics(labels={"service": "links", "env": "prod", "release": "r1"})
-    counting = RequestMetrics(shown.registry)
-    for status, seconds in ((200, 0.02), (200, 0.3), (500, 0.02), (404, 0.001)):
-        counting.begin()
-        counting.end("GET", "/{slug}", status, seconds)
-    counting.begin()
-    read = sample(shown.render().decode(), NAMES)
-    assert read.in_flight == 1
-    found = routes(read.counters, NAMES)
-    route = found["GET", "/{slug}"]
-    assert (route.requests, route.failed, route.answers) == (4, 1, 4)
-    assert route.seconds == pytest.approx(0.341)
-    assert (route.longer[0.01], route.longer[0.1], route.longer[0.5]) == (3, 1, 0)
 
 
 def test_a_histogram_with_the_status_is_enough() -> None:
