@@ -10,8 +10,8 @@ from statistics import median
 from typing import Any
 
 from bench.serving.load import CONNECTIONS, SCRIPT, require_wrk, send
+from bench.serving.paths import NOTHING, READ
 from bench.serving.processes import BARE, PRODUCTION, WORKERS, Server, cores, served
-from bench.serving.routes import NOTHING, READ
 from portside.report import Reporter
 
 AIM = 0.85

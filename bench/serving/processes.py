@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
-from bench.serving.routes import READ, SLUG
+from bench.serving.paths import READ, SLUG
 from portside.command import tail
 from portside.errors import CommandError
 

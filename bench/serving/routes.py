@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-# A slug that every side's database gets before it is measured.
-SLUG = "bench"
-READ = f"/links/{SLUG}"
-NOTHING = "/bench/nothing"
+from bench.serving.paths import NOTHING
 
 router = APIRouter()
 

@@ -208,12 +208,6 @@ def test_the_variables_that_a_file_asks_for_are_found() -> None:
     assert named_variables({"environment": ["A", "B=1"]}, "f") == {"A": True}
 
 
-def test_this_repository_s_own_files_are_fine() -> None:
-    root = Path(__file__).parents[2] / "compose"
-    assert rendered(read_compose(root / "app.yaml"))["services"]["web"]["read_only"]
-    assert named_variables(read_compose(root / "accessories.yaml"), "f") == {"POSTGRES_PASSWORD": True}
-
-
 @pytest.mark.parametrize("text", ["", "[]", "services: {}", "services: 3", "a: b: c", "services: {web: []}"])
 def test_what_is_no_compose_file_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "app.yaml"

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from portside.compose import render
-from portside.config import load_config
+from tests.unit import builders
 from tests.unit.observability.alloy_labels import component, shape, stages, target_labels, timestamp
 from tests.unit.observability.alloy_syntax import FILE, Block, Call, Reference, evaluated, parse
 
@@ -135,7 +135,7 @@ def test_nothing_is_given_up_while_loki_is_away() -> None:
 
 
 def test_a_release_is_named_by_its_own_labels() -> None:
-    config = load_config(ROOT)
+    config = builders.config()
     environment = config.environment("prod")
     data: dict[str, Any] = {"services": {"web": {}}}
     rendered = yaml.safe_load(
