@@ -161,11 +161,18 @@ async def test_an_image_without_packages_is_no_image_that_passed(tmp_path: Path,
 
 async def test_a_scan_that_runs_out_of_time_has_no_result(tmp_path: Path, database: Path) -> None:
     hurried = Scan(secrets=False, misconfigurations=False, forbidden_licenses=(), timeout=0.0001)
-    # Trivy looks at its clock between two files: a single one may be done before it does.
     many = {f"package{number}": "1.0" for number in range(3000)}
-    with pytest.raises(ScanError, match="did not get to the end") as caught:
-        await scanned(tmp_path, database, hurried, wheels=many)
-    assert "scan.timeout" in caught.value.remedy
+    # Trivy looks at its clock only where it has to wait for its own workers, which on a busy machine may be never.
+    for attempt in range(10):
+        folder = tmp_path / str(attempt)
+        folder.mkdir()
+        try:
+            await scanned(folder, database, hurried, wheels=many)
+        except ScanError as error:
+            assert "did not get to the end" in error.what
+            assert "scan.timeout" in error.remedy
+            return
+    pytest.fail("it always got to the end")
 
 
 async def test_what_is_no_image_has_no_result(tmp_path: Path, database: Path) -> None:
