@@ -134,7 +134,6 @@ def _connect_arguments(
 
 def _prepare_sqlite(connection: DBAPIConnection, _record: object) -> None:
     cursor = connection.cursor()
-    # Several workers write to one file: readers don't wait for the writer.
-    cursor.execute("PRAGMA journal_mode=WAL")
+    # Enough with the write-ahead log that migrations turn on.
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.close()

@@ -106,6 +106,10 @@ async def _alone(connection: AsyncConnection, *, wait: float) -> AsyncIterator[N
     if connection.dialect.name != "postgresql":
         lock = await asyncio.to_thread(_lock_file, Path(f"{connection.engine.url.database}.lock"))
         try:
+            # Several workers write to one file: readers don't wait for the writer with this, which the file keeps. Of
+            # two that turn it on at once, SQLite refuses one without waiting.
+            await connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+            await connection.rollback()
             yield
         finally:
             lock.close()

@@ -44,8 +44,16 @@ async def test_the_command_can_be_run_twice(tmp_path: Path, settings: Settings) 
     await migrate(settings)
 
 
-async def test_two_at_once_both_succeed(settings: Settings) -> None:
-    await asyncio.gather(migrate(settings), migrate(settings))
+@pytest.mark.slow
+async def test_two_at_once_both_succeed(settings: Settings, tmp_path: Path) -> None:
+    """As the processes of a service with a new file do. One in twenty pairs failed when each turned the log on."""
+    for number in range(40):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        new = settings.model_copy(update={"data_dir": folder})
+        await asyncio.gather(migrate(new), migrate(new))
+        with database_of(folder) as connection:
+            assert connection.execute(text("PRAGMA journal_mode")).scalar_one() == "wal"
 
 
 async def test_a_checkout_may_have_any_path(
