@@ -41,7 +41,7 @@ async def die(project: Project, phase: str, at: str) -> None:
     async with holding(project, host, phase, at):
         command = ("deploy", "--env", "lab", "--json", "--image", project.image("2"))
         deployer = await asyncio.to_thread(project.start, *command)
-        await asyncio.to_thread(wait_held, project, host, 90)
+        await asyncio.to_thread(wait_held, project, host)
         os.killpg(deployer.pid, signal.SIGKILL)
         await asyncio.to_thread(deployer.communicate)
 
