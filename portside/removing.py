@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 from pydantic import TypeAdapter, ValidationError
@@ -11,7 +12,7 @@ from portside.cli import Terminal, project, run
 from portside.config import Config
 from portside.config.base import Name
 from portside.doors import address_of
-from portside.errors import ConfigError
+from portside.errors import ConfigError, InterruptionError, PortsideError
 from portside.facts import State
 from portside.fleet import connected, everywhere, read_states
 from portside.journal import Operation
@@ -22,6 +23,7 @@ from portside.site import Site, opened, operation_id
 from portside.steps import Target
 from portside.surroundings import leave
 
+AGAIN = "Type the same again for what is left: what is gone already is no mistake."
 STAYS = "The proxy and what watches the host stay, for other sites (docs/deploying.md#take-a-site-away)."
 
 
@@ -36,7 +38,7 @@ def remove_command(
         async with connected(environment) as hosts:
             states = await read_states(hosts, config.site(environment), full=False)
         site = Site(config, environment, hosts, {}, states, terminal.reporter)
-        if not any(_is_there(site.states[name], site.name) for name in site.chosen(host)):
+        if not any(_is_there(site.states[name], site.name, volumes=volumes) for name in site.chosen(host)):
             # A lock would leave the name there.
             terminal.result(_data(site, host, "unchanged"), f"Nothing to do: {site.name} isn't there.")
             return
@@ -59,18 +61,27 @@ def remove_command(
 async def remove(site: Site, only: str | None, *, volumes: bool) -> None:
     """Take a site off its hosts; what an earlier try has taken away is no mistake. Its lock and its journal stay.
 
-    Traffic first: from there on nobody is sent to containers that are being stopped.
+    Raises PortsideErrors, InterruptionError among them, which say that the same may be typed again.
     """
     operation = Operation(id=operation_id(), kind="remove", owner=operator())
     targets = [site.target(name, operation) for name in site.chosen(only)]
-    await leave(targets)
 
     async def one(target: Target) -> None:
         with timed(site.reporter, target.host.name, "remove"):
             images = not site.environment.local  # there they were built, and may be wanted again
             await run_step(target, steps.remove(target.state.releases, images=images, volumes=volumes))
 
-    await everywhere(targets, one)
+    try:
+        # Traffic first: from there on nobody is sent to containers that are being stopped.
+        await leave(targets)
+        await everywhere(targets, one)
+    except PortsideError as error:
+        error.remedy = error.remedy or AGAIN
+        raise
+    except asyncio.CancelledError:
+        raise InterruptionError(
+            f"interrupted; {site.name} may be half gone", where=site.environment.name, remedy=AGAIN
+        ) from None
 
 
 def _named(config: Config, name: str | None) -> Config:
@@ -110,10 +121,12 @@ def _there(state: State, kept: str) -> str:
     return ", ".join(found) or "nothing is left"
 
 
-def _is_there(state: State, site: str) -> bool:
-    """Whether a host knows of the site; half of it, where an earlier try was cut off."""
+def _is_there(state: State, site: str, *, volumes: bool) -> bool:
+    """Whether a host knows of the site; half of it, where an earlier try was cut off. Of its `volumes`, which an
+    earlier one may have kept, only the Engine knows: of a site that was there once they may be.
+    """
     known = state.current or state.releases or state.containers or state.accessories or state.told
-    return bool(known) or address_of(state.proxy_config, site) is not None
+    return bool(known or (volumes and state.journal)) or address_of(state.proxy_config, site) is not None
 
 
 def _counts(state: State) -> Mapping[str, int]:

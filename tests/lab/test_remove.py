@@ -54,6 +54,8 @@ def test_a_site_is_taken_off_its_hosts_one_and_all_and_comes_back_with_its_data(
     ]
     volume = ("docker", "volume", "ls", "-q", "--filter", "name=tiny-lab-accessories_postgres")
     assert pair.shell(one, *volume)
+    other = ("remove", "--env", "lab", "--name", "nobody", "--volumes", "--yes", "--json")
+    assert pair.invoke(*other).data["outcome"] == "unchanged"
 
     # With the password that its data has.
     pair.deploy()

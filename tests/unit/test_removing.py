@@ -1,12 +1,19 @@
-"""What `invoke remove` refuses before a host is asked."""
+"""What `invoke remove` refuses before a host is asked, and says where it is cut off."""
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from portside.removing import remove_command
+from portside import removing
+from portside.errors import HostError, InterruptionError, PortsideError
+from portside.removing import remove, remove_command
+from portside.report import Lines
+from portside.site import Site
+from tests.unit import builders
 
 SINGLE = '[service]\nname = "links"\n[env.prod]\nhosts = ["a", "b"]\n'
 SWARM = f'{SINGLE}orchestrator = "swarm"\nregistry = "registry.example.com/acme/links"\n'
@@ -34,3 +41,24 @@ def test_what_is_no_site_of_single_hosts_is_refused(
         remove_command("prod", host=None, name=name, volumes=False, dry_run=False, yes=True, machine=False)
     assert ended.value.code == 3
     assert said in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(
+    ("happens", "raised"),
+    [
+        (HostError("the proxy hung up"), HostError),
+        (asyncio.CancelledError(), InterruptionError),
+    ],
+)
+async def test_what_is_cut_off_half_way_says_that_it_may_be_typed_again(
+    monkeypatch: pytest.MonkeyPatch, happens: BaseException, raised: type[PortsideError]
+) -> None:
+    async def leave(_: object) -> None:
+        raise happens
+
+    monkeypatch.setattr(removing, "leave", leave)
+    config = builders.config()
+    site = Site(config, config.environment("prod"), [], {}, {}, Lines(Console()))
+    with pytest.raises(raised) as caught:
+        await remove(site, None, volumes=False)
+    assert caught.value.remedy.startswith("Type the same again")

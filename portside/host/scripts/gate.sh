@@ -23,10 +23,12 @@ ready() {
   asking=$!
   read -r -t "$ready_seconds" status <&7 || code=$?
   # The rest is read where it is wanted alone: Bash reads a socket byte by byte.
-  [ -z "${4:-}" ] || [ "$code" != 0 ] || IFS= read -r -t "$ready_seconds" answer <&7 || kill "$asking" 2>/dev/null || true
+  if [ -n "${4:-}" ] && [ "$code" = 0 ]; then
+    IFS= read -r -t "$ready_seconds" answer <&7 || give_up "$asking"
+  fi
   exec 7<&-
   [ "$code" -le 128 ] || {
-    kill "$asking" 2>/dev/null || true
+    give_up "$asking"
     heard="GET $3 on port $2 is not answered within $ready_seconds s"
     return 2
   }
@@ -37,6 +39,11 @@ ready() {
   *) heard="GET $3 on port $2 gets no HTTP answer" ;;
   esac
   return 1
+}
+
+# End process $1, which asks somebody who doesn't answer; it may have come to its end just now.
+give_up() {
+  kill "$1" 2>/dev/null || true
 }
 
 # What the answer that is read from 8 says behind its first line, in one line, where it is short.

@@ -24,8 +24,9 @@ labelled() {
 labelled ps -aq --no-trunc
 hooks=$(docker ps -aq --no-trunc --filter "label=dev.portside.site=$site_name") || fail 76 "the Docker Engine does not answer"
 [ -z "$hooks" ] || mapfile -t -O "${#found[@]}" found <<<"$hooks"
-# Each container knows its own grace period, a database above all.
-[ "${#found[@]}" = 0 ] || setsid -w docker stop "${found[@]}" >/dev/null 2>&1 || true
+# Each container knows its own grace period, a database above all. What doesn't stop so is killed, or named as what could
+# not be removed.
+if [ "${#found[@]}" -gt 0 ]; then setsid -w docker stop "${found[@]}" >/dev/null 2>&1 || true; fi
 for id in "${found[@]}"; do remove_container "$id"; done
 labelled network ls -q
 if docker network inspect "$site_name" >/dev/null 2>&1; then found+=("$site_name"); fi
