@@ -18,6 +18,9 @@ ADMIN_SOCKET = "proxy/run/admin.sock"
 ADMIN_SECONDS = 15
 TRIES = 6
 AGAIN_AFTER = 0.2
+# Between two looks at what is under way: a service that is quiet at once need not be waited for.
+FIRST_LOOKS_APART = 0.03
+LOOKS_APART = 0.1
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class Admin:
         loop = asyncio.get_running_loop()
         until = loop.time() + deadline
         quiet = False
+        pause = FIRST_LOOKS_APART
         while True:
             active = await self.active_requests()
             left = sum(active.get(address, 0) for address in addresses)
@@ -70,7 +74,8 @@ class Admin:
             if (left == 0 and quiet) or loop.time() >= until:
                 return left
             quiet = left == 0
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(pause)
+            pause = LOOKS_APART
 
     def _understood(self, body: bytes) -> Any:
         try:

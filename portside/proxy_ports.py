@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import yaml
@@ -25,7 +26,7 @@ def published(environment: Environment, compose: str) -> list[str]:
 
     Raises PreflightError where one port would have to be two, ConfigError when `compose` makes no sense.
     """
-    ports = _ports_of(compose)
+    ports = list(_ports_of(compose))
     for port in _wanted(environment):
         rivals = [each for each in ports if _meet(each, port)]
         other_inside = next((each for each in rivals if _inside(each) != _inside(port)), None)
@@ -98,12 +99,14 @@ def _number(port: str) -> tuple[bool, str]:
     return port.startswith("["), port.split(":")[-2]
 
 
-def _ports_of(compose: str) -> list[str]:
+# Asked many times for each host, and hosts are alike: reading YAML takes 4 ms.
+@lru_cache(maxsize=256)
+def _ports_of(compose: str) -> tuple[str, ...]:
     """What a Compose file publishes of Caddy's two servers. The rest is the project's own, and in its file again."""
     try:
         services = (yaml.safe_load(compose) or {"services": {}})["services"].values()
         ports = [str(port) for service in services for port in service.get("ports", [])]
-        return [port for port in ports if re.fullmatch(r".+:\d+:(80|443)", port)]
+        return tuple(port for port in ports if re.fullmatch(r".+:\d+:(80|443)", port))
     except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
         raise ConfigError(
             "not readable, so nobody knows what it publishes for other sites",
