@@ -8,8 +8,9 @@ record "$begin"
 name="$site_name-hook-$release"
 remove_container "$name"
 code=0
+find_compose
 # In this process group, so that what ends this step early ends the hook.
-timeout --foreground "$seconds" docker compose -p "$site_name-hook" --project-directory "$site/releases/$release" \
+timeout --foreground "$seconds" "${composing[@]}" -p "$site_name-hook" --project-directory "$site/releases/$release" \
   -f "$site/releases/$release/compose.yaml" --env-file /dev/null \
   run --rm --no-deps -T --name "$name" "$service" "$@" 2>&1 | tail -n 40 >&2 || code=$?
 said=""
