@@ -108,7 +108,7 @@ async def test_deploys_rollbacks_and_failed_releases_drop_no_request(swarm: Proj
         swarm.environment["start_deadline"] = 25
         failed = await command(swarm, "deploy", "--env", "lab", "--json", "--image", two)
         assert failed.code == 7
-        assert "GET /readiness on port 8000 does not answer 2xx" in failed.data["why"], failed.all
+        assert "GET /readiness on port 8000 answers 503" in failed.data["why"], failed.all
         while total(reports()) < 10_000:
             await asyncio.sleep(0.2)
     assert failures(reports()) == []

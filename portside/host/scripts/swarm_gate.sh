@@ -34,8 +34,13 @@ while [ "${#silent[@]}" -gt 0 ]; do
   done
   [ "${#silent[@]}" -gt 0 ] || break
   if [ "$SECONDS" -ge "$deadline" ]; then
+    why=""
+    for name in "${!silent[@]}"; do
+      ready "${silent[$name]}" "$port" "$path" 2>/dev/null || why+="; ${name#/}: $heard"
+    done
+    [ -n "$why" ] || break
     last_words "${ids[@]}" >&2
-    fail 75 "not ready in time: ${!silent[*]}: GET $path on port $port does not answer 2xx"
+    fail 75 "not ready in time: ${why#; }"
   fi
   sleep 0.1
 done
