@@ -115,5 +115,6 @@ class Delivery:
         raise HostError(
             f"image {image.reference} is neither here, nor on another host, nor in a registry",
             where=host.name,
-            remedy="Check out the release's commit and type `invoke build`, which gives the same image again.",
+            remedy="Check out the commit that `invoke history` has for it and type `invoke build`: that gives the same "
+            "image again.",
         )

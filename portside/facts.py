@@ -15,6 +15,8 @@ from portside.release import Current, Release, Slot
 NONSENSE = (KeyError, ValueError, IndexError, TypeError, AttributeError, OverflowError, RecursionError)
 # How long a host may take to describe itself, in seconds; `docker info` on a loaded machine is the slow part.
 STATE_DEADLINE = 60
+# What to type where a host that is there doesn't say how it is.
+DOCTOR = "What is wrong there is said by `invoke doctor`, with the same --env."
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,9 @@ class Holder:
     since: int
     expires: int
     message: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.owner}: {self.operation}{f' – {self.message}' if self.message else ''}"
 
 
 @dataclass(frozen=True)
@@ -141,7 +146,7 @@ def parse_state(text: str, host: str) -> State:
             "what the host says of itself can't be understood",
             where=host,
             why=f"{type(error).__name__}: {error}"[:500],
-            remedy="Look at ~/.portside there; `invoke doctor` names a damaged file.",
+            remedy=f"Look at ~/.portside there. {DOCTOR}",
         ) from None
 
 

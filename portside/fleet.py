@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from portside.config import FILE, Environment
 from portside.errors import ConfigError, HostError, PortsideError
-from portside.facts import STATE_DEADLINE, State, asked, parse_state
+from portside.facts import DOCTOR, STATE_DEADLINE, State, asked, parse_state
 from portside.host.base import Host
 from portside.host.local import LocalHost
 from portside.host.script import script_argv
@@ -171,7 +171,7 @@ async def read_states(hosts: Sequence[Host], site: str, *, full: bool | str) -> 
 
     async def read(host: Host) -> State:
         result = await host.run(script_argv("state", site, asked(full)), timeout=STATE_DEADLINE)
-        result.check("the state of the host can't be read")
+        result.check("the state of the host can't be read", remedy=DOCTOR)
         return parse_state(result.stdout.decode(errors="replace"), host.name)
 
     return dict(zip((host.name for host in hosts), await everywhere(hosts, read), strict=True))

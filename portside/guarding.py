@@ -54,7 +54,7 @@ def unlock_command(env: str, *, machine: bool) -> None:
                 holder = parse_holder(0, text)
             except NONSENSE:
                 return f"{host.name}: was held, by whom can't be read any more"
-            return f"{host.name}: was held by {holder.owner}: {holder.operation}"
+            return f"{host.name}: was held by {holder}"
 
         async with connected(environment) as hosts:
             broken = [text for text in await everywhere(hosts, one) if text]

@@ -14,13 +14,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from portside.errors import HostError, LockError, PortsideError
-from portside.facts import NONSENSE, STATE_DEADLINE, State, asked, parse_holder, parse_state
+from portside.facts import DOCTOR, NONSENSE, STATE_DEADLINE, State, asked, parse_holder, parse_state
 from portside.fleet import Watched, unwatched
 from portside.host.base import Channel, Host
 from portside.host.script import script_argv
 
 # What lease.sh ends a host's state with.
 END = b"@@end\n"
+# With what it ends where a step of a dead deployer's hasn't.
+STILL_AT_WORK = 74
 KEPT_DEADLINE = 20.0
 UNLOCK_SECONDS = 30.0
 
@@ -118,7 +120,7 @@ async def _acquire(host: Host, site: str, claim: Claim, *, full: bool | str) -> 
         if kind == "held":
             raise _held(host.name, rest, claim.env)
         result = await channel.close()
-        result.check("the release lock can't be taken")
+        result.check("the release lock can't be taken", remedy=DOCTOR)
         raise LockError("the release lock can't be taken", where=host.name, why=answer)
     except BaseException:
         with contextlib.suppress(PortsideError):
@@ -129,7 +131,9 @@ async def _acquire(host: Host, site: str, claim: Claim, *, full: bool | str) -> 
 async def _read_state(lease: Lease) -> None:
     text = await lease.channel.read_until(END, STATE_DEADLINE)
     if not text.endswith(END):
-        (await lease.channel.close()).check("the host's state can't be read", remedy="Try again in a minute.")
+        ended = await lease.channel.close()
+        remedy = "Try again in a minute." if ended.exit_code == STILL_AT_WORK else DOCTOR
+        ended.check("the state of the host can't be read", remedy=remedy)
     lease.state = parse_state(text.decode(errors="replace"), lease.host.name)
 
 

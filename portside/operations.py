@@ -347,10 +347,13 @@ def rollback_target(site: Site, to: str | None, names: Collection[str]) -> Relea
     for state in site.states.values():
         known |= state.releases
     currents = [current for name in names if (current := site.states[name].current)]
-    latest = max(currents, key=lambda current: current.committed, default=None)
+    currents.sort(key=lambda current: current.committed, reverse=True)
+    latest = next(iter(currents), None)
     available = ", ".join(sorted(known, reverse=True)) or "none"
     if to is None:
-        previous = latest.previous if latest else None
+        # A host that came later, or was repaired, has none before it.
+        before = (each.previous for each in currents if latest and each.release == latest.release)
+        previous = next(filter(None, before), None)
         if previous is None or previous not in known:
             raise ConfigError(
                 "there is no release before the current one to go back to",

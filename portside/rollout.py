@@ -344,8 +344,16 @@ class Rollout:
             f"release {self._release.id} was undone; {serves}",
             where=self._environment.name,
             why=str(cause),
-            remedy=f"Mend the cause and type: invoke deploy --env {self._environment.name}",
+            remedy=f"Mend the cause and type: {self._again}",
         )
+
+    @property
+    def _again(self) -> str:
+        """The same once more. A rollback's release is named: what serves may have changed meanwhile."""
+        env = self._environment.name
+        if self.outcome.kind == "rollback":
+            return f"invoke rollback --env {env} --to {self._release.id}"
+        return f"invoke deploy --env {env}"
 
     async def _read_elsewhere(self) -> bytes:
         """The release's directory from a host that has it, as a tar."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +18,7 @@ from portside.facts import State
 from portside.fleet import enough, reached, read_states, together
 from portside.journal import Entry, Phase
 from portside.recovery import Recovered, abandoned, left_behind
+from portside.release import Current
 from portside.site import opened
 from portside.waiting import named
 
@@ -28,23 +32,27 @@ def status_command(env: str, *, machine: bool) -> None:
     async def act(terminal: Terminal) -> int:
         config = project(env)
         environment = config.environment(env)
-        states, failures = await _states(config, environment)
+        states, lost, unread = await _states(config, environment)
+        failures = {**lost, **unread}
         recovered = Recovered()
         if goes_on(environment, states, failures) and abandoned(states):
             async with opened(config, environment, terminal.reporter, operation="status", full=False) as site:
-                states, recovered = site.states, site.recovered
-        following = next_step(states, failures, recovered, env, swarm=environment.swarm)
+                # Who holds the lock is this command.
+                states = {host: replace(state, holder=None) for host, state in site.states.items()}
+                recovered = site.recovered
+        following = next_step(states, lost, recovered, env, unread=unread, swarm=environment.swarm)
         if machine:
             data = {host: state_data(state) for host, state in states.items()}
-            lost = {host: str(error) for host, error in failures.items()}
+            unreachable = {host: str(error) for host, error in failures.items()}
             terminal.result(
-                {"env": env, "recovered": recovered.text, "next": following, "hosts": data, "unreachable": lost}, ""
+                {"env": env, "recovered": recovered.text, "next": following, "hosts": data, "unreachable": unreachable},
+                "",
             )
         else:
             terminal.out.print(_table(states))
             for host, state in states.items():
                 if state.holder:
-                    terminal.out.print(f"{host}: locked by {state.holder.owner}: {state.holder.operation}")
+                    terminal.out.print(f"{host}: locked by {state.holder}")
             for error in failures.values():
                 terminal.out.print(f"✗ {error}")
             if following:
@@ -61,43 +69,64 @@ def goes_on(environment: Environment, states: Mapping[str, State], failures: Map
 
 def next_step(
     states: Mapping[str, State],
-    failures: Mapping[str, BaseException],
+    lost: Mapping[str, BaseException],
     recovered: Recovered,
     env: str,
     *,
+    unread: Mapping[str, BaseException] | None = None,
     swarm: bool = False,
 ) -> str:
-    """The one thing to do next; "" where there is nothing."""
-    if failures:
+    """The one thing to do next; "" where there is nothing. `unread` are there, and don't say how they are."""
+    if unread:
+        return f"See what is wrong on {' and '.join(unread)}: invoke doctor --env {env}"
+    if lost:
         # What a Swarm has found and ended without them comes first.
-        return recovered.action(env) or f"When {' and '.join(failures)} can be reached again: invoke status --env {env}"
+        return recovered.action(env) or f"When {' and '.join(lost)} can be reached again: invoke status --env {env}"
     if recovered.text:
         return recovered.action(env)
     if left_behind(states) is not None:
         # Nobody is told to break the lock of a release that is under way.
         return f"Somebody is releasing, or died a moment ago. In a moment: invoke status --env {env}"
-    serving = {host: state for host, state in states.items() if state.current}
-    if any(state.proxy is None or not state.proxy.running for state in serving.values()):
-        return f"A proxy doesn't run: invoke doctor --env {env}"
-    runs = [_runs(state, all_of_them=not swarm) for state in serving.values()]
+    wrong = next(_wrong(states, swarm=swarm), "")
+    return wrong and f"{wrong}: invoke doctor --env {env}"
+
+
+def _wrong(states: Mapping[str, State], *, swarm: bool) -> Iterator[str]:
+    """What keeps hosts from serving as they were released to, the worst first."""
+    serving = [(state, state.current) for state in states.values() if state.current]
+    if not all(state.has_proxy for state, _ in serving):
+        yield "A proxy doesn't run"
+    runs = [_runs(state, current, all_of_it=not swarm) for state, current in serving]
     # In a Swarm a node may have none, and has what is left of some that it replaced.
     if not (any(runs) or not runs if swarm else all(runs)):
-        return f"Containers of the release don't run: invoke doctor --env {env}"
-    return ""
+        yield "Containers of the release don't run"
+    if not all(map(_has_accessories, states.values())):
+        yield "An accessory doesn't run"
+    if len({current.release for _, current in serving}) > 1 and not swarm:
+        yield "The hosts serve different releases"
 
 
-def _runs(state: State, *, all_of_them: bool) -> bool:
-    """Whether every container of the current release that this host has runs, and there is one; or whether any does."""
-    current = state.current
-    serving = current and (current.release, current.slot)
-    mine = [each.running for each in state.containers if (each.release, each.slot) == serving]
-    return bool(mine) and (all(mine) if all_of_them else any(mine))
+def _runs(state: State, current: Current, *, all_of_it: bool) -> bool:
+    """Whether everything that the current release has on a host runs; or whether anything of it does."""
+    serving = (current.release, current.slot)
+    mine = Counter(each.service for each in state.containers if each.running and (each.release, each.slot) == serving)
+    release = state.releases.get(current.release)
+    if release is None or not all_of_it:
+        return bool(mine)
+    return all(mine[role.name] >= role.replicas for role in release.roles)
+
+
+def _has_accessories(state: State) -> bool:
+    """Whether what was started here of the accessories runs."""
+    there = state.accessories.values()
+    return all(status == "running" for status in there) and bool(there or not state.accessories_fingerprint)
 
 
 def history_command(env: str, *, machine: bool) -> None:
     async def act(terminal: Terminal) -> None:
         config = project(env)
-        states, failures = await _states(config, config.environment(env))
+        states, lost, unread = await _states(config, config.environment(env))
+        failures = {**lost, **unread}
         if not states:
             raise together(list(failures.values()))
         rows: list[dict[str, Any]] = [
@@ -115,8 +144,8 @@ def history_command(env: str, *, machine: bool) -> None:
             for entry, on in history(states)
         ]
         if machine:
-            lost = {host: str(error) for host, error in failures.items()}
-            terminal.result({"env": env, "hosts": list(states), "history": rows, "unreachable": lost}, "")
+            unreachable = {host: str(error) for host, error in failures.items()}
+            terminal.result({"env": env, "hosts": list(states), "history": rows, "unreachable": unreachable}, "")
             return
         table = Table(box=None, pad_edge=False, header_style="dim")
         for column in ("when", "what", "release", "outcome", "by", "commit"):
@@ -157,13 +186,24 @@ def history(states: Mapping[str, State]) -> list[tuple[Entry, list[str]]]:
     return sorted(told, key=lambda found: (found[0].at, found[0].operation.id), reverse=True)
 
 
-async def _states(config: Config, environment: Environment) -> tuple[dict[str, State], Mapping[str, BaseException]]:
-    async with reached(environment) as (hosts, failures):
-        states = await read_states(hosts, config.site(environment), full=False)
-    unexpected = [error for error in failures.values() if not isinstance(error, PortsideError)]
+async def _states(
+    config: Config, environment: Environment
+) -> tuple[dict[str, State], dict[str, BaseException], dict[str, BaseException]]:
+    """How the hosts are; why one can't be reached; why one that can be doesn't say how it is. Each by host."""
+    site = config.site(environment)
+    async with reached(environment) as (hosts, lost):
+        read = await asyncio.gather(*(read_states([host], site, full=False) for host in hosts), return_exceptions=True)
+    states: dict[str, State] = {}
+    unread: dict[str, BaseException] = {}
+    for host, found in zip(hosts, read, strict=True):
+        if isinstance(found, BaseException):
+            unread[host.name] = found
+        else:
+            states |= found
+    unexpected = [error for error in (*lost.values(), *unread.values()) if not isinstance(error, PortsideError)]
     if unexpected:
         raise unexpected[0]
-    return states, failures
+    return states, lost, unread
 
 
 def state_data(state: State) -> dict[str, Any]:
@@ -190,9 +230,7 @@ def state_data(state: State) -> dict[str, Any]:
         ],
         "accessories": state.accessories,
         "proxy": "running" if state.proxy and state.proxy.running else "not running",
-        "lock": {"owner": state.holder.owner, "operation": state.holder.operation, "since": state.holder.since}
-        if state.holder
-        else None,
+        "lock": asdict(state.holder) if state.holder else None,
     }
 
 

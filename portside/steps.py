@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import shlex
 from collections.abc import Mapping
@@ -84,9 +85,25 @@ def start(target: Target, release: Release, deadline: float) -> Step:
         f"{deadline:.0f}",
         str(release.port),
         release.readiness,
+        " ".join(misnumbered(target, release)),
         *release.start_first,
     )
     return Step("start", "start", arguments, deadline + GRACE)
+
+
+def misnumbered(target: Target, release: Release) -> list[str]:
+    """The ids of containers in the slot that `release` goes to which would keep its own from being numbered from 1 on.
+
+    By these numbers the proxy and monitoring know web containers (proxy.upstreams). Of more than it needs, Compose
+    keeps any, and it gives the next one a number beyond the highest.
+    """
+    known = [each for each in target.state.containers if each.slot == target.operation.slot]
+    found = []
+    for role in release.roles:
+        numbered = {each.name.rpartition("-")[2]: each.id for each in known if each.service == role.name}
+        in_place = itertools.takewhile(numbered.__contains__, map(str, range(1, role.replicas + 1)))
+        found += [numbered[number] for number in numbered.keys() - set(in_place)]
+    return sorted(found)
 
 
 def switch(operation: Operation, release: Release, deadline: float) -> Step:

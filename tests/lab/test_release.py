@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import time
 
@@ -97,6 +98,25 @@ def test_a_worker_that_is_handed_over_for_the_first_time_is_back_after_an_undo(p
     project.environment |= {"env": {}, "bake": 0, "replicas": {"worker": 0}}
     project.deploy(image=project.image("2"))
     assert [name for name in project.containers(project.hosts[0]) if "worker" in name] == []
+
+
+def test_web_containers_are_numbered_from_one_on_however_many_there_were(project: Project) -> None:
+    """By these numbers the proxy, a drain and monitoring know them."""
+    host = project.hosts[0]
+
+    def released(version: str, replicas: int) -> list[str]:
+        project.environment["replicas"] = {"web": replicas}
+        project.deploy(image=project.image(version))
+        (watched,) = json.loads(project.shell(host, "cat", "/home/deploy/.portside/targets/tiny-lab.json"))
+        running = [name for name in project.containers(host) if "-web-" in name]
+        assert watched["targets"] == [f"{name}:8000" for name in running]
+        return [name.removeprefix("tiny-lab-") for name in running]
+
+    assert released("1", 3) == ["blue-web-1", "blue-web-2", "blue-web-3"]
+    assert released("2", 2) == ["green-web-1", "green-web-2"]
+    assert released("3", 2) == ["blue-web-1", "blue-web-2"]
+    project.shell(host, "docker", "rm", "tiny-lab-green-web-1")
+    assert released("1", 2) == ["green-web-1", "green-web-2"]
 
 
 def test_a_tag_that_moves_is_another_release_and_goes_back_to_what_it_was(project: Project) -> None:

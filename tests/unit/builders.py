@@ -91,8 +91,10 @@ def state(**changes: Any) -> State:
     return State(**(values | changes))
 
 
-def container(release_id: str, slot: str, service: str = "web", status: str = "running") -> Container:
-    return Container("id", slot, release_id, service, status, f"links-prod-{slot}-{service}-1", "Up")
+def container(
+    release_id: str, slot: str, service: str = "web", status: str = "running", *, identity: str = "id", number: int = 1
+) -> Container:
+    return Container(identity, slot, release_id, service, status, f"links-prod-{slot}-{service}-{number}", "Up")
 
 
 def operation(identity: str = "op-1", **changes: Any) -> Operation:

@@ -140,6 +140,16 @@ async def test_a_plan_for_one_node_of_a_swarm_is_refused_as_its_release_would_be
         would_roll_back(swarm, None, only="b")
 
 
+def test_a_rollback_goes_back_to_what_any_of_the_hosts_had_before() -> None:
+    """The one that committed last may be new, or repaired."""
+    both = {R1.id: R1, R2.id: R2}
+    fresh = state(current=current(R2.id, committed=LATER), releases=both)
+    served = state(current=current(R2.id, previous=R1.id), releases=both)
+    assert would_roll_back(site({"a": fresh, "b": served}), None, only=None).release == R1.id
+    with pytest.raises(ConfigError, match="no release before"):
+        would_roll_back(site({"a": fresh}), None, only=None)
+
+
 @pytest.mark.usefixtures("served")
 @pytest.mark.parametrize("command", ["deploy", "restart"])
 def test_a_dry_run_for_a_host_that_isn_t_there_is_refused(capsys: pytest.CaptureFixture[str], command: str) -> None:

@@ -65,6 +65,15 @@ class LosingHost(LocalHost):
         return result
 
 
+class RefusingHost(LocalHost):
+    """It doesn't switch."""
+
+    async def run(self, argv: Sequence[str], *, stdin: Input | None = None, timeout: float) -> Result:
+        if "portside-switch" in argv:
+            raise HostError("no", where=self.name)
+        return await super().run(argv, stdin=stdin, timeout=timeout)
+
+
 class InterruptedHost(LocalHost):
     """Somebody types Ctrl-C while it is at a step."""
 
@@ -261,6 +270,16 @@ async def test_a_commit_that_is_lost_says_what_moves_the_address(home: StandingH
     with pytest.raises(UnfinishedError, match="not recorded on b") as caught:
         await half.run()
     assert "invoke deploy --env prod" in caught.value.remedy
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize(
+    ("kind", "again"), [("deploy", "invoke deploy --env prod"), ("rollback", "invoke rollback --env prod --to r2")]
+)
+async def test_who_mended_the_cause_types_the_same_again(kind: Kind, again: str) -> None:
+    with pytest.raises(ReleaseError) as caught:
+        await rollout(RefusingHost(), kind=kind).run()
+    assert caught.value.remedy == f"Mend the cause and type: {again}"
 
 
 async def test_an_error_carries_what_came_of_the_release() -> None:

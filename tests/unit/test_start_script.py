@@ -1,4 +1,4 @@
-"""A host's start step: what it asks Compose to start. A stand-in for Compose writes down how it is called."""
+"""A host's start step: what it asks Compose and the Engine for. Stand-ins for both write down how they are called."""
 
 from __future__ import annotations
 
@@ -9,27 +9,42 @@ from portside.host.script import script_text
 from tests.unit.test_markers import Machine
 
 COMPOSE = """#!/bin/sh
-echo "$*" >"$HOME/asked"
+echo "compose $*" >>"$HOME/asked"
 exit 1
 """
-STEP = ("1", '{"begin":1}', '{"end":1}', "green", "r2", "-", "5", "8000", "/readiness", "web", "mailer")
+DOCKER = """#!/bin/sh
+echo "docker $*" >>"$HOME/asked"
+"""
 
 
-def test_only_the_services_that_start_first_are_started_whatever_they_depend_on(tmp_path: Path) -> None:
-    Machine(tmp_path)
-    plugin = tmp_path / ".docker/cli-plugins/docker-compose"
+def asked(home: Path, misnumbered: str) -> list[str]:
+    """What a start with the containers `misnumbered` in its way asks for, until Compose refuses."""
+    Machine(home)
+    plugin = home / ".docker/cli-plugins/docker-compose"
     plugin.parent.mkdir(parents=True)
-    plugin.write_text(COMPOSE)
-    plugin.chmod(0o755)
+    for file, text in ((plugin, COMPOSE), (home / "bin/docker", DOCKER)):
+        file.write_text(text)
+        file.chmod(0o755)
+    step = ("1", '{"begin":1}', '{"end":1}', "green", "r2", "-", "5", "8000", "/readiness", misnumbered)
     done = subprocess.run(
-        ["bash", "-c", script_text("start"), "start", "links-prod", *STEP],
-        env={"HOME": str(tmp_path), "PATH": f"{tmp_path}/bin:/usr/bin:/bin"},
+        ["bash", "-c", script_text("start"), "start", "links-prod", *step, "web", "mailer"],
+        env={"HOME": str(home), "PATH": f"{home}/bin:/usr/bin:/bin"},
         capture_output=True,
         text=True,
         timeout=20,
         check=False,
     )
     assert "docker compose could not start release r2" in done.stderr
-    asked = (tmp_path / "asked").read_text().split()
-    assert "--no-deps" in asked
-    assert asked[-2:] == ["web", "mailer"]
+    return (home / "asked").read_text().splitlines()
+
+
+def test_only_the_services_that_start_first_are_started_whatever_they_depend_on(tmp_path: Path) -> None:
+    first, *_ = asked(tmp_path, "")
+    assert "--no-deps" in first.split()
+    assert first.split()[-2:] == ["web", "mailer"]
+
+
+def test_what_is_in_the_way_ends_gently_before_compose_looks(tmp_path: Path) -> None:
+    stopped, removed, started, *_ = asked(tmp_path, "one two")
+    assert (stopped, removed) == ("docker stop one two", "docker rm -f one two")
+    assert started.startswith("compose ")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import pytest
+
 from portside import steps
 from portside.facts import State
 from portside.host.base import Host
@@ -56,6 +58,28 @@ def test_what_stands_behind_is_cut_off_while_its_slot_is_replaced() -> None:
     assert (found.slot, found.route) == ("blue", "green"), "an undo can't bring back what was replaced"
     target = Target(cast(Host, None), "links-prod", "1", state, found)
     assert steps.start(target, builders.release(R3), 60).arguments[2] == "green"
+
+
+@pytest.mark.parametrize(
+    ("there", "in_the_way"),
+    [
+        ((), []),
+        ((1,), []),
+        ((1, 2), []),
+        ((1, 2, 3), ["3"]),
+        ((1, 3), ["3"]),
+        ((2,), ["2"]),
+        ((3, 4), ["3", "4"]),
+    ],
+)
+def test_what_would_keep_web_containers_from_being_numbered_from_one_on_goes(
+    there: tuple[int, ...], in_the_way: list[str]
+) -> None:
+    serves = (builders.container(R2, "green", identity="serves", number=7),)
+    stopped = [builders.container(R1, "blue", status="exited", identity=str(each), number=each) for each in there]
+    state = serving(R2, "green", containers=(*serves, *stopped))
+    target = Target(cast(Host, None), "links-prod", "1", state, operation(state, R3))
+    assert steps.start(target, builders.release(R3), 60).arguments[6] == " ".join(in_the_way)
 
 
 def test_a_warm_release_is_switched_to_where_it_runs() -> None:

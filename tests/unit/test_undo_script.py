@@ -79,3 +79,11 @@ def test_an_image_goes_with_the_only_release_that_has_it(machine: Machine) -> No
         record("r2", image)
         undone(machine, local=local)
         assert "image rm" not in (machine.home / "asked").read_text()
+
+
+def test_half_a_line_in_the_journal_takes_none_of_an_undo_with_it(machine: Machine) -> None:
+    (machine.site / "journal.jsonl").write_text('{"a": 0, "pha')
+    undone(machine)
+    half, *whole = (machine.site / "journal.jsonl").read_text().splitlines()
+    assert half == '{"a": 0, "pha'
+    assert [json.loads(line)["a"] for line in whole] == [1, 2]

@@ -25,7 +25,8 @@ emit_state() {
   printf '@@journal\n'
   show "$site/maintenance"
   [ ! -e "$site/journal.jsonl" ] || tail -n 400 "$site/journal.jsonl"
-  printf '@@releases\n'
+  # Its last line may be half of one.
+  printf '\n@@releases\n'
   # Each ends with a newline. There may be none yet.
   shopt -s nullglob
   local records=("$site"/releases/*/release.json)

@@ -46,6 +46,11 @@ record() {
   printf '{"at":%s,%s\n' "$EPOCHSECONDS" "${1#\{}" >>"$site/journal.jsonl"
 }
 
+# Half a line, which a full disk or a power cut has left, ends here: the next one would be lost with it.
+end_line() {
+  [ ! -s "$site/journal.jsonl" ] || [ -z "$(tail -c 1 "$site/journal.jsonl")" ] || printf '\n' >>"$site/journal.jsonl"
+}
+
 # Room for the lock and the journal of an undo, where a release has filled the disk: each one lays it aside first.
 lay_aside() {
   [ -e "$site/ballast" ] || printf '%65536s' '' >"$site/ballast"

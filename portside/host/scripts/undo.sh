@@ -15,7 +15,7 @@ guard "$token"
 case "$(routed)" in "$old_route>"*) old_route=- ;; esac
 make_room
 begun() {
-  record "$begin" && take_back "$operation" "$old_route"
+  end_line && record "$begin" && take_back "$operation" "$old_route"
 }
 if ! begun; then
   # The new release may be what fills the disk: it goes first. For requests that meet nobody there, the proxy asks the one
@@ -24,8 +24,6 @@ if ! begun; then
   find_containers "$slot" "$release"
   [ "${#ids[@]}" = 0 ] || docker stop "${ids[@]}" >/dev/null || fail 75 "release $release could not be stopped"
   [ "${#ids[@]}" = 0 ] || docker rm -f "${ids[@]}" >/dev/null || true
-  # A line that was cut off ends here.
-  printf '\n' >>"$site/journal.jsonl" || true
   begun || fail 75 "nothing can be written, though release $release was stopped: is the disk full?"
 fi
 # Only what is new had a hook.
