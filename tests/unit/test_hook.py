@@ -12,10 +12,10 @@ from portside.host.script import script_text
 from tests.unit.test_markers import Machine
 
 REFUSING = """#!/bin/sh
-case "$1" in
-rm) [ ! -e "$RAN" ] || { echo "driver failed to remove root filesystem" >&2; exit 1; } ;;
-compose) touch "$RAN"; echo "what the hook said"; exit "$CODE" ;;
-esac
+[ "$1" != rm ] || [ ! -e "$RAN" ] || { echo "driver failed to remove root filesystem" >&2; exit 1; }
+"""
+COMPOSE = """#!/bin/sh
+touch "$RAN"; echo "what the hook said"; exit "$CODE"
 """
 STEP = ("1", '{"begin":1}', '{"end":1}', "20261126-120000-abcdef", "web", "5", "migrate")
 
@@ -30,6 +30,7 @@ STEP = ("1", '{"begin":1}', '{"end":1}', "20261126-120000-abcdef", "web", "5", "
 def test_what_became_of_the_hook_is_said_where_its_container_stays(tmp_path: Path, code: int, expected: str) -> None:
     machine = Machine(tmp_path)
     (machine.home / "bin/docker").write_text(REFUSING)
+    machine.composes(COMPOSE)
     environment = {
         "HOME": str(tmp_path),
         "PATH": f"{tmp_path}/bin:{os.environ['PATH']}",

@@ -19,12 +19,8 @@ echo "docker $*" >>"$HOME/asked"
 
 def asked(home: Path, misnumbered: str) -> list[str]:
     """What a start with the containers `misnumbered` in its way asks for, until Compose refuses."""
-    Machine(home)
-    plugin = home / ".docker/cli-plugins/docker-compose"
-    plugin.parent.mkdir(parents=True)
-    for file, text in ((plugin, COMPOSE), (home / "bin/docker", DOCKER)):
-        file.write_text(text)
-        file.chmod(0o755)
+    Machine(home).composes(COMPOSE)
+    (home / "bin/docker").write_text(DOCKER)
     step = ("1", '{"begin":1}', '{"end":1}', "green", "r2", "-", "5", "8000", "/readiness", misnumbered)
     done = subprocess.run(
         ["bash", "-c", script_text("start"), "start", "links-prod", *step, "web", "mailer"],
