@@ -14,6 +14,9 @@ from portside.release import Image
 # Engine 25 brought health check `start_interval` (API 1.44), Compose 2.20 made it and `deploy` complete.
 MINIMUM_ENGINE = (25, 0)
 MINIMUM_COMPOSE = (2, 20)
+# In MiB. A release's files, its journal and the proxy's are less than one; the rest is for configuration files that
+# come along, and for what the agent keeps while it can't send it.
+MINIMUM_HOME = 50
 # Past this, journals of several hosts can't be read side by side, and certificates stop working.
 MAXIMUM_CLOCK_SKEW = 60
 # What images call an architecture, and what the kernel calls it.
@@ -68,6 +71,16 @@ def problems(state: State, environment: Environment, image: Image | None = None,
             Problem(
                 f"{machine.docker_free_mb} MB are free where Docker keeps images, {disk} MB are needed (min_disk_mb)",
                 "Remove images that nothing uses there: docker image prune --all",
+            )
+        )
+    # What is free to the same MB is one file system, and needs to be named once.
+    named = machine.docker_free_mb < disk and machine.home_free_mb == machine.docker_free_mb
+    if machine.home_free_mb < MINIMUM_HOME and not named:
+        found.append(
+            Problem(
+                f"{machine.home_free_mb} MB are free in the deploy user's home, {MINIMUM_HOME} MB are needed for what "
+                "a release writes down",
+                "See what takes the room there: du -xh --max-depth 2 ~ | sort -h | tail",
             )
         )
     if machine.memory_mb < environment.min_memory_mb:

@@ -36,6 +36,7 @@ def test_a_fit_host_passes() -> None:
         ({"engine": "permission denied"}, "permission denied"),
         ({"compose": "1.29.2"}, "Docker Compose 2.20"),
         ({"docker_free_mb": 300}, "300 MB are free"),
+        ({"home_free_mb": 20}, "20 MB are free in the deploy user's home, 50 MB are needed"),
         ({"memory_mb": 20}, "20 MB of memory"),
         ({"arch": "aarch64"}, "aarch64"),
         ({"clock": builders.NOW.timestamp() + 3600}, "3600 s ahead"),
@@ -45,6 +46,16 @@ def test_what_is_wrong_is_said_with_the_host(changes: dict[str, Any], named: str
     said = problems(**changes)
     assert said.startswith("b: ")
     assert named in said
+
+
+def test_a_file_system_that_is_home_and_docker_s_is_named_once() -> None:
+    assert "where Docker keeps images" in problems(home_free_mb=20, docker_free_mb=20)
+    assert len(problems(home_free_mb=20, docker_free_mb=20).splitlines()) == 1
+    assert len(problems(home_free_mb=20, docker_free_mb=30).splitlines()) == 2
+    with pytest.raises(PreflightError, match="1 problem") as caught:
+        full = builders.state(machine=builders.machine(home_free_mb=20, docker_free_mb=20))
+        check({"a": full}, builders.environment(min_disk_mb=-100), IMAGE, now=builders.NOW.timestamp())
+    assert "home" in caught.value.why
 
 
 def test_all_problems_come_at_once() -> None:
