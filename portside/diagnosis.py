@@ -15,6 +15,9 @@ from portside.journal import Entry
 from portside.recovery import left_behind
 from portside.release import Current, Release
 
+# What the proxy of a host starts with, from its base folder.
+PROXY_CONFIG = "proxy/config/caddy.json"
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -231,12 +234,20 @@ def _file(host: str, path: str, lines: list[str], env: str) -> Iterator[Finding]
         "current.json": (Current.model_validate_json, f"Remove the file, then: invoke deploy --env {env}"),
         "release.json": (Release.model_validate_json, f"Remove its folder: rm -r {path.rpartition('/')[0]}"),
         "holder.json": (lambda text: parse_holder(0, text), f"invoke unlock --env {env}"),
-        "caddy.json": (json.loads, f"Remove the file, then: invoke host-bootstrap --env {env}"),
+        "caddy.json": (
+            lambda text: json.loads(text)["apps"]["http"]["servers"],
+            f"Remove the file, then: {proxy_remedy(env)}",
+        ),
     }
     read, remedy = readers[name]
     problem = _problem(read, "\n".join(lines))
     if problem:
         yield Finding(host, f"{path} is damaged", remedy, problem)
+
+
+def proxy_remedy(env: str) -> str:
+    """What writes the proxy's configuration again, once there is none."""
+    return f"invoke host-bootstrap --env {env}, and the same for each other environment that this host has"
 
 
 def _problem(read: Callable[[str], object], text: str) -> str:

@@ -16,7 +16,15 @@ from pathlib import Path
 from portside.cli import Terminal, project, run
 from portside.command import run_command, tail
 from portside.config import FILE, Config, Environment
-from portside.diagnosis import Finding, busy, file_findings, fleet_findings, site_findings
+from portside.diagnosis import (
+    PROXY_CONFIG,
+    Finding,
+    busy,
+    file_findings,
+    fleet_findings,
+    proxy_remedy,
+    site_findings,
+)
 from portside.engine import (
     debian_mirror,
     engine_answers,
@@ -37,7 +45,7 @@ from portside.making import read_accessories, read_proxy
 from portside.notify.tell import secrets_of
 from portside.preflight import MINIMUM_COMPOSE, at_least, problems
 from portside.proxies import PROXY_CHANGES, placeholder, proxy_plan
-from portside.proxy_admin import ADMIN_SOCKET, Admin
+from portside.proxy_admin import ADMIN_SOCKET, ANEW, Admin
 from portside.report import Reporter, timed
 from portside.scan.policy import judge
 from portside.secrets import resolve
@@ -259,7 +267,8 @@ async def _host(
                 Finding(host.name, problem.what, problem.remedy)
                 for problem in problems(state, environment, now=time.time())
             ]
-            findings += await _proxy(config, environment, host, state, readable=found.readable)
+            damaged = any(PROXY_CONFIG in finding.what for finding in findings)
+            findings += await _proxy(config, environment, host, state, readable=found.readable, damaged=damaged)
             if busy(state) and state.holder:
                 found.notes.append(f"{host.name}: {state.holder.owner} is at work: {state.holder.operation}")
             else:
@@ -277,9 +286,12 @@ async def _host(
 
 
 async def _proxy(
-    config: Config, environment: Environment, host: Host, state: State, *, readable: bool
+    config: Config, environment: Environment, host: Host, state: State, *, readable: bool, damaged: bool
 ) -> list[Finding]:
-    """Does the proxy run, can its socket be reached, and is it set up as the files say, where they are `readable`?"""
+    """Does the proxy run, can its socket be reached, and is it set up as the files say, where they are `readable`?
+
+    `damaged`: its configuration on disk is, and is a finding already.
+    """
     apply = f"invoke host-bootstrap --env {environment.name}"
     if state.proxy is None or not state.proxy.running:
         # Before the first release there may be none: that release starts it.
@@ -288,32 +300,39 @@ async def _proxy(
         what = "the proxy isn't running, so nothing is served"
         return [Finding(host.name, what, f"{apply}; or look at `docker logs portside-proxy-caddy-1` there")]
     found = []
-    plan = proxy_plan(config, environment, [host], {host.name: state}) if readable else None
+    gone = not state.proxy_config and not damaged
+    if gone:
+        file = f"{state.base}/{PROXY_CONFIG}"
+        found.append(Finding(host.name, f"{file} is gone, which the proxy starts with", proxy_remedy(environment.name)))
+    plan = proxy_plan(config, environment, [host], {host.name: state}) if readable and not damaged else None
     for change in plan.hosts[host.name] if plan else ():
-        if change.what in PROXY_CHANGES and (state.current or change.what != "proxy route"):
+        if change.what in PROXY_CHANGES and (change.what != "proxy route" or (state.current and not gone)):
             what = f"the {change.what} isn't what compose/proxy.yaml and {FILE} say"
             found.append(Finding(host.name, what, apply, " ".join(filter(None, (change.before, change.after)))))
     socket = f"{state.base}/{ADMIN_SOCKET}"
     try:
         await host.reach(socket)
     except PortsideError as error:
-        return [*found, await _no_tunnel(host, error, local=environment.local)]
+        return [*found, await _silent(host, error, environment, damaged=damaged)]
     try:
         loaded = await _loaded(host, socket)
     except PortsideError as error:
         return [*found, Finding.of(error, host.name)]
-    if loaded != _json(state.proxy_config):
+    # Restarted without a file that it can read, it would serve nothing.
+    if not gone and not damaged and loaded != json.loads(state.proxy_config):
         what = "the proxy runs with another configuration than the one on disk"
         found.append(Finding(host.name, what, "docker restart portside-proxy-caddy-1, which drops connections"))
     return found
 
 
-async def _no_tunnel(host: Host, error: PortsideError, *, local: bool) -> Finding:
-    """Whose fault it is: sshd's, when the Engine's socket can't be reached either, which is surely there."""
+async def _silent(host: Host, error: PortsideError, environment: Environment, *, damaged: bool) -> Finding:
+    """Why a running proxy's socket can't be reached: sshd, when the Engine's can't be either, which is surely there;
+    else the proxy, which doesn't listen where it should.
+    """
     try:
         await host.reach(ENGINE_SOCKET)
     except PortsideError as again:
-        if not local:
+        if not environment.local:
             return Finding(
                 host.name,
                 "sshd doesn't allow tunnels to sockets",
@@ -322,15 +341,10 @@ async def _no_tunnel(host: Host, error: PortsideError, *, local: bool) -> Findin
                 "If it says so already, it is the options of the key in authorized_keys that forbid them.",
                 "\n".join(filter(None, (f"{error.what}: {error.why}", f"{again.what}: {again.why}"))),
             )
-    return Finding.of(error, host.name)
-
-
-def _json(text: str) -> object:
-    """None for what isn't JSON; the examination of files says so."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return None
+    what = "the proxy runs, and its admin socket doesn't answer"
+    before = f"Remove {PROXY_CONFIG}, which is damaged, before that." if damaged else ""
+    remedy = "\n".join(filter(None, (ANEW.format(env=environment.name), before)))
+    return Finding(host.name, what, remedy, f"{error.what}: {error.why}")
 
 
 async def _loaded(host: Host, socket: str) -> object:

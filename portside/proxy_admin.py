@@ -17,6 +17,8 @@ from portside.errors import HostError
 ADMIN_SOCKET = "proxy/run/admin.sock"
 ADMIN_SECONDS = 15
 TRIES = 6
+# A bootstrap starts a proxy that is gone, with its route; one that runs it would tell of it through this very socket.
+ANEW = "There: docker rm -f portside-proxy-caddy-1. Then: invoke host-bootstrap --env {env}, which starts it anew."
 AGAIN_AFTER = 0.2
 # Between two looks at what is under way: a service that is quiet at once need not be waited for.
 FIRST_LOOKS_APART = 0.03
@@ -99,7 +101,8 @@ class Admin:
                 "the proxy's admin socket doesn't answer",
                 where=self._host,
                 why=str(error) or type(error).__name__,
-                remedy="Look at `docker logs portside-proxy-caddy-1` there.",
+                remedy="Look at `docker logs portside-proxy-caddy-1` there. Where that names no cause, start it anew.\n"
+                + ANEW.format(env="ENV"),
             ) from None
 
     async def _answered(self, method: str, path: str, body: bytes) -> Answer:

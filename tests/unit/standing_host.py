@@ -53,12 +53,14 @@ class Said:
 
 
 class StandingHost:
-    """`loaded` has the configurations that the proxy was told to load; it refuses them all with `refuses`."""
+    """`loaded` has the configurations that the proxy was told to load; it refuses them all with `refuses`. `running` is
+    the one it runs with."""
 
     def __init__(self, home: Path) -> None:
         self.host = LocalHost()
         self.base = home / ".portside"
         self.loaded: list[str] = []
+        self.running = ""
         self.refuses = False
         self.site = self.base / "sites" / SITE
         (self.site / "lock").mkdir(parents=True)
@@ -75,6 +77,7 @@ class StandingHost:
         self._home = home
 
     def runs_proxy(self, configuration: str, compose: str = "") -> None:
+        self.running = configuration
         running = "|proxy|portside-proxy||caddy|p1|id|running|portside-proxy-caddy-1|caddy:2|Up\n"
         (self._home / "containers").write_text(running)
         (self.base / "proxy/config").mkdir(exist_ok=True)
@@ -149,14 +152,20 @@ class StandingHost:
             yield
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        length = int(head.partition("Content-Length: ")[2].partition("\r\n")[0])
-        body = (await reader.readexactly(length)).decode()
-        if not self.refuses:
-            self.loaded.append(body)
-        status = "400 Bad Request" if self.refuses else "200 OK"
-        writer.write(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
-        await writer.drain()
+        # Whoever only wants to know whether it listens asks nothing.
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            length = int(head.partition("Content-Length: ")[2].partition("\r\n")[0])
+            body = (await reader.readexactly(length)).decode()
+            status, said = "400 Bad Request" if self.refuses else "200 OK", ""
+            if head.startswith("GET /config/"):
+                said = self.running
+            elif not self.refuses:
+                self.loaded.append(body)
+                self.running = body
+            head = f"HTTP/1.1 {status}\r\nContent-Length: {len(said.encode())}\r\nConnection: close\r\n\r\n"
+            writer.write(f"{head}{said}".encode())
+            await writer.drain()
         writer.close()
 
 

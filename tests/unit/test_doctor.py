@@ -14,6 +14,7 @@ from portside.doctor import Examination, _hosts, _project, text_of
 from portside.facts import Container, Holder, State
 from portside.journal import Entry, Operation
 from portside.release import Current, Image, Release, Role
+from tests.unit import builders
 from tests.unit.standing_host import Said, StandingHost
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -139,7 +140,7 @@ def test_a_damaged_file_is_named() -> None:
         "@@file /home/deploy/.portside/sites/links-prod/current.json\n"
         f"{FINE.current.model_dump_json() if FINE.current else ''}\n\n"
         f"@@file {folder}/release.json\n" + '{"id": "2026\n\n'
-        "@@file /home/deploy/.portside/proxy/config/caddy.json\n{}\n"
+        '@@file /home/deploy/.portside/proxy/config/caddy.json\n{"apps": {"http": {"servers": {}}}}\n'
     )
     (finding,) = file_findings("web-1", text, "prod")
     assert finding.what == f"{folder}/release.json is damaged"
@@ -204,6 +205,68 @@ async def test_what_is_wrong_with_a_compose_file_is_found_once_and_hides_nothing
     await _hosts(config, config.environment("prod"), examination, Said())
     assert examination.findings.count(wrong) == 1
     assert "0 of 2 web containers of the current release run" in [each.what for each in examination.findings]
+
+
+@pytest.fixture
+def standing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandingHost:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
+    host = StandingHost(tmp_path)
+    host.serves(release(CURRENT))
+    return host
+
+
+async def looked_at() -> list[Finding]:
+    config, examination = builders.config(Path(__file__).parents[2], hosts=[]), Examination()
+    await _hosts(config, config.environment("prod"), examination, Said())
+    return examination.findings
+
+
+RUNNING = '{"apps": {"http": {"servers": {"http": {"routes": []}}}}}'
+
+
+@pytest.mark.parametrize("damage", ["", "{", "{}"])
+async def test_a_proxy_whose_file_is_damaged_is_not_told_to_be_restarted(standing: StandingHost, damage: str) -> None:
+    standing.runs_proxy(RUNNING)
+    (standing.base / "proxy/config/caddy.json").write_text(damage)
+    async with standing.listening():
+        findings = await looked_at()
+    (damaged,) = (each for each in findings if "caddy.json is damaged" in each.what)
+    assert damaged.remedy.startswith("Remove the file, then: invoke host-bootstrap --env prod")
+    assert not [each for each in findings if "docker" in each.remedy or "proxy" in each.what.replace(damaged.what, "")]
+
+
+async def test_a_proxy_whose_file_is_gone_is_told_to_get_one(standing: StandingHost) -> None:
+    standing.runs_proxy(RUNNING)
+    (standing.base / "proxy/config/caddy.json").unlink()
+    async with standing.listening():
+        findings = await looked_at()
+    (gone,) = (each for each in findings if "caddy.json is gone" in each.what)
+    assert gone.remedy.startswith("invoke host-bootstrap --env prod")
+    assert not [each for each in findings if "docker" in each.remedy]
+
+
+async def test_a_proxy_that_runs_with_another_file_than_is_there_is_told_to_be_restarted(
+    standing: StandingHost,
+) -> None:
+    standing.runs_proxy(RUNNING)
+    standing.running = '{"apps": {}}'
+    async with standing.listening():
+        findings = await looked_at()
+    (other,) = (each for each in findings if "another configuration" in each.what)
+    assert other.remedy.startswith("docker restart portside-proxy-caddy-1")
+
+
+@pytest.mark.parametrize(("kept", "removed"), [(RUNNING, False), ("", True)])
+async def test_a_proxy_that_runs_without_its_socket_is_told_to_be_started_anew(
+    standing: StandingHost, kept: str, *, removed: bool
+) -> None:
+    standing.runs_proxy(kept)
+    (silent,) = (each for each in await looked_at() if "admin socket doesn't answer" in each.what)
+    assert silent.remedy.startswith(
+        "There: docker rm -f portside-proxy-caddy-1. Then: invoke host-bootstrap --env prod"
+    )
+    assert ("Remove proxy/config/caddy.json" in silent.remedy) is removed
 
 
 def test_a_node_of_a_swarm_may_run_any_number_of_the_release_s_containers() -> None:

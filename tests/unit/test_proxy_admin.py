@@ -70,4 +70,5 @@ async def test_one_that_always_hangs_up_is_named(tmp_path: Path) -> None:
         with pytest.raises(HostError, match="the proxy's admin socket doesn't answer") as caught:
             await Admin(tmp_path / "admin.sock", "web-1").configuration()
         assert caught.value.where == "web-1"
+        assert "docker rm -f portside-proxy-caddy-1. Then: invoke host-bootstrap" in caught.value.remedy
         assert len(asked) == proxy_admin.TRIES
