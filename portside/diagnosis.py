@@ -39,17 +39,28 @@ def busy(state: State) -> bool:
 
 
 def site_findings(
-    host: str, state: State, env: str, *, keep_warm: bool, swarm: bool = False, accessories: Sequence[str] = ()
+    host: str,
+    state: State,
+    env: str,
+    *,
+    keep_warm: bool,
+    swarm: bool = False,
+    accessories: Sequence[str] = (),
+    unfinished: bool = False,
 ) -> list[Finding]:
-    """What is wrong at one host where nothing is under way. Of a Swarm's node nobody knows what it should run.
+    """What is wrong at one host where nobody is at work. Of a Swarm's node nobody knows what it should run.
 
-    `accessories`: those that are to run here, once they have been started.
+    `accessories`: those that are to run here, once they have been started. `unfinished`: an operation is, so that its
+    containers, slots and record are what its end is yet to put right.
     """
-    return [
-        *_lock(host, state, env),
+    released = [
         *_current(host, state, env),
         *(() if swarm else _containers(host, state, env)),
         *_leftovers(host, state, env, keep_warm=keep_warm, swarm=swarm),
+    ]
+    return [
+        *_lock(host, state, env),
+        *(() if unfinished else released),
         *_accessories(host, state, env, accessories),
     ]
 
@@ -67,7 +78,9 @@ def fleet_findings(states: Mapping[str, State], env: str) -> list[Finding]:
                 f"Any command {'finishes' if left.committed else 'undoes'} it: invoke status --env {env}",
             )
         )
-    currents = {host: state.current.release for host, state in states.items() if state.current}
+    # Where it is, the rest follows from it.
+    settled = {host: state for host, state in states.items() if left is None or host not in left.operations}
+    currents = {host: state.current.release for host, state in settled.items() if state.current}
     if len(set(currents.values())) > 1:
         found.append(
             Finding(
@@ -77,7 +90,7 @@ def fleet_findings(states: Mapping[str, State], env: str) -> list[Finding]:
                 "\n".join(f"{host}: {release}" for host, release in currents.items()),
             )
         )
-    bare = [host for host, state in states.items() if not state.current]
+    bare = [host for host, state in settled.items() if not state.current and not state.serving]
     if currents and bare:
         found.append(Finding(", ".join(bare), "nothing was ever released here", f"invoke deploy --env {env}"))
     return found

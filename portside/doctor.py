@@ -46,6 +46,7 @@ from portside.notify.tell import secrets_of
 from portside.preflight import MINIMUM_COMPOSE, at_least, problems
 from portside.proxies import PROXY_CHANGES, placeholder, proxy_plan
 from portside.proxy_admin import ADMIN_SOCKET, ANEW, Admin
+from portside.recovery import left_behind
 from portside.report import Reporter, timed
 from portside.scan.policy import judge
 from portside.secrets import resolve
@@ -216,7 +217,24 @@ async def _hosts(config: Config, environment: Environment, found: Examination, r
         examined = await asyncio.gather(*(_host(config, environment, host, found, reporter) for host in hosts))
         if environment.swarm and hosts:
             found.findings += await _swarm(config, environment, hosts)
-    found.findings += [finding for findings in examined for finding in findings]
+    # Which of them an operation is unfinished at only shows when all are seen.
+    left = left_behind(found.states)
+    for host, findings in zip(hosts, examined, strict=True):
+        found.findings += findings
+        if (state := found.states.get(host.name)) is None:
+            continue
+        if busy(state) and state.holder:
+            found.notes.append(f"{host.name}: {state.holder.owner} is at work: {state.holder.operation}")
+            continue
+        found.findings += site_findings(
+            host.name,
+            state,
+            environment.name,
+            keep_warm=environment.keep_warm,
+            swarm=environment.swarm,
+            accessories=found.accessories if host.name in accessory_hosts(environment, [host]) else (),
+            unfinished=left is not None and host.name in left.operations,
+        )
     if not any(map(busy, found.states.values())):
         found.findings += fleet_findings(found.states, environment.name)
 
@@ -269,17 +287,6 @@ async def _host(
             ]
             damaged = any(PROXY_CONFIG in finding.what for finding in findings)
             findings += await _proxy(config, environment, host, state, readable=found.readable, damaged=damaged)
-            if busy(state) and state.holder:
-                found.notes.append(f"{host.name}: {state.holder.owner} is at work: {state.holder.operation}")
-            else:
-                findings += site_findings(
-                    host.name,
-                    state,
-                    env,
-                    keep_warm=environment.keep_warm,
-                    swarm=environment.swarm,
-                    accessories=found.accessories if host.name in accessory_hosts(environment, [host]) else (),
-                )
     except PortsideError as error:
         findings.append(Finding.of(error, host.name))
     return findings

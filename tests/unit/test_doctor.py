@@ -15,7 +15,7 @@ from portside.facts import Container, Holder, State
 from portside.journal import Entry, Operation
 from portside.release import Current, Image, Release, Role
 from tests.unit import builders
-from tests.unit.standing_host import Said, StandingHost
+from tests.unit.standing_host import SITE, Said, StandingHost
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CURRENT, PREVIOUS = "20260102-000000-bbbbbb", "20260101-000000-aaaaaa"
@@ -267,6 +267,19 @@ async def test_a_proxy_that_runs_without_its_socket_is_told_to_be_started_anew(
         "There: docker rm -f portside-proxy-caddy-1. Then: invoke host-bootstrap --env prod"
     )
     assert ("Remove proxy/config/caddy.json" in silent.remedy) is removed
+
+
+async def test_of_an_unfinished_operation_doctor_says_how_it_ends_and_not_what_follows_from_it(
+    standing: StandingHost,
+) -> None:
+    assert "0 of 2 web" in " ".join(each.what for each in await looked_at())
+    left = builders.entry("switch", "begin", builders.operation(release="new"))
+    (standing.site / "journal.jsonl").write_text(left.model_dump_json() + "\n")
+    (standing.base / "proxy/routes" / SITE / "route").write_text("green\n")
+    findings = await looked_at()
+    (unfinished,) = (each for each in findings if "is unfinished, left in switch" in each.what)
+    assert unfinished.remedy.endswith("invoke status --env prod")
+    assert not [each for each in findings if "containers" in each.what or "traffic" in each.what]
 
 
 def test_a_node_of_a_swarm_may_run_any_number_of_the_release_s_containers() -> None:
