@@ -13,7 +13,7 @@ from portside.errors import PortsideError
 from portside.facts import Container, State, parse_holder
 from portside.journal import Entry
 from portside.recovery import left_behind
-from portside.release import Current, Release
+from portside.release import Current, Release, other
 
 # What the proxy of a host starts with, from its base folder.
 PROXY_CONFIG = "proxy/config/caddy.json"
@@ -92,7 +92,7 @@ def fleet_findings(states: Mapping[str, State], env: str) -> list[Finding]:
         )
     bare = [host for host, state in settled.items() if not state.current and not state.serving]
     if currents and bare:
-        found.append(Finding(", ".join(bare), "nothing was ever released here", f"invoke deploy --env {env}"))
+        found.append(Finding(", ".join(bare), "nothing is released here", f"invoke deploy --env {env}"))
     return found
 
 
@@ -108,6 +108,15 @@ def _lock(host: str, state: State, env: str) -> Iterator[Finding]:
 def _current(host: str, state: State, env: str) -> Iterator[Finding]:
     current = state.current
     if current is None:
+        if state.serving:
+            # What isn't on record a release takes the place of where it goes to its slot, and leaves beside it else.
+            inplace = f", in place of what runs in {state.serving}: requests here fail until it is ready"
+            yield Finding(
+                host,
+                f"what serves isn't on record: {state.base}/sites/…/current.json is gone",
+                f"invoke deploy --env {env}{inplace if state.serving == other(None) else ''}",
+                _listed(each for each in state.containers if each.running and _serves(state, each)),
+            )
         return
     if current.release not in state.releases:
         yield Finding(
@@ -157,8 +166,8 @@ def _leftovers(host: str, state: State, env: str, *, keep_warm: bool, swarm: boo
     # A Swarm keeps what is left of its last few tasks, and removes it by itself.
     left = [each for each in state.containers if each.running or not swarm]
     # A node that was away when it was released to doesn't know what the Swarm has it run; the next deploy tells it.
-    unknown = [] if swarm else [each for each in left if each.release not in state.releases]
-    if unknown:
+    unknown = [each for each in left if each.release not in state.releases and not _serves(state, each)]
+    if unknown and not swarm:
         yield Finding(
             host,
             "containers of a release that this host knows nothing of",
@@ -172,7 +181,7 @@ def _leftovers(host: str, state: State, env: str, *, keep_warm: bool, swarm: boo
         if each.running
         and each.release in state.releases
         and current is not None
-        and (each.release, each.slot) != (current.release, current.slot)
+        and not _serves(state, each)
         and not (keep_warm and each.release == current.previous)
     ]
     if beside:
@@ -185,6 +194,14 @@ def _leftovers(host: str, state: State, env: str, *, keep_warm: bool, swarm: boo
             else f"docker stop {' '.join(each.name for each in beside)}",
             _listed(beside),
         )
+
+
+def _serves(state: State, container: Container) -> bool:
+    """Whether it is of what is released here; where that isn't on record, whether its slot has the traffic."""
+    current = state.current
+    if current is None:
+        return container.slot == state.serving
+    return (container.release, container.slot) == (current.release, current.slot)
 
 
 def _services(containers: Iterable[Container]) -> list[str]:

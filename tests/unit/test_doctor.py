@@ -13,7 +13,7 @@ from portside.diagnosis import Finding, busy, file_findings, fleet_findings, sit
 from portside.doctor import Examination, _hosts, _project, text_of
 from portside.facts import Container, Holder, State
 from portside.journal import Entry, Operation
-from portside.release import Current, Image, Release, Role
+from portside.release import Current, Image, Release, Role, Slot
 from tests.unit import builders
 from tests.unit.standing_host import SITE, Said, StandingHost
 
@@ -80,6 +80,31 @@ def test_a_container_of_the_current_release_that_is_down_is_named() -> None:
 def test_containers_that_no_record_explains_are_named_with_what_removes_them() -> None:
     (finding,) = found(replace(FINE, containers=(*FINE.containers, container("web", 9, of="ghost", slot="blue"))))
     assert finding.remedy.endswith("docker rm -f links-prod-blue-web-9")
+
+
+def test_what_serves_is_never_told_to_be_removed_because_its_files_are_gone() -> None:
+    (finding,) = found(replace(FINE, releases={PREVIOUS: release(PREVIOUS)}))
+    assert f"the files of the current release {CURRENT} are gone" in finding.what
+
+
+@pytest.mark.parametrize(("slot", "stays"), [("green", True), ("blue", False)])
+def test_what_serves_without_a_record_is_told_how_it_gets_one_and_not_to_be_removed(slot: Slot, *, stays: bool) -> None:
+    containers = tuple(replace(each, slot=slot) for each in FINE.containers[:3])
+    lost = replace(FINE, current=None, route=slot, containers=containers)
+    for kept in (FINE.releases, {}):
+        (finding,) = found(replace(lost, releases=kept))
+        assert "isn't on record" in finding.what
+        assert f"links-prod-green-web-1 ({CURRENT})" in finding.why
+        assert finding.remedy.startswith("invoke deploy --env prod")
+        assert ("requests here fail" not in finding.remedy) is stays
+    assert fleet_findings({"web-1": FINE, "web-2": lost}, "prod") == []
+
+
+def test_a_host_that_has_no_release_beside_one_that_has_is_found() -> None:
+    bare = replace(FINE, current=None, route="", releases={}, containers=())
+    assert found(bare) == []
+    (finding,) = fleet_findings({"web-1": FINE, "web-2": bare}, "prod")
+    assert finding == Finding("web-2", "nothing is released here", "invoke deploy --env prod")
 
 
 def test_an_older_release_that_still_runs_is_found_unless_it_is_kept_warm() -> None:
