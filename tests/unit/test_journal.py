@@ -52,6 +52,16 @@ def test_a_node_that_comes_back_to_a_swarm_undoes_nothing_that_the_others_have_l
     assert found is not None and not found.committed
 
 
+def test_a_host_that_comes_back_after_the_others_went_on_without_it_ends_what_it_had_begun_alone() -> None:
+    others = (entry("undo", "end", OP), entry("retire", "end", operation("op-2")))
+    undone = unfinished({"a": (entry("switch", "begin", OP),), "b": others}, {"op-0", "op-2"})
+    assert undone is not None
+    assert (set(undone.operations), undone.committed) == ({"a"}, False)
+    finished = unfinished({"a": (entry("commit", "end", OP),), "b": others}, {"op-1", "op-2"})
+    assert finished is not None
+    assert (set(finished.operations), finished.committed) == ({"a"}, True)
+
+
 def test_a_line_cut_short_is_passed_over() -> None:
     whole = line(OP, "start", "begin").replace("{", '{"at":5,', 1)
     assert [found.phase for found in parse_journal([whole, whole[:40], ""])] == ["start"]
