@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from portside.proxy import NOBODY, REDIRECT, Address, Door, dialled, tasks_of, written
+from portside.proxy import NOBODY, REDIRECT, Address, Door, dialled, parsed, tasks_of, written
 from portside.release import Slot
 
 
@@ -21,7 +20,7 @@ def upstreams_of(present: str, site: str) -> int:
 @lru_cache(maxsize=16)
 def address_of(present: str, site: str) -> Address | None:
     """What the proxy configuration `present` (JSON text, or "") has `site` asked by; None where it doesn't know it."""
-    apps = json.loads(present)["apps"] if present.strip() else {"http": {"servers": {}}}
+    apps = parsed(present)["apps"]
     for name, server in apps["http"]["servers"].items():
         for route in server["routes"]:
             if route.get("@id") != site:
@@ -41,7 +40,7 @@ def _policies(apps: dict[str, Any]) -> list[dict[str, Any]]:
 @lru_cache(maxsize=16)
 def alone(present: str, site: str) -> bool:
     """Whether the proxy configuration `present` (JSON text, or "") is of no site but `site`."""
-    servers = json.loads(present)["apps"]["http"]["servers"] if present.strip() else {}
+    servers = parsed(present)["apps"]["http"]["servers"]
     routes = [route.get("@id") for name in ("http", "https") if name in servers for route in servers[name]["routes"]]
     return set(routes) <= {site, f"{site}{REDIRECT}", NOBODY}
 
@@ -51,7 +50,7 @@ def doors_of(present: str, site: str) -> Mapping[Slot, Door]:
     """What the proxy configuration `present` (JSON text, or "") knows of a site's slots."""
     found: dict[Slot, Door] = {}
     # What stands first is what is asked first, and says where it asks for readiness.
-    for slot, handler in _slots(json.loads(present), site) if present.strip() else ():
+    for slot, handler in _slots(parsed(present), site):
         if "upstreams" in handler:
             name, _, port = handler["upstreams"][0]["dial"].rpartition(":")
             web = name.removeprefix(f"{site}-{slot}-").rpartition("-")[0]
@@ -65,7 +64,7 @@ def doors_of(present: str, site: str) -> Mapping[Slot, Door]:
 
 def with_doors(present: str, site: str, doors: Mapping[Slot, Door]) -> str:
     """The proxy configuration `present` (JSON text) with these slots of a site at these doors, and as it is else."""
-    data = json.loads(present)
+    data = parsed(present)
     for slot, handler in _slots(data, site):
         if (door := doors.get(slot)) is None:
             continue
@@ -83,7 +82,7 @@ def without_site(present: str, site: str) -> str:
     address = address_of(present, site)
     if address is None:
         return present
-    data = json.loads(present)
+    data = parsed(present)
     for server in data["apps"]["http"]["servers"].values():
         server["routes"] = [each for each in server["routes"] if each.get("@id") not in (site, f"{site}{REDIRECT}")]
     policies = _policies(data["apps"])

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from portside.config import Config, Environment
-from portside.errors import PreflightError
+from portside.errors import ConfigError, PreflightError
 from portside.release import Release, Slot, other
 
 # Where the routes folder is inside the container (compose/proxy.yaml).
@@ -330,7 +330,7 @@ def with_site(
     `kept`: the address that it has there, where that isn't to become the environment's. Raises PreflightError where
     another site on the host takes the same requests.
     """
-    data: dict[str, Any] = json.loads(present) if present.strip() else empty_config()
+    data = parsed(present)
     _measured(data)
     site = config.site(environment)
     address = kept or Address.of(environment)
@@ -348,6 +348,23 @@ def with_site(
         _add(servers[name], route)
     servers["http"]["routes"].append(_misdirected())
     return written(data)
+
+
+def parsed(present: str) -> dict[str, Any]:
+    """The proxy configuration `present`, JSON text; one without a site for "". Raises ConfigError where it is none."""
+    if not present.strip():
+        return empty_config()
+    try:
+        data: dict[str, Any] = json.loads(present)
+        _ = [server["routes"] for server in data["apps"]["http"]["servers"].values()]
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise ConfigError(
+            "no configuration of a proxy, so nobody knows which sites it has",
+            where="~/.portside/proxy/config/caddy.json on a host",
+            why=f"{type(error).__name__}: {error}"[:500],
+            remedy="Which host it is, and what brings it back, is said by `invoke doctor`, with the same --env.",
+        ) from None
+    return data
 
 
 def written(data: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from portside.doors import address_of, doors_of, upstreams_of, with_doors, without_site
-from portside.errors import PreflightError
+from portside.errors import ConfigError, PreflightError
 from portside.host.script import script_text
 from portside.proxy import (
     NOBODY,
@@ -223,3 +223,14 @@ def test_a_configuration_that_is_cut_off_on_its_way_is_not_kept(tmp_path: Path, 
     assert file.read_text() == (before if cut else after)
     assert done.returncode == (75 if cut else 0)
     assert "did not arrive as a whole" in done.stderr or not cut
+
+
+@pytest.mark.parametrize(
+    "damaged", ['{"apps":', "[]", "{}", "null", '{"apps": {"http": {"servers": []}}}', "[" * 100_000]
+)
+def test_a_file_that_is_no_configuration_is_named_with_what_says_how_to_mend_it(damaged: str) -> None:
+    for read in (lambda: address_of(damaged, "links-prod"), lambda: doors_of(damaged, "links-prod")):
+        with pytest.raises(ConfigError) as caught:
+            read()
+        assert caught.value.where == "~/.portside/proxy/config/caddy.json on a host"
+        assert "invoke doctor" in caught.value.remedy
