@@ -21,7 +21,8 @@ gc.disable()
 ENV = {"env": "the environment of portside.toml (default: local)"}
 PROD = {"env": "the environment of portside.toml (default: prod)"}
 JSON = {"json": "one JSON object on standard output, progress on standard error"}
-HOST = {"host": "only this host of the environment; the lock is taken on all"}
+ONLY = {"host": "only this host of the environment"}
+HOST = {"host": f"{ONLY['host']}; the lock is taken on all"}
 YES = {"yes": "don't ask, where the environment says confirm = true"}
 DRY_RUN = {"dry_run": "show what would change, change nothing"}
 IMAGE = {"image": "release this image instead of building one"}
@@ -104,9 +105,9 @@ def history(_: Context, env: str = "local", json: bool = False) -> None:
 @task(
     help={
         **ENV,
-        **HOST,
+        **ONLY,
         "service": "only this service (default: all)",
-        "follow": "go on until Ctrl-C",
+        "follow": "go on until Ctrl-C, with the release that serves by then",
         "tail": "how many lines of each container first (default: 100, with --since all)",
         "since": "from then on: 10m, 2h, or a timestamp",
         "previous": "the release that served before",
@@ -248,7 +249,7 @@ def scan(
     name="host-bootstrap",
     help={
         **PROD,
-        "host": "only this host of the environment",
+        **ONLY,
         "user": "who to log in as: root, or somebody with sudo",
         "key": "the public key to let in (default: the SSH agent's first, else the first of ~/.ssh/*.pub)",
         "person": "the key is a person's: besides releases it may have terminals and tunnels",

@@ -12,15 +12,12 @@ from portside.config import Environment
 from portside.errors import CommandError, ConfigError, PortsideError
 from portside.facts import State
 from portside.fleet import connected, everywhere, reached, read_states, together
+from portside.following import Logs
 from portside.host.base import Host
 from portside.operations import common_release
 
-# A log that is followed may be silent for long; this only bounds how long a dead connection goes unnoticed.
-SILENCE_SECONDS = 24 * 3600
 EXEC_SECONDS = 3600
 MOST_LINES = 1_000_000
-# Compose writes this before every line, asked for colours or not.
-ERASE_LINE = b"\x1b[2K"
 
 
 def logs_command(
@@ -38,75 +35,64 @@ def logs_command(
         environment = config.environment(env)
         few = "all" if since else "100"
         lines = few if tail is None else str(number(tail, "--tail", 0, MOST_LINES))
+        ended: list[PortsideError] = []
         async with connected(environment, _only(environment, host)) as hosts:
             states, silent = await _states(hosts, config.site(environment))
-            if environment.swarm:
-                for error in silent:
-                    terminal.error(error, None)
-                wanted = {_wanted(state, previous=previous) for state in states.values()} - {None}
-                if not wanted:
-                    raise ConfigError("there is no such release here", where=environment.name)
-                _check_service(service, wanted, states)
-            elif silent:
+            if silent and not environment.swarm:
                 raise together(silent)
+            for error in silent:
+                terminal.error(error, None)
+            logs = Logs(
+                site=config.site(environment),
+                environment=environment,
+                service=service or None,
+                lines=lines,
+                since=since,
+                follow=follow,
+                previous=previous,
+                many=len(hosts) > 1,
+                say=terminal.reporter.say,
+            )
+            _check_logs(logs, states)
 
             async def stream(each: Host) -> None:
-                if environment.swarm:
-                    await tasks(each)
-                    return
-                current = states[each.name].current
-                slot = (current.previous_slot if previous else current.slot) if current else None
-                if slot is None:
-                    raise ConfigError("there is no such release here", where=each.name)
-                there = {container.service for container in states[each.name].containers}
-                if service and service not in there:
-                    raise ConfigError(
-                        f"there is no service {service!r} on {each.name}",
-                        where="--service",
-                        remedy=f"It has: {', '.join(sorted(there))}.",
-                    )
-                options = ["--follow"] if follow else []
-                options += ["--since", since] if since else []
-                argv = ["docker", "compose", "--ansi", "never", "-p", f"{config.site(environment)}-{slot}", "logs"]
-                argv += ["--no-color", "--tail", lines, *options, *([service] if service else [])]
-                await _pass_on(each, argv, f"{each.name} " if len(hosts) > 1 else "")
-
-            async def tasks(each: Host) -> None:
-                """Of a Swarm's containers on a node; those that the Swarm puts there later aren't among them."""
-                wanted = _wanted(states[each.name], previous=previous)
-                options = ["--follow"] if follow else []
-                options += ["--since", since] if since else []
-                found = [
-                    container
-                    for container in states[each.name].containers
-                    if container.release == wanted and service in (None, container.service)
-                ]
-                await everywhere(
-                    found,
-                    lambda container: _pass_on(
-                        each,
-                        ["docker", "logs", "--tail", lines, *options, container.id],
-                        f"{each.name} {container.name.rpartition('.')[0]}  | ",
-                    ),
-                )
+                try:
+                    await logs.stream(each, states[each.name])
+                except PortsideError as error:
+                    # The other hosts' go on.
+                    if not follow or len(hosts) == 1:
+                        raise
+                    terminal.error(error, None)
+                    ended.append(error)
 
             try:
                 await everywhere([each for each in hosts if each.name in states], stream)
             except BrokenPipeError:
                 unread(sys.stdout)
                 return UNREAD
-        return 0
+        return ended[0].exit_code if ended else 0
 
     run(act, machine=True, failed=lambda _: None)
 
 
-async def _pass_on(host: Host, argv: list[str], prefix: str) -> None:
-    """Print what a command says while it says it. Raises CommandError when it fails, BrokenPipeError unread."""
-    channel = await host.open(argv, stderr_to_stdout=True)
-    while text := await channel.readline(SILENCE_SECONDS):
-        sys.stdout.write(prefix + text.replace(ERASE_LINE, b"").decode(errors="replace"))
-        sys.stdout.flush()
-    (await channel.close()).check()
+def _check_logs(logs: Logs, states: Mapping[str, State]) -> None:
+    """Raise ConfigError where there is no such release, or no such service in it."""
+    wanted = {name: logs.release(state) for name, state in states.items()}
+    environment, service = logs.environment, logs.service
+    missing = [name for name, release in wanted.items() if release is None]
+    if missing and not (environment.swarm and any(wanted.values())):
+        raise ConfigError("there is no such release here", where=environment.name if environment.swarm else missing[0])
+    if service is None:
+        return
+    before = ["docker", "logs", *logs.docker(logs.lines, logs.since)]
+    reached = _reached(environment, _accessory(logs.site, service, states), before)
+    if environment.swarm:
+        _check_service(service, set(wanted.values()), states, reached)
+        return
+    for name, state in states.items():
+        there = {container.service for container in state.containers}
+        if service not in there:
+            raise _no_service(service, f"on {name}", there, reached)
 
 
 def exec_command(env: str, *, command: str, host: str | None, service: str | None) -> None:
@@ -125,18 +111,26 @@ def exec_command(env: str, *, command: str, host: str | None, service: str | Non
         async with reached(environment, chosen) as (hosts, failures):
             if not hosts:
                 raise together(list(failures.values()))
-            return await _exec(config.site(environment), hosts, service or config.service.web, argv, failures)
+            site, role = config.site(environment), service or config.service.web
+            return await _exec(site, hosts, role, argv, failures, environment=environment)
 
     run(act, machine=True, failed=lambda _: None)
 
 
 async def _exec(
-    site: str, hosts: Sequence[Host], service: str, argv: list[str], failures: Mapping[str, BaseException]
+    site: str,
+    hosts: Sequence[Host],
+    service: str,
+    argv: list[str],
+    failures: Mapping[str, BaseException],
+    *,
+    environment: Environment,
 ) -> int:
     """In the first container of the release that serves; a Swarm has it on any of its hosts."""
     states, silent = await _states(hosts, site)
     serving = common_release(states)
-    _check_service(service, {serving}, states)
+    reached = _reached(environment, _accessory(site, service, states), ["docker", "exec", "-i"], argv)
+    _check_service(service, {serving}, states, reached)
     running = [
         (host, container)
         for host in hosts
@@ -171,22 +165,46 @@ async def _states(hosts: Sequence[Host], site: str) -> tuple[dict[str, State], l
     return states, silent
 
 
-def _wanted(state: State, *, previous: bool) -> str | None:
-    current = state.current
-    return (current.previous if previous else current.release) if current else None
-
-
-def _check_service(service: str | None, releases: Collection[str | None], states: Mapping[str, State]) -> None:
+def _check_service(service: str, releases: Collection[str | None], states: Mapping[str, State], reached: str) -> None:
     """Raise ConfigError where `releases` are known to have no such service: no container says nothing in a Swarm, where
     a host may have none."""
     known = [state.releases[each] for state in states.values() for each in releases if each and each in state.releases]
     there = {role.name for release in known for role in release.roles}
-    if service and there and service not in there:
-        raise ConfigError(
-            f"there is no service {service!r} in this release",
-            where="--service",
-            remedy=f"It has: {', '.join(sorted(there))}.",
-        )
+    if service not in there and (there or reached):
+        raise _no_service(service, "in this release", there, reached)
+
+
+def _no_service(service: str, where: str, there: Collection[str], reached: str) -> ConfigError:
+    """`reached`: what to type where it is an accessory, else ""."""
+    return ConfigError(
+        f"there is no service {service!r} {where}",
+        where="--service",
+        remedy=f"It is an accessory: {reached}" if reached else f"It has: {', '.join(sorted(there))}.",
+    )
+
+
+def _accessory(site: str, service: str, states: Mapping[str, State]) -> tuple[str, str] | None:
+    """The host that has an accessory of this name, and its container there."""
+    host = next((name for name, state in states.items() if service in state.accessories), None)
+    return None if host is None else (host, f"{site}-accessories-{service}-1")
+
+
+def _reached(
+    environment: Environment, accessory: tuple[str, str] | None, before: Sequence[str], after: Sequence[str] = ()
+) -> str:
+    """What a person types to reach an accessory, with Docker's words before and after its name; "" where it is none."""
+    if accessory is None:
+        return ""
+    host, container = accessory
+    argv = [*before, container, *after]
+    command = shlex.join(argv)
+    if environment.local:
+        return command
+    destination, _, port = host.partition(":")
+    ssh = ["ssh", *(["-F", str(environment.ssh_config)] if environment.ssh_config else [])]
+    ssh += [*(["-p", port] if port else []), destination]
+    # What our shell has read the host's reads again.
+    return f"{shlex.join(ssh)} {command if command == ' '.join(argv) else shlex.quote(command)}"
 
 
 def _only(environment: Environment, host: str | None) -> list[str] | None:

@@ -39,6 +39,16 @@ def test_help_names_every_part_of_the_benchmarks(tasks: Collection) -> None:
     assert [part for part in PARTS if part not in only.help] == []
 
 
+def test_help_says_of_the_lock_only_where_it_is_taken(tasks: Collection) -> None:
+    locked = {
+        name
+        for name in tasks.task_names
+        for argument in tasks[name].get_arguments()
+        if argument.name == "host" and "the lock" in argument.help
+    }
+    assert locked == {"deploy", "restart", "rollback", "maintenance", "remove"}
+
+
 def test_help_tells_the_environment_that_is_taken(tasks: Collection) -> None:
     for name in tasks.task_names:
         for argument in tasks[name].get_arguments():

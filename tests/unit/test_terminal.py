@@ -15,9 +15,9 @@ import pytest
 
 from portside import cli, containers
 from portside.cli import Terminal
-from portside.containers import _pass_on
 from portside.errors import CommandError, InterruptionError
 from portside.facts import State
+from portside.following import pass_on
 from portside.host.local import LocalHost
 from portside.report import Lines
 from tests.unit import builders
@@ -130,7 +130,7 @@ def test_logs_since_a_time_are_all_lines_from_then_on(
 
 async def test_logs_that_can_t_be_had_are_an_error() -> None:
     with pytest.raises(CommandError, match="exit code 3"):
-        await _pass_on(LocalHost(), ["sh", "-c", "exit 3"], "")
+        await pass_on(LocalHost(), ["sh", "-c", "exit 3"], "")
 
 
 def test_a_disk_that_is_full_doesn_t_hide_what_happened(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

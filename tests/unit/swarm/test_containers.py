@@ -21,6 +21,7 @@ exec) echo "$@, says ${HOME##*/}" ;;
 logs) echo "logs of ${HOME##*/}" ;;
 esac
 """
+ENVIRONMENT = builders.environment(orchestrator="swarm", registry="registry.example.com/acme/links")
 RUNS = "links-prod||links-prod-blue|{0}|{1}||{1}-of-{2}|running|links-prod-{1}.1.x|links:1|Up\n"
 
 
@@ -43,7 +44,7 @@ async def test_a_command_goes_to_whichever_node_has_the_service(
 ) -> None:
     runs(tmp_path, "a", "web")
     runs(tmp_path, "c", "worker")
-    assert await containers._exec(SITE, nodes, "worker", ["id"], {}) == 0
+    assert await containers._exec(SITE, nodes, "worker", ["id"], {}, environment=ENVIRONMENT) == 0
     assert capfd.readouterr().out == "exec worker-of-c id, says c\n"
 
 
@@ -54,13 +55,15 @@ async def test_a_node_that_was_away_is_not_asked_for_what_it_has_left_of_an_olde
         node.serves(NEWER, operation="op-1", committed=builders.NOW.replace(day=24))
         runs(tmp_path, node.name, "web", NEWER.id)
     runs(tmp_path, "a", "web")
-    await containers._exec(SITE, nodes, "web", ["id"], {})
+    await containers._exec(SITE, nodes, "web", ["id"], {}, environment=ENVIRONMENT)
     assert capfd.readouterr().out == "exec web-of-b id, says b\n"
 
 
 async def test_where_no_node_has_it_those_that_could_not_be_asked_are_named(nodes: list[Node]) -> None:
     with pytest.raises(CommandError, match="no container of worker is running") as caught:
-        await containers._exec(SITE, nodes[1:], "worker", ["id"], {"a": HostError("gone", where="a")})
+        await containers._exec(
+            SITE, nodes[1:], "worker", ["id"], {"a": HostError("gone", where="a")}, environment=ENVIRONMENT
+        )
     assert caught.value.where == "b, c"
     assert "gone" in caught.value.why
 
@@ -76,20 +79,20 @@ async def test_a_node_whose_engine_does_not_answer_keeps_no_command_from_another
 ) -> None:
     closed(tmp_path, "a", "c")
     runs(tmp_path, "b", "web")
-    assert await containers._exec(SITE, nodes, "web", ["id"], {}) == 0
+    assert await containers._exec(SITE, nodes, "web", ["id"], {}, environment=ENVIRONMENT) == 0
     assert capfd.readouterr().out == "exec web-of-b id, says b\n"
     with pytest.raises(CommandError, match="no container of worker is running") as missing:
-        await containers._exec(SITE, nodes, "worker", ["id"], {})
+        await containers._exec(SITE, nodes, "worker", ["id"], {}, environment=ENVIRONMENT)
     assert missing.value.where == "b"
     assert "no Engine on a" in missing.value.why and "no Engine on c" in missing.value.why
     closed(tmp_path, "b")
     with pytest.raises(CommandError, match="3 hosts failed"):
-        await containers._exec(SITE, nodes, "web", ["id"], {})
+        await containers._exec(SITE, nodes, "web", ["id"], {}, environment=ENVIRONMENT)
 
 
 async def test_a_service_that_the_release_does_not_have_is_named_with_those_it_has(nodes: list[Node]) -> None:
     with pytest.raises(ConfigError, match="no service 'wroker'") as caught:
-        await containers._exec(SITE, nodes, "wroker", ["id"], {})
+        await containers._exec(SITE, nodes, "wroker", ["id"], {}, environment=ENVIRONMENT)
     assert "web, worker" in caught.value.remedy
 
 
