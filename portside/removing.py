@@ -38,7 +38,7 @@ def remove_command(
         async with connected(environment) as hosts:
             states = await read_states(hosts, config.site(environment), full=False)
         site = Site(config, environment, hosts, {}, states, terminal.reporter)
-        if not any(_is_there(site.states[name], site.name, volumes=volumes) for name in site.chosen(host)):
+        if not any(_is_there(site.states[name], site.name, volumes=volumes) for name in _chosen(site, host)):
             # A lock would leave the name there.
             terminal.result(_data(site, host, "unchanged"), f"Nothing to do: {site.name} isn't there.")
             return
@@ -52,8 +52,7 @@ def remove_command(
                 terminal.result(_data(site, host, "declined"), "Nothing was changed.")
                 return
             await remove(site, host, volumes=volumes)
-        removed = f"✓ {site.name} is gone from {', '.join(site.chosen(host))}. {STAYS}"
-        terminal.result(_data(site, host, "removed"), removed)
+        terminal.result(_data(site, host, "removed"), _removed(site, host, renamed=name is not None))
 
     run(act, machine=machine)
 
@@ -95,6 +94,23 @@ def _named(config: Config, name: str | None) -> Config:
             f"{name!r} is no service's name", where="--name", remedy="Write it as [service] had it."
         ) from None
     return config.model_copy(update={"service": config.service.model_copy(update={"name": name})})
+
+
+def _chosen(site: Site, only: str | None) -> list[str]:
+    try:
+        return site.chosen(only)
+    except ConfigError as error:
+        hosts = f"`hosts` of [env.{site.environment.name}]"
+        error.remedy += f" If it was taken out of {hosts}, put it back, remove it, then take it out again."
+        raise
+
+
+def _removed(site: Site, only: str | None, *, renamed: bool) -> str:
+    """What is gone, and what comes next. `renamed`: under its present name the site may be there still."""
+    lines = [f"✓ {site.name} is gone from {', '.join(site.chosen(only))}. {STAYS}"]
+    if only is not None and not renamed and not site.environment.local:
+        lines.append(f"→ Take it out of `hosts` of [env.{site.environment.name}] now: the next release brings it back.")
+    return "\n".join(lines)
 
 
 def _in_a_swarm(site: str, env: str) -> ConfigError:

@@ -9,7 +9,8 @@ import pytest
 from rich.console import Console
 
 from portside import removing
-from portside.errors import HostError, InterruptionError, PortsideError
+from portside.errors import ConfigError, HostError, InterruptionError, PortsideError
+from portside.host.local import LocalHost
 from portside.removing import remove, remove_command
 from portside.report import Lines
 from portside.site import Site
@@ -43,6 +44,29 @@ def test_what_is_no_site_of_single_hosts_is_refused(
     assert said in " ".join(capsys.readouterr().err.split())
 
 
+def site() -> Site:
+    config = builders.config()
+    hosts = [LocalHost(), LocalHost()]
+    for host, name in zip(hosts, ("deploy@a", "deploy@b"), strict=True):
+        host.name = name
+    return Site(config, config.environment("prod"), [*hosts], {}, {}, Lines(Console()))
+
+
+def test_who_removes_a_site_from_one_host_is_told_to_take_that_out_of_the_hosts() -> None:
+    said = removing._removed(site(), "a", renamed=False)
+    assert said.splitlines()[1:] == ["→ Take it out of `hosts` of [env.prod] now: the next release brings it back."]
+    assert "→" not in removing._removed(site(), None, renamed=False)
+    assert "→" not in removing._removed(site(), "a", renamed=True)
+
+
+def test_a_host_that_left_the_configuration_first_is_put_back_for_its_removal() -> None:
+    with pytest.raises(ConfigError, match="no host 'c'") as caught:
+        removing._chosen(site(), "c")
+    assert caught.value.remedy.endswith(
+        "If it was taken out of `hosts` of [env.prod], put it back, remove it, then take it out again."
+    )
+
+
 @pytest.mark.parametrize(
     ("happens", "raised"),
     [
@@ -58,7 +82,7 @@ async def test_what_is_cut_off_half_way_says_that_it_may_be_typed_again(
 
     monkeypatch.setattr(removing, "leave", leave)
     config = builders.config()
-    site = Site(config, config.environment("prod"), [], {}, {}, Lines(Console()))
+    empty = Site(config, config.environment("prod"), [], {}, {}, Lines(Console()))
     with pytest.raises(raised) as caught:
-        await remove(site, None, volumes=False)
+        await remove(empty, None, volumes=False)
     assert caught.value.remedy.startswith("Type the same again")
