@@ -46,6 +46,7 @@ from portside.notify.tell import secrets_of
 from portside.preflight import MINIMUM_COMPOSE, at_least, problems
 from portside.proxies import PROXY_CHANGES, placeholder, proxy_plan
 from portside.proxy_admin import ADMIN_SOCKET, ANEW, Admin
+from portside.reach import reach_findings
 from portside.recovery import left_behind
 from portside.report import Reporter, timed
 from portside.scan.policy import judge
@@ -185,6 +186,7 @@ async def _project(config: Config, environment: Environment, examination: Examin
         await resolve(environment, config.root)
         if accessories := await read_accessories(config, environment):
             examination.accessories = accessories.services
+            found += reach_findings(environment, accessories.services)
     except PortsideError as error:
         found.append(Finding.of(error))
 
