@@ -41,6 +41,7 @@ from portside.hardening.keys import ENGINE_SOCKET
 from portside.hardening.look import examine
 from portside.host.base import Host
 from portside.host.script import script_argv
+from portside.logins import login_findings, nobody_here
 from portside.making import read_accessories, read_proxy
 from portside.notify.tell import secrets_of
 from portside.preflight import MINIMUM_COMPOSE, at_least, problems
@@ -219,6 +220,7 @@ async def _hosts(config: Config, environment: Environment, found: Examination, r
         examined = await asyncio.gather(*(_host(config, environment, host, found, reporter) for host in hosts))
         if environment.swarm and hosts:
             found.findings += await _swarm(config, environment, hosts)
+        logins = await login_findings(environment, hosts, found.states)
     # Which of them an operation is unfinished at only shows when all are seen.
     left = left_behind(found.states)
     for host, findings in zip(hosts, examined, strict=True):
@@ -237,6 +239,9 @@ async def _hosts(config: Config, environment: Environment, found: Examination, r
             accessories=found.accessories if host.name in accessory_hosts(environment, [host]) else (),
             unfinished=left is not None and host.name in left.operations,
         )
+    found.findings += logins
+    if note := await nobody_here(environment.registry):
+        found.notes.append(note)
     if not any(map(busy, found.states.values())):
         found.findings += fleet_findings(found.states, environment.name)
 

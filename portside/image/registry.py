@@ -68,7 +68,17 @@ async def push_image(
 
 def worth_repeating(output: str) -> bool:
     """True when the failure may pass by itself."""
-    return bool(_PASSING.search(output)) and not _REFUSED.search(output)
+    return bool(_PASSING.search(output)) and not refused(output)
+
+
+def refused(output: str) -> bool:
+    """True when a registry wants a login, or another one."""
+    return bool(_REFUSED.search(output))
+
+
+def who(where: Reference) -> str:
+    """What to check when a registry refuses."""
+    return f"Check {USERNAME} and {PASSWORD}, or without them `docker login {where.registry}`"
 
 
 def variables_for(reference: str, registry: str, environ: Mapping[str, str]) -> Mapping[str, str]:
@@ -109,12 +119,12 @@ async def logged_in(where: Reference, environ: Mapping[str, str]) -> AsyncIterat
 def _failed(where: Reference, result: Result, environ: Mapping[str, str]) -> BuildError:
     why = tail(result.stderr or result.stdout)
     password = environ.get(PASSWORD)
-    refused = bool(_REFUSED.search(why))
+    denied = refused(why)
     return BuildError(
-        f"the registry refused {where.tagged}" if refused else f"{where.tagged} could not be pushed",
+        f"the registry refused {where.tagged}" if denied else f"{where.tagged} could not be pushed",
         where=where.registry,
         why=why.replace(password, "…") if password else why,
-        remedy=f"Check {USERNAME} and {PASSWORD}, and that this user may push to {where.repository}."
-        if refused
+        remedy=f"{who(where)}, and that this user may push to {where.repository}."
+        if denied
         else "Check the address of the registry and the network, then type `invoke push`.",
     )

@@ -20,7 +20,7 @@ import httpx
 from portside.command import run_command
 from portside.errors import BuildError, CommandError
 from portside.image.reference import DEFAULT_REGISTRY, Reference
-from portside.image.registry import PASSWORD, USERNAME, docker_folder
+from portside.image.registry import PASSWORD, USERNAME, docker_folder, who
 
 ANSWER_SECONDS = 30.0
 # What an image may be: OCI's kinds and Docker's.
@@ -96,6 +96,11 @@ class RegistryClient:
         self._login = login
         self._base = f"/v2/{where.repository}"
         self._headers: dict[str, str] = {}
+
+    @property
+    def anonymous(self) -> bool:
+        """Nobody is logged in."""
+        return self._login is None
 
     async def descriptor(self, digest: str) -> dict[str, Any]:
         """Media type, digest and size of a manifest that is there."""
@@ -176,9 +181,7 @@ def _insist(answer: httpx.Response, where: Reference) -> httpx.Response:
         f"the registry {'refused' if refused else 'failed'}: {answer.request.method} {answer.request.url.path}",
         where=where.registry,
         why=f"{answer.status_code} {answer.reason_phrase} {answer.text[:300]}".strip(),
-        remedy=f"Check {USERNAME} and {PASSWORD}, and what this user may do with {where.repository}."
-        if refused
-        else "",
+        remedy=f"{who(where)}, and what this user may do with {where.repository}." if refused else "",
     )
 
 
