@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +161,34 @@ def test_logs_and_exec_reach_the_release(pair: Project) -> None:
     assert "web up" in logs.out
     failed = pair.invoke("exec", "--env", "lab", "/usr/bin/python3.13 -c 'raise SystemExit(5)'", code=5)
     assert "Traceback" not in failed.all
+
+
+def test_followed_logs_lead_from_one_release_into_the_next(pair: Project) -> None:
+    first = pair.deploy().data["release"]
+    following = pair.start("logs", "--env", "lab", "--follow")
+    heard: list[str] = []
+
+    def listen() -> None:
+        heard.extend(following.stdout or ())
+
+    def speaking(release: str) -> set[str]:
+        """Who has said something of it: host and container."""
+        return {line.partition("-1  | ")[0].rstrip() for line in heard if release in line}
+
+    listening = threading.Thread(target=listen)
+    listening.start()
+    try:
+        everybody = {f"{host.name} {service}" for host in pair.hosts for service in ("web", "worker")}
+        wait_until(lambda: speaking(first) == everybody, what="the first release's logs")
+        second = pair.deploy(image=pair.image("2")).data["release"]
+        wait_until(lambda: speaking(second) == everybody, what="the second release's logs")
+    finally:
+        following.send_signal(signal.SIGINT)
+        listening.join(20)
+    assert following.wait(20) == 130
+    noted = following.stderr.read() if following.stderr else ""
+    for host in pair.hosts:
+        assert f"{host.name}: {first} has ended; {second} serves" in noted
 
 
 def test_history_tells_who_released_what_and_what_was_undone(project: Project) -> None:
