@@ -173,12 +173,12 @@ def test_followed_logs_lead_from_one_release_into_the_next(pair: Project) -> Non
 
     def speaking(release: str) -> set[str]:
         """Who has said something of it: host and container."""
-        return {line.partition("-1  | ")[0].rstrip() for line in heard if release in line}
+        return {line.partition("|")[0].strip() for line in heard if release in line}
 
     listening = threading.Thread(target=listen)
     listening.start()
     try:
-        everybody = {f"{host.name} {service}" for host in pair.hosts for service in ("web", "worker")}
+        everybody = {f"{host.name} {service}" for host in pair.hosts for service in ("web-1", "worker-1")}
         wait_until(lambda: speaking(first) == everybody, what="the first release's logs")
         second = pair.deploy(image=pair.image("2")).data["release"]
         wait_until(lambda: speaking(second) == everybody, what="the second release's logs")
