@@ -9,6 +9,7 @@ operation="${10}" labels="${11}"
 shift 11
 guard "$token"
 make_room
+end_line
 record "$begin"
 take_back "$operation" "$old_route"
 acts=no
