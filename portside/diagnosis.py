@@ -13,7 +13,7 @@ from portside.errors import PortsideError
 from portside.facts import Container, State, parse_holder
 from portside.journal import Entry
 from portside.recovery import left_behind
-from portside.release import Current, Release, other
+from portside.release import Current, Release
 
 # What the proxy of a host starts with, from its base folder.
 PROXY_CONFIG = "proxy/config/caddy.json"
@@ -109,12 +109,10 @@ def _current(host: str, state: State, env: str) -> Iterator[Finding]:
     current = state.current
     if current is None:
         if state.serving:
-            # What isn't on record a release takes the place of where it goes to its slot, and leaves beside it else.
-            inplace = f", in place of what runs in {state.serving}: requests here fail until it is ready"
             yield Finding(
                 host,
                 f"what serves isn't on record: {state.base}/sites/…/current.json is gone",
-                f"invoke deploy --env {env}{inplace if state.serving == other(None) else ''}",
+                f"invoke deploy --env {env}",
                 _listed(each for each in state.containers if each.running and _serves(state, each)),
             )
         return

@@ -116,6 +116,12 @@ class State:
         return slot if slot in ("blue", "green") else None  # type: ignore[return-value]
 
     @property
+    def serves(self) -> str | None:
+        """The release that has the traffic: on record, or where that was lost, by its route and what runs there."""
+        running = (each.release for each in self.containers if each.running and each.slot == self.serving)
+        return self.current.release if self.current else next(running, None)
+
+    @property
     def has_proxy(self) -> bool:
         return self.proxy is not None and self.proxy.running
 

@@ -222,7 +222,8 @@ def remove(releases: Mapping[str, Release], *, images: bool, volumes: bool) -> S
 
 def operation_for(state: State, release: Release, *, kind: str, identity: str, owner: str, fresh: bool) -> Operation:
     """What releasing `release` means at a host in `state`: which slot it goes to, and what an undo restores."""
-    serving: Slot | None = state.serving if state.current else None
+    previous = state.serves
+    serving: Slot | None = state.serving if previous else None
     warm_slot = next(
         (
             container.slot
@@ -233,7 +234,6 @@ def operation_for(state: State, release: Release, *, kind: str, identity: str, o
     )
     warm = warm_slot is not None and warm_slot != serving and _all_running(state, release, warm_slot)
     slot = warm_slot if warm else other(serving)
-    previous = state.current.release if state.current else None
     known = state.releases.get(previous) if previous else None
     before = (
         {role.name for role in known.roles if role.replicas}

@@ -119,6 +119,19 @@ def test_web_containers_are_numbered_from_one_on_however_many_there_were(project
     assert released("1", 2) == ["green-web-1", "green-web-2"]
 
 
+def test_what_serves_without_a_record_goes_on_serving_until_the_next_release_does(project: Project) -> None:
+    host = project.hosts[0]
+    first = project.deploy().data["release"]
+    project.shell(host, "rm", project.site("current.json"))
+    project.environment["env"] = {"EXIT_AT_START": "1"}
+    assert f"{first} serves as before" in project.deploy(image=project.image("2"), code=7).all
+    assert httpx.get(project.url()).json()["release"] == first
+    project.environment["env"] = {}
+    released = project.deploy(image=project.image("2")).data
+    assert (released["previous"], httpx.get(project.url()).json()["release"]) == (first, released["release"])
+    assert {name.split("-")[2] for name in project.containers(host)} == {"green"}, "nothing of the first still runs"
+
+
 def test_a_tag_that_moves_is_another_release_and_goes_back_to_what_it_was(project: Project) -> None:
     def serving() -> str:
         return project.shell(project.hosts[0], "docker", "inspect", "--format", "{{.Config.Image}}", *web())

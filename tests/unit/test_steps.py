@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from portside import steps
 from portside.facts import State
 from portside.host.base import Host
+from portside.release import Slot, other
 from portside.rollout import to_prune
 from portside.steps import Target, operation_for, switched_route
 from tests.unit import builders
@@ -42,6 +44,16 @@ def test_the_next_release_goes_beside_it_with_the_old_one_behind() -> None:
     assert (found.slot, found.previous, found.previous_slot) == ("green", R1, "blue")
     assert switched_route(found) == "green>blue"
     assert found.route == "blue"
+
+
+@pytest.mark.parametrize("slot", ["blue", "green"])
+def test_what_serves_without_a_record_is_released_beside_and_is_back_after_an_undo(slot: Slot) -> None:
+    running = (builders.container(R1, slot), builders.container(R1, slot, "worker"))
+    found = operation(replace(serving(R1, slot, containers=running), current=None), R2)
+    assert (found.previous, found.previous_slot, found.slot) == (R1, slot, other(slot))
+    assert (found.route, found.previous_stop_first) == (slot, ("worker",))
+    dead = replace(serving(R1, slot), current=None)
+    assert operation(dead, R2).previous is None, "nothing runs that could serve"
 
 
 def test_a_canary_leaves_the_old_release_serving_and_its_worker_alone() -> None:
