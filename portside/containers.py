@@ -77,17 +77,17 @@ def logs_command(
 
 def _check_logs(logs: Logs, states: Mapping[str, State]) -> None:
     """Raise ConfigError where there is no such release, or no such service in it."""
-    wanted = {name: logs.release(state) for name, state in states.items()}
     environment, service = logs.environment, logs.service
-    missing = [name for name, release in wanted.items() if release is None]
-    if missing and not (environment.swarm and any(wanted.values())):
+    wanted = {logs.release(state) for state in states.values()} - {None}
+    missing = [name for name, state in states.items() if logs.slot(state) is None]
+    if not wanted if environment.swarm else missing:
         raise ConfigError("there is no such release here", where=environment.name if environment.swarm else missing[0])
     if service is None:
         return
     before = ["docker", "logs", *logs.docker(logs.lines, logs.since)]
     reached = _reached(environment, _accessory(logs.site, service, states), before)
     if environment.swarm:
-        _check_service(service, set(wanted.values()), states, reached)
+        _check_service(service, wanted, states, reached)
         return
     for name, state in states.items():
         there = {container.service for container in state.containers}

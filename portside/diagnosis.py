@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from portside.errors import PortsideError
+from portside.errors import ConfigError, PortsideError
 from portside.facts import Container, State, parse_holder
 from portside.journal import Entry
+from portside.proxy import parsed
 from portside.recovery import left_behind
 from portside.release import Current, Release
 
 # What the proxy of a host starts with, from its base folder.
 PROXY_CONFIG = "proxy/config/caddy.json"
+DAMAGED = "is damaged"
+# What is found where a host's state can't be read because of it.
+STATE_DAMAGED = tuple(f"{name} {DAMAGED}" for name in ("current.json", "release.json", "holder.json"))
 
 
 @dataclass(frozen=True)
@@ -262,15 +265,18 @@ def _file(host: str, path: str, lines: list[str], env: str) -> Iterator[Finding]
         "current.json": (Current.model_validate_json, f"Remove the file, then: invoke deploy --env {env}"),
         "release.json": (Release.model_validate_json, f"Remove its folder: rm -r {path.rpartition('/')[0]}"),
         "holder.json": (lambda text: parse_holder(0, text), f"invoke unlock --env {env}"),
-        "caddy.json": (
-            lambda text: json.loads(text)["apps"]["http"]["servers"],
-            f"Remove the file, then: {proxy_remedy(env)}",
-        ),
+        "caddy.json": (_proxy_config, f"Remove the file, then: {proxy_remedy(env)}"),
     }
     read, remedy = readers[name]
     problem = _problem(read, "\n".join(lines))
     if problem:
-        yield Finding(host, f"{path} is damaged", remedy, problem)
+        yield Finding(host, f"{path} {DAMAGED}", remedy, problem)
+
+
+def _proxy_config(text: str) -> object:
+    if not text.strip():
+        raise ValueError("it is empty")
+    return parsed(text)
 
 
 def proxy_remedy(env: str) -> str:
@@ -283,6 +289,8 @@ def _problem(read: Callable[[str], object], text: str) -> str:
         read(text)
     except ValidationError as error:
         return "; ".join(f"{'.'.join(map(str, each['loc'])) or 'file'}: {each['msg']}" for each in error.errors())
+    except ConfigError as error:
+        return error.why
     except (ValueError, KeyError, TypeError) as error:
         return f"{type(error).__name__}: {error}"
     return ""

@@ -18,6 +18,7 @@ from portside.command import run_command, tail
 from portside.config import FILE, Config, Environment
 from portside.diagnosis import (
     PROXY_CONFIG,
+    STATE_DAMAGED,
     Finding,
     busy,
     file_findings,
@@ -286,7 +287,10 @@ async def _host(
                 state = (await read_states([host], site, full=True))[host.name]
             except PortsideError as error:
                 # A damaged file that is named already says more than what can't be parsed because of it.
-                return findings or [Finding.of(error, host.name)]
+                if any(finding.what.endswith(STATE_DAMAGED) for finding in findings):
+                    return findings
+                looked = Finding(host.name, error.what, "Look at ~/.portside and `docker ps` there.", error.why)
+                return [*findings, looked]
             found.states[host.name] = state
             findings += [
                 Finding(host.name, problem.what, problem.remedy)

@@ -14,6 +14,7 @@ from portside.errors import CommandError
 from portside.facts import Container, State
 from portside.fleet import everywhere, read_states
 from portside.host.base import Host
+from portside.release import Slot
 
 # A log that is followed may be silent for long; this only bounds how long a dead connection goes unnoticed.
 SILENCE_SECONDS = 24 * 3600
@@ -41,6 +42,11 @@ class Logs:
         current = state.current
         return (current.previous if self.previous else current.release) if current else None
 
+    def slot(self, state: State) -> Slot | None:
+        """Where that is on a host of its own. What was rolled back from is in it, though nothing was before that."""
+        current = state.current
+        return (current.previous_slot if self.previous else current.slot) if current else None
+
     def docker(self, lines: str, since: str | None) -> list[str]:
         return ["--tail", lines, *(["--follow"] if self.follow else []), *(["--since", since] if since else [])]
 
@@ -49,8 +55,7 @@ class Logs:
 
         Raises CommandError where nothing serves after them.
         """
-        release, current, options = self.release(state), state.current, self.docker(self.lines, self.since)
-        slot = (current.previous_slot if self.previous else current.slot) if current else None
+        release, slot, options = self.release(state), self.slot(state), self.docker(self.lines, self.since)
         while True:
             clock, started, before = state.clock, time.monotonic(), release
             if self.environment.swarm:

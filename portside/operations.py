@@ -91,6 +91,7 @@ async def deploy(
                 silence=watch.silence,
                 committed=ending.committed,
                 move=partial(surroundings.move, site, targets, release) if surroundings.moving(targets) else None,
+                only=only,
             )
             ending.outcome = rollout.outcome
             outcome = await _finished(rollout, site)
@@ -179,6 +180,7 @@ async def rollback(
                 silence=watch.silence,
                 committed=ending.committed,
                 holder=_holder(site, release),
+                only=only,
             )
             ending.outcome = rollout.outcome
             outcome = await _finished(rollout, site)

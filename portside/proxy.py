@@ -356,7 +356,9 @@ def parsed(present: str) -> dict[str, Any]:
         return empty_config()
     try:
         data: dict[str, Any] = json.loads(present)
-        _ = [server["routes"] for server in data["apps"]["http"]["servers"].values()]
+        servers = data["apps"]["http"]["servers"]
+        if not all(isinstance(servers[name]["routes"], list) for name in {"http", "https", *servers}):
+            raise TypeError("a server's routes are no list")
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ConfigError(
             "no configuration of a proxy, so nobody knows which sites it has",

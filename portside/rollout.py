@@ -52,9 +52,10 @@ class Rollout:
         committed: Callable[[], None] | None = None,
         move: Callable[[], Awaitable[None]] | None = None,
         holder: tuple[Host, State] | None = None,
+        only: str | None = None,
     ) -> None:
         """`move` has the committed release asked at another address, where it has one; `holder`: of a release without
-        `files`, any host that has it.
+        `files`, any host that has it; `only`: the host that it was limited to.
         """
         self._config = config
         self._environment = environment
@@ -67,6 +68,7 @@ class Rollout:
         self._committed = committed
         self._moving = move
         self._holder = holder
+        self._only = only
         self._drains: dict[str, asyncio.Task[int]] = {}
         self._steps = orders(targets[0].operation)
         previous = next((target.operation.previous for target in targets if target.operation.previous), None)
@@ -350,10 +352,9 @@ class Rollout:
     @property
     def _again(self) -> str:
         """The same once more. A rollback's release is named: what serves may have changed meanwhile."""
-        env = self._environment.name
-        if self.outcome.kind == "rollback":
-            return f"invoke rollback --env {env} --to {self._release.id}"
-        return f"invoke deploy --env {env}"
+        to = f" --to {self._release.id}" if self.outcome.kind == "rollback" else ""
+        host = f" --host {self._only}" if self._only else ""
+        return f"invoke {self.outcome.kind} --env {self._environment.name}{to}{host}"
 
     async def _read_elsewhere(self) -> bytes:
         """The release's directory from a host that has it, as a tar."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +20,7 @@ from portside.journal import Entry, Phase
 from portside.recovery import Recovered, abandoned, left_behind
 from portside.release import Current
 from portside.site import opened
+from portside.surroundings import accessory_hosts
 from portside.waiting import named
 
 # A host that can't be reached makes `status` end with this, after showing the others (exit-codes: HostError).
@@ -40,7 +41,15 @@ def status_command(env: str, *, machine: bool) -> None:
                 # Who holds the lock is this command.
                 states = {host: replace(state, holder=None) for host, state in site.states.items()}
                 recovered = site.recovered
-        following = next_step(states, lost, recovered, env, unread=unread, swarm=environment.swarm)
+        following = next_step(
+            states,
+            lost,
+            recovered,
+            env,
+            unread=unread,
+            accessories=accessory_hosts(environment, []) if config.service.accessories and environment.hosts else (),
+            swarm=environment.swarm,
+        )
         if machine:
             data = {host: state_data(state) for host, state in states.items()}
             unreachable = {host: str(error) for host, error in failures.items()}
@@ -74,9 +83,12 @@ def next_step(
     env: str,
     *,
     unread: Mapping[str, BaseException] | None = None,
+    accessories: Collection[str] = (),
     swarm: bool = False,
 ) -> str:
-    """The one thing to do next; "" where there is nothing. `unread` are there, and don't say how they are."""
+    """The one thing to do next; "" where there is nothing. `unread` are there, and don't say how they are;
+    `accessories` are the hosts that these are to run on.
+    """
     if unread:
         return f"See what is wrong on {' and '.join(unread)}: invoke doctor --env {env}"
     if lost:
@@ -87,11 +99,11 @@ def next_step(
     if left_behind(states) is not None:
         # Nobody is told to break the lock of a release that is under way.
         return f"Somebody is releasing, or died a moment ago. In a moment: invoke status --env {env}"
-    wrong = next(_wrong(states, swarm=swarm), "")
+    wrong = next(_wrong(states, accessories, swarm=swarm), "")
     return wrong and f"{wrong}: invoke doctor --env {env}"
 
 
-def _wrong(states: Mapping[str, State], *, swarm: bool) -> Iterator[str]:
+def _wrong(states: Mapping[str, State], accessories: Collection[str], *, swarm: bool) -> Iterator[str]:
     """What keeps hosts from serving as they were released to, the worst first."""
     serving = [(state, state.current) for state in states.values() if state.current]
     if not all(state.has_proxy for state, _ in serving):
@@ -100,7 +112,8 @@ def _wrong(states: Mapping[str, State], *, swarm: bool) -> Iterator[str]:
     # In a Swarm a node may have none, and has what is left of some that it replaced.
     if not (any(runs) or not runs if swarm else all(runs)):
         yield "Containers of the release don't run"
-    if not all(map(_has_accessories, states.values())):
+    gone = [host for host in accessories if (state := states.get(host)) and _lacks_accessories(state)]
+    if gone or any(status != "running" for state in states.values() for status in state.accessories.values()):
         yield "An accessory doesn't run"
     if len({current.release for _, current in serving}) > 1 and not swarm:
         yield "The hosts serve different releases"
@@ -116,10 +129,9 @@ def _runs(state: State, current: Current, *, all_of_it: bool) -> bool:
     return all(mine[role.name] >= role.replicas for role in release.roles)
 
 
-def _has_accessories(state: State) -> bool:
-    """Whether what was started here of the accessories runs."""
-    there = state.accessories.values()
-    return all(status == "running" for status in there) and bool(there or not state.accessories_fingerprint)
+def _lacks_accessories(state: State) -> bool:
+    """Whether they were started here, and none is there any more."""
+    return bool(state.accessories_fingerprint) and not state.accessories
 
 
 def history_command(env: str, *, machine: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from portside.diagnosis import Finding, busy, file_findings, fleet_findings, sit
 from portside.doctor import Examination, _hosts, _project, text_of
 from portside.facts import Container, Holder, State
 from portside.journal import Entry, Operation
+from portside.proxy import empty_config
 from portside.release import Current, Image, Release, Role, Slot
 from tests.unit import builders
 from tests.unit.standing_host import SITE, Said, StandingHost
@@ -164,7 +166,7 @@ def test_a_damaged_file_is_named() -> None:
         "@@file /home/deploy/.portside/sites/links-prod/current.json\n"
         f"{FINE.current.model_dump_json() if FINE.current else ''}\n\n"
         f"@@file {folder}/release.json\n" + '{"id": "2026\n\n'
-        '@@file /home/deploy/.portside/proxy/config/caddy.json\n{"apps": {"http": {"servers": {}}}}\n'
+        f"@@file /home/deploy/.portside/proxy/config/caddy.json\n{json.dumps(empty_config())}\n"
     )
     (finding,) = file_findings("web-1", text, "prod")
     assert finding.what == f"{folder}/release.json is damaged"
@@ -246,7 +248,17 @@ async def looked_at() -> list[Finding]:
     return examination.findings
 
 
-RUNNING = '{"apps": {"http": {"servers": {"http": {"routes": []}}}}}'
+RUNNING = json.dumps(empty_config())
+
+
+async def test_what_keeps_a_host_from_saying_how_it_is_shows_beside_what_does_not(standing: StandingHost) -> None:
+    (standing.site / "journal.jsonl").write_text('{"at": 2, "pha\n')
+    (standing.site / "lock/expires").write_text("x\n")
+    line, state = await looked_at()
+    assert "journal.jsonl: line 1" in line.what
+    assert state.what == "what the host says of itself can't be understood"
+    assert "invalid literal for int()" in state.why
+    assert "doctor" not in state.remedy
 
 
 @pytest.mark.parametrize("damage", ["", "{", "{}"])

@@ -179,3 +179,14 @@ async def test_a_command_in_an_accessory_is_run_by_the_line_that_is_named(host: 
     with pytest.raises(ConfigError) as quoted:
         await containers._exec(SITE, [host], "postgres", ["psql", "-c", "select 1"], {}, environment=environment)
     assert quoted.value.remedy.startswith(f"It is an accessory: ssh a '{container} psql -c ")
+
+
+def test_the_logs_before_are_of_what_was_left_even_where_nothing_was_released_before_that() -> None:
+    """As after a rollback to the very first release; and the other way round, where nothing served."""
+    previous = logs([], previous=True, follow=False)
+    left = builders.state(current=builders.current(OLD.id, previous=None, previous_slot="green"), route="blue")
+    containers._check_logs(previous, {"a": left})
+    assert previous.slot(left) == "green"
+    nothing = builders.state(current=builders.current(NEW.id, previous=OLD.id, previous_slot=None), route="blue")
+    with pytest.raises(ConfigError, match="no such release"):
+        containers._check_logs(previous, {"a": nothing})

@@ -225,8 +225,21 @@ def test_a_configuration_that_is_cut_off_on_its_way_is_not_kept(tmp_path: Path, 
     assert "did not arrive as a whole" in done.stderr or not cut
 
 
+NO_ROUTES = '{"apps": {"http": {"servers": {"http": {"routes": []}, "https": {"routes": null}}}}}'
+
+
 @pytest.mark.parametrize(
-    "damaged", ['{"apps":', "[]", "{}", "null", '{"apps": {"http": {"servers": []}}}', "[" * 100_000]
+    "damaged",
+    [
+        '{"apps":',
+        "[]",
+        "{}",
+        "null",
+        '{"apps": {"http": {"servers": {}}}}',
+        NO_ROUTES,
+        '{"apps": {"http": {"servers": []}}}',
+        "[" * 100_000,
+    ],
 )
 def test_a_file_that_is_no_configuration_is_named_with_what_says_how_to_mend_it(damaged: str) -> None:
     for read in (lambda: address_of(damaged, "links-prod"), lambda: doors_of(damaged, "links-prod")):

@@ -107,13 +107,15 @@ def rollout(
     proxy_config: str = "",
     current: Current | None = None,
     move: Callable[[], Awaitable[None]] | None = None,
+    only: str | None = None,
 ) -> Rollout:
     """Of a release that is warm: nothing is left but the switch, and the commit."""
     operation = builders.operation(kind=kind, release="r2", previous=None, warm=True, fresh=False, route="blue")
     state = builders.state(proxy_config=proxy_config, current=current)
     targets = [Target(host, SITE, "1", state, operation) for host in hosts]
     environment = config.environment("prod")
-    return Rollout(config, environment, R2, targets, Said(), files=None, delivery=cast(Delivery, None), move=move)
+    nothing = cast(Delivery, None)
+    return Rollout(config, environment, R2, targets, Said(), files=None, delivery=nothing, move=move, only=only)
 
 
 def phases(home: StandingHost) -> list[tuple[str, str]]:
@@ -274,11 +276,17 @@ async def test_a_commit_that_is_lost_says_what_moves_the_address(home: StandingH
 
 @pytest.mark.usefixtures("home")
 @pytest.mark.parametrize(
-    ("kind", "again"), [("deploy", "invoke deploy --env prod"), ("rollback", "invoke rollback --env prod --to r2")]
+    ("kind", "only", "again"),
+    [
+        ("deploy", None, "invoke deploy --env prod"),
+        ("deploy", "web-2", "invoke deploy --env prod --host web-2"),
+        ("rollback", None, "invoke rollback --env prod --to r2"),
+        ("rollback", "web-2", "invoke rollback --env prod --to r2 --host web-2"),
+    ],
 )
-async def test_who_mended_the_cause_types_the_same_again(kind: Kind, again: str) -> None:
+async def test_who_mended_the_cause_types_the_same_again(kind: Kind, only: str | None, again: str) -> None:
     with pytest.raises(ReleaseError) as caught:
-        await rollout(RefusingHost(), kind=kind).run()
+        await rollout(RefusingHost(), kind=kind, only=only).run()
     assert caught.value.remedy == f"Mend the cause and type: {again}"
 
 

@@ -70,11 +70,15 @@ def test_what_is_missing_is_for_the_doctor_too() -> None:
 @pytest.mark.parametrize("accessories", [{"postgres": "exited"}, {}])
 def test_an_accessory_that_ran_and_does_not_is_for_the_doctor(accessories: dict[str, str]) -> None:
     down = replace(WELL, accessories_fingerprint="f", accessories=accessories)
-    assert next_step({"a": WELL, "b": down}, {}, Recovered(), "prod") == (
-        "An accessory doesn't run: invoke doctor --env prod"
-    )
+    said = next_step({"a": WELL, "b": down}, {}, Recovered(), "prod", accessories=["b"])
+    assert said == "An accessory doesn't run: invoke doctor --env prod"
     up = replace(WELL, accessories_fingerprint="f", accessories={"postgres": "running"})
-    assert next_step({"a": up}, {}, Recovered(), "prod") == ""
+    assert next_step({"a": up}, {}, Recovered(), "prod", accessories=["a"]) == ""
+
+
+def test_accessories_that_moved_to_another_host_are_not_missed_where_they_were() -> None:
+    left = replace(WELL, accessories_fingerprint="f", accessories={})
+    assert next_step({"a": WELL, "b": left}, {}, Recovered(), "prod", accessories=["a"]) == ""
 
 
 def test_hosts_that_serve_different_releases_are_for_the_doctor() -> None:

@@ -81,9 +81,10 @@ def test_an_image_goes_with_the_only_release_that_has_it(machine: Machine) -> No
         assert "image rm" not in (machine.home / "asked").read_text()
 
 
-def test_half_a_line_in_the_journal_takes_none_of_an_undo_with_it(machine: Machine) -> None:
-    (machine.site / "journal.jsonl").write_text('{"a": 0, "pha')
+@pytest.mark.parametrize("left", ['{"a": 0, "pha', '{"a": 0, "pha\0\0\0'], ids=["a full disk", "a power cut"])
+def test_half_a_line_in_the_journal_takes_none_of_an_undo_with_it(machine: Machine, left: str) -> None:
+    (machine.site / "journal.jsonl").write_text(left)
     undone(machine)
     half, *whole = (machine.site / "journal.jsonl").read_text().splitlines()
-    assert half == '{"a": 0, "pha'
+    assert half == left
     assert [json.loads(line)["a"] for line in whole] == [1, 2]

@@ -48,7 +48,7 @@ record() {
 
 # Half a line, which a full disk or a power cut has left, ends here: the next one would be lost with it.
 end_line() {
-  [ ! -s "$site/journal.jsonl" ] || [ -z "$(tail -c 1 "$site/journal.jsonl")" ] || printf '\n' >>"$site/journal.jsonl"
+  [ ! -s "$site/journal.jsonl" ] || [ "$(tail -c 1 "$site/journal.jsonl" | wc -l)" = 1 ] || printf '\n' >>"$site/journal.jsonl"
 }
 
 # Room for the lock and the journal of an undo, where a release has filled the disk: each one lays it aside first.
