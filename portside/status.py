@@ -115,6 +115,8 @@ def _wrong(states: Mapping[str, State], accessories: Collection[str], *, swarm: 
     gone = [host for host in accessories if (state := states.get(host)) and _lacks_accessories(state)]
     if gone or any(status != "running" for state in states.values() for status in state.accessories.values()):
         yield "An accessory doesn't run"
+    if any(state.serves and not state.current for state in states.values()) and not swarm:
+        yield "What serves on a host isn't on record"
     if len({current.release for _, current in serving}) > 1 and not swarm:
         yield "The hosts serve different releases"
 

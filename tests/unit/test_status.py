@@ -81,6 +81,12 @@ def test_accessories_that_moved_to_another_host_are_not_missed_where_they_were()
     assert next_step({"a": WELL, "b": left}, {}, Recovered(), "prod", accessories=["a"]) == ""
 
 
+def test_what_serves_without_a_record_is_for_the_doctor() -> None:
+    said = next_step({"a": replace(WELL, current=None, route="blue")}, {}, Recovered(), "prod")
+    assert said == "What serves on a host isn't on record: invoke doctor --env prod"
+    assert next_step({"a": state()}, {}, Recovered(), "prod") == "", "nothing was released there yet"
+
+
 def test_hosts_that_serve_different_releases_are_for_the_doctor() -> None:
     other = state(current=current(NEXT), proxy=RUNS, containers=(container(NEXT, "blue"),))
     said = next_step({"a": WELL, "b": other}, {}, Recovered(), "prod")
