@@ -23,7 +23,8 @@ from portside.site import opened
 from portside.surroundings import accessory_hosts
 from portside.waiting import named
 
-# A host that can't be reached makes `status` end with this, after showing the others (exit-codes: HostError).
+# A host that can't be reached, or doesn't say how it is, makes `status` end with this, after showing the others
+# (exit-codes: HostError).
 UNREACHABLE = 4
 # How an operation has ended, by the phase that ended it.
 ENDED: Mapping[Phase, str] = {"commit": "released", "undo": "undone", "remove": "removed"}

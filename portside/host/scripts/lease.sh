@@ -39,6 +39,7 @@ printf 'token %s\n' "$token"
 # must not be read as one that never was (tests/model).
 exec 9>"$site/work.lock"
 flock -w 45 9 || fail 74 "a step of a release that was interrupted is still at work on $site_name"
+# Whoever only looks does so on a full disk too; what has to be written says that it can't be.
 end_line 2>/dev/null || true
 exec 9>&-
 # Side by side: the Engine takes its time over either.
